@@ -1,0 +1,206 @@
+"""Offsets of one partition: which delivered records are finished, and how far a commit may go.
+
+A commit may never pass a delivered record that is not finished. Kafka's offsets have gaps (transaction markers, aborted
+records, compaction), so the prefix runs over the records that were delivered, and never counts. Committed offsets are
+*next* offsets, as Kafka means them: committing 7 says that everything before 7 is finished.
+
+Records come and go by the list (one fetch of one partition), so that the cost per record is one byte and no object.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from streams.transport import commit_metadata
+from streams.transport.commit_metadata import Run
+
+_FINISHED = re.compile(rb"\x01+")
+
+
+class Record(Protocol):
+    """What we use of aiokafka's ConsumerRecord."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int  # ms, set by the broker (LogAppendTime)
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a commit says of a partition. `next_offset` None: nothing is known yet, so there is nothing to commit."""
+
+    next_offset: int | None
+    metadata: str = ""
+
+
+class RecordList:
+    """Records of one fetch of one partition, in offset order; the value of one Faust event.
+
+    Every record must be finished, by its index, in any order. It holds the records only until work on them starts: behind
+    a slow head many finished lists wait for their commit, and they need to keep no more than offsets.
+    """
+
+    __slots__ = ("_finished", "_first_unfinished", "_offsets", "_owner", "_records", "mean_bytes", "next_offset", "unfinished")
+
+    def __init__(self, owner: PartitionOffsets, records: Sequence[Record], next_offset: int) -> None:
+        self.next_offset = next_offset
+        """Where the fetch ended: past the last record, and past any markers behind it."""
+        self.unfinished = len(records)
+        self.mean_bytes = sum(len(record.value or b"") for record in records) / len(records)
+        self._owner = owner
+        self._records: Sequence[Record] | None = records
+        self._offsets = [record.offset for record in records]
+        self._finished = bytearray(len(records))
+        self._first_unfinished = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether this worker still owns the partition and these records, so that work on them is not in vain."""
+        return self._owner.live
+
+    @property
+    def started(self) -> bool:
+        """Whether work on the records has begun, or they were taken back."""
+        return self._records is None
+
+    def start(self) -> Sequence[Record]:
+        """Hand over the records, once. None are left if they were taken back meanwhile: then they come again."""
+        records, self._records = self._records, None
+        return records if records is not None and self._owner.live else ()
+
+    def finish(self, start: int, stop: int | None = None) -> None:
+        """Mark the records with index `start` to `stop - 1` (default: the one at `start`) as answered. Twice is fine."""
+        stop = start + 1 if stop is None else stop
+        newly = stop - start - self._finished.count(1, start, stop)
+        if newly:
+            self._finished[start:stop] = b"\x01" * (stop - start)
+            self.unfinished -= newly
+            self._owner.on_finished(self, newly)
+
+    def take_back(self) -> int:
+        """Refuse to start: the first offset, from which the records are to be fetched again."""
+        self._records = None
+        return self._offsets[0]
+
+    def first_unfinished_offset(self) -> int:
+        """Offset of the first record that is not finished; `next_offset` if all are."""
+        if not self.unfinished:
+            return self.next_offset
+        self._first_unfinished = self._finished.find(0, self._first_unfinished)
+        return self._offsets[self._first_unfinished]
+
+    def finished_runs(self) -> Iterator[Run]:
+        """Offset ranges that are finished. Gaps between finished records count as finished: nothing was delivered there."""
+        for match in _FINISHED.finditer(self._finished):
+            start, stop = match.span()
+            yield self._offsets[start], self._offsets[stop] if stop < len(self._offsets) else self.next_offset
+
+
+class PartitionOffsets:
+    """Delivered and finished offsets of one assigned partition.
+
+    Starts from the committed position; records that its metadata calls finished are not delivered again.
+    `on_change(partition_offsets, count, bytes)` is called after `count` records of about `bytes` were finished.
+    """
+
+    def __init__(self, committed: Position, on_change: Callable[[PartitionOffsets, int, float], None]) -> None:
+        self.committed = committed
+        self.attempted = committed
+        """The last position that was sent to the broker: its answer may have been lost."""
+        self.position = committed.next_offset
+        """Where the next fetch begins: behind everything delivered. None: where the broker's log begins."""
+        self.unfinished = 0
+        self.unfinished_bytes = 0.0
+        self.skipped = 0
+        """Records that were not delivered because an earlier owner had finished them."""
+        self.live = True
+        self.metadata_full = False
+        """The finished records ahead of the prefix no longer fit into a commit: deliver no more until the head moves."""
+        self._on_change = on_change
+        self._lists: deque[RecordList] = deque()
+        self._known: list[Run] = []
+        if committed.next_offset is not None:
+            self._known = commit_metadata.decode(committed.next_offset, committed.metadata)
+        self._known_starts = [start for start, _ in self._known]
+
+    def deliver(self, records: Sequence[Record], next_offset: int) -> RecordList | None:
+        """Make the list of the fetched records that still need work; None if none does.
+
+        `next_offset` is where the fetch ended, past markers and aborted records at its end.
+        """
+        if self._known and records and records[0].offset < self._known[-1][1]:
+            wanted = [record for record in records if not self._finished_before(record.offset)]
+            self.skipped += len(records) - len(wanted)
+            records = wanted
+        self.position = next_offset
+        if not records:
+            if self._lists:
+                self._lists[-1].next_offset = next_offset
+            return None
+        made = RecordList(self, records, next_offset)
+        self._lists.append(made)
+        self.unfinished += made.unfinished
+        self.unfinished_bytes += made.unfinished * made.mean_bytes
+        return made
+
+    def take_back(self) -> None:
+        """Forget delivered lists on which no work has begun: they are fetched again from `position`."""
+        while self._lists and not self._lists[-1].started:
+            unstarted = self._lists.pop()
+            self.position = unstarted.take_back()
+            self._count_finished(unstarted, unstarted.unfinished)
+
+    def on_finished(self, finished: RecordList, count: int) -> None:
+        """Called by a list of ours."""
+        if self.live:
+            self._count_finished(finished, count)
+
+    def snapshot(self) -> Position:
+        """What to commit now."""
+        lists = self._lists
+        while lists and not lists[0].unfinished:
+            lists.popleft()
+        next_offset = lists[0].first_unfinished_offset() if lists else self.position
+        if next_offset is None:
+            return self.committed
+        self._drop_known(next_offset)
+        ahead = [run for delivered in lists for run in delivered.finished_runs()]
+        if self._known:
+            ahead = sorted([*ahead, *((max(start, next_offset), stop) for start, stop in self._known)])
+        metadata, whole = commit_metadata.encode(next_offset, _merged(run for run in ahead if run[1] > next_offset))
+        self.metadata_full = not whole
+        return Position(next_offset, metadata)
+
+    def _count_finished(self, finished: RecordList, count: int) -> None:
+        size = count * finished.mean_bytes
+        self.unfinished -= count
+        self.unfinished_bytes = self.unfinished_bytes - size if self.unfinished else 0.0
+        self._on_change(self, count, size)
+
+    def _finished_before(self, offset: int) -> bool:
+        index = bisect_right(self._known_starts, offset) - 1
+        return index >= 0 and offset < self._known[index][1]
+
+    def _drop_known(self, next_offset: int) -> None:
+        if self._known and self._known[0][1] <= next_offset:
+            self._known = [run for run in self._known if run[1] > next_offset]
+            self._known_starts = [start for start, _ in self._known]
+
+
+def _merged(runs: Iterable[Run]) -> list[Run]:
+    merged: list[Run] = []
+    for start, stop in runs:
+        if merged and merged[-1][1] >= start:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
