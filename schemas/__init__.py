@@ -1,0 +1,47 @@
+"""What travels: one module a message, and the JSON Schemas they export.
+
+Each message is a frozen pydantic model: strict where a wrong type would do harm (a number is no agent_id), tolerant of
+top-level fields that it does not know, so that a v1 reader survives what is added later. A v1 field never changes its
+meaning. Nothing here knows of topics or of the pipeline.
+"""
+
+from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse_cache_entry
+from schemas.dead_letter import DeadLetter, DeadLetterReason
+from schemas.errors import explain
+from schemas.lease import Lease, LeaseDemand, LeaseGrant, parse_lease
+from schemas.metric_sample import MetricSample
+from schemas.metric_window import MetricWindow
+from schemas.request import CacheControl, CacheMode, Operation, Request
+from schemas.response import CacheResult, ErrorType, Response, Status, Timing, Usage, WireError, encode_response
+from schemas.scaling_decision import ScalingDecision
+from schemas.scaling_event import ScalingEvent
+
+__all__ = [
+    "CacheControl",
+    "CacheEntry",
+    "CacheMode",
+    "CacheResult",
+    "CachedAnswer",
+    "DeadLetter",
+    "DeadLetterReason",
+    "ErrorType",
+    "FinishedRequest",
+    "Lease",
+    "LeaseDemand",
+    "LeaseGrant",
+    "MetricSample",
+    "MetricWindow",
+    "Operation",
+    "Request",
+    "Response",
+    "ScalingDecision",
+    "ScalingEvent",
+    "Status",
+    "Timing",
+    "Usage",
+    "WireError",
+    "encode_response",
+    "explain",
+    "parse_cache_entry",
+    "parse_lease",
+]

@@ -1,0 +1,55 @@
+"""A dead letter: the original key, value and headers, untouched, plus headers that say why it ended there."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field
+
+from schemas.errors import clip
+from schemas.limits import ERROR_MESSAGE_BYTES
+from schemas.message import Count, Message
+
+DeadLetterReason = Literal["poison", "exhausted", "too_large"]
+"""Why a record was given up."""
+
+
+def _clip(value: object) -> object:
+    return clip(value) if isinstance(value, str) else value
+
+
+class DeadLetter(Message):
+    """The headers a dead letter adds. On the wire each is UTF-8 text, numbers in decimal."""
+
+    dlq_reason: DeadLetterReason
+    dlq_stage: str = Field(description="The stage of the pipeline that gave up: intake, providers, delivery.")
+    dlq_error_type: str
+    dlq_error_message: Annotated[str, BeforeValidator(_clip), Field(max_length=ERROR_MESSAGE_BYTES)] = Field(
+        description="At most 1 KB, secrets scrubbed; longer text is cut."
+    )
+    dlq_topic: str
+    dlq_partition: Count
+    dlq_offset: Count
+    dlq_timestamp: int = Field(description="The original record's timestamp, milliseconds since 1970.")
+    dlq_attempts: Count
+
+    def to_headers(self, original: Iterable[tuple[str, bytes]] = ()) -> list[tuple[str, bytes]]:
+        """The dead letter's headers: the original's, in their order, then these.
+
+        Headers of an earlier dead letter (a replayed one that failed again) are replaced, so that each name says one
+        thing.
+        """
+        kept = [(name, value) for name, value in original if name not in _NAMES]
+        return kept + [(name, str(getattr(self, name)).encode()) for name in _ORDER]
+
+    @classmethod
+    def from_headers(cls, headers: Iterable[tuple[str, bytes]]) -> Self:
+        """Read them back. Of a repeated header the last one counts.
+
+        Raises pydantic.ValidationError (a ValueError) where one is missing or is not what it should be.
+        """
+        found = {name: bytes(value).decode("utf-8", "replace") for name, value in headers if name in _NAMES and value}
+        return cls.model_validate_strings(found)
+
+
+_ORDER = tuple(DeadLetter.model_fields)
+_NAMES = frozenset(_ORDER)

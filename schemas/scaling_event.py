@@ -1,0 +1,24 @@
+"""A scaling event: what came of a decision."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.limits import ERROR_MESSAGE_BYTES
+from schemas.message import Count, Instant, Message, NonNegative
+
+ScalingOutcome = Literal["applied", "failed", "superseded"]
+"""How a decision ended."""
+
+
+class ScalingEvent(Message):
+    """One outcome. The record's key is `workers`."""
+
+    epoch: Count = Field(description="The decision's epoch.")
+    at: Instant
+    outcome: ScalingOutcome
+    workers_before: Count
+    workers_after: Count
+    realizer: str = Field(description="What carried it out: local, kubernetes, none.")
+    took_s: NonNegative
+    message: Annotated[str, Field(max_length=ERROR_MESSAGE_BYTES)] = ""

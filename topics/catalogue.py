@@ -1,0 +1,96 @@
+"""The catalogue: every topic of the contract with its key, its partitions and the settings it must have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from schemas import limits
+from topics import names
+
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
+
+DEFAULT_PARTITIONS: Final = 12
+CACHE_PARTITIONS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic: what it carries, keyed how, and how the broker must hold it."""
+
+    name: str
+    messages: tuple[str, ...]
+    """Names of the messages it carries, as in `ce_type` (`headrace.<message>.v1`)."""
+    key: str
+    """What the record key is, in words."""
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    grows: bool = False
+    """Whether the partitions follow the setting `topics.partitions`."""
+
+
+def catalogue(partitions: int = DEFAULT_PARTITIONS, replication_factor: int = 1) -> tuple[TopicSpec, ...]:
+    """The topics in the order in which a request meets them.
+
+    `partitions` is P, for requests, responses and dead letters alike. Each partition costs CPU at every fetch, and fewer
+    than the largest fleet leaves workers without work: hence 12 for a fleet of up to 10.
+
+    Raises ValueError for numbers below 1.
+    """
+    if partitions < 1 or replication_factor < 1:
+        raise ValueError(f"partitions ({partitions}) and replication_factor ({replication_factor}) must be at least 1")
+
+    # With three replicas a write is safe when two have it: one broker may fail and neither data nor writes stop.
+    durable = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
+
+    def topic(
+        name: str, messages: tuple[str, ...], key: str, count: int | None, days: int, max_bytes: int, **config: str
+    ) -> TopicSpec:
+        settings = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(days * _DAY_MS),
+            "max.message.bytes": str(max_bytes),
+            **durable,
+            **{name.replace("_", "."): value for name, value in config.items()},
+        }
+        return TopicSpec(
+            name=name,
+            messages=messages,
+            key=key,
+            partitions=count or partitions,
+            replication_factor=replication_factor,
+            config=MappingProxyType(settings),
+            grows=count is None,
+        )
+
+    # LogAppendTime: a request's time limits run from the record's timestamp, and the broker's clock is the one clock.
+    clock = {"message_timestamp_type": "LogAppendTime"}
+    answer, control = limits.ANSWER_RECORD_BYTES, limits.CONTROL_RECORD_BYTES
+    requests = tuple(
+        topic(name, ("request",), "agent_id", None, 1, limits.REQUEST_RECORD_BYTES, **clock)
+        for name in names.REQUEST_TOPICS
+    )
+    return (
+        *requests,
+        topic(names.RESPONSES, ("response",), "agent_id", None, 1, answer, **clock),
+        topic(names.DEAD_LETTERS, ("dead_letter",), "the original key", None, 14, answer),
+        topic(
+            names.CACHE_ENTRIES,
+            ("cache_entry",),
+            "entry key",
+            CACHE_PARTITIONS,
+            1,
+            answer,
+            cleanup_policy="compact,delete",
+            # The broker cleans closed segments only, and a starting worker reads all that is left: without this a week
+            # of entries would stay in the open segment.
+            segment_ms=str(_HOUR_MS),
+        ),
+        topic(names.LEASES, ("lease",), "provider", 1, 1, control),
+        topic(names.METRIC_SAMPLES, ("metric_sample",), "worker id", 1, 1, control),
+        topic(names.METRIC_WINDOWS, ("metric_window",), "worker id or `fleet`", 1, 7, control),
+        topic(names.SCALING_DECISIONS, ("scaling_decision",), "`workers`", 1, 30, control),
+        topic(names.SCALING_EVENTS, ("scaling_event",), "`workers`", 1, 30, control),
+    )

@@ -1,0 +1,152 @@
+"""Record headers: CloudEvents in the Kafka binding's binary mode, plus plain `traceparent`, `reply_to`, `request_id`.
+
+In binary mode the value is the data itself and each attribute is a header `ce_<name>`; `content-type` says what the value
+is (CloudEvents 1.0.2, Kafka Protocol Binding 3.2). All headers are optional on requests. Of a repeated header the last
+one counts, as in Kafka's own clients.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+Headers = list[tuple[str, bytes]]
+
+CE_SPECVERSION: Final = "ce_specversion"
+CE_TYPE: Final = "ce_type"
+CE_SOURCE: Final = "ce_source"
+CE_ID: Final = "ce_id"
+CE_TIME: Final = "ce_time"
+CE_EXPIRYTIME: Final = "ce_expirytime"
+CONTENT_TYPE: Final = "content-type"
+TRACEPARENT: Final = "traceparent"
+REPLY_TO: Final = "reply_to"
+REQUEST_ID: Final = "request_id"
+
+_SPECVERSION: Final = (CE_SPECVERSION, b"1.0")
+_JSON: Final = (CONTENT_TYPE, b"application/json")
+
+# W3C Trace Context, version 00: anything else starts a new trace.
+_TRACE = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII).fullmatch
+
+
+def ce_type(message: str) -> str:
+    """The CloudEvents type of a message of schemas/: `headrace.request.v1`."""
+    return f"headrace.{message}.v1"
+
+
+_REQUEST_TYPE: Final = (CE_TYPE, ce_type("request").encode())
+_RESPONSE_TYPE: Final = (CE_TYPE, ce_type("response").encode())
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeaders:
+    """What the pipeline reads of a request's headers."""
+
+    expires_at_s: float | None = None
+    """`ce_expirytime` as Unix time in seconds."""
+    reply_to: str | None = None
+    """As given, not checked: names.valid_reply_to does that."""
+    traceparent: bytes | None = None
+    """Well formed, or None: a broken one starts a new trace and breaks nothing else."""
+    fault: str | None = None
+    """What is wrong with a header that the request's fate depends on, or None."""
+
+
+NO_HEADERS: Final = RequestHeaders()
+
+
+def read_request_headers(headers: Sequence[tuple[str, bytes | None]]) -> RequestHeaders:
+    """Read the headers of a request record as aiokafka gives them. Raises nothing, whatever they hold.
+
+    A record without headers costs 0.1 µs, one with all of ours 2 µs. Unknown headers are ignored.
+    """
+    if not headers:
+        return NO_HEADERS
+    expires_at_s: float | None = None
+    reply_to: str | None = None
+    traceparent: bytes | None = None
+    fault: str | None = None
+    for name, value in headers:
+        if name == REPLY_TO:
+            reply_to = (value or b"").decode("utf-8", "replace")
+        elif name == TRACEPARENT:
+            traceparent = value if value is not None and _TRACE(value) else None
+        elif name == CE_EXPIRYTIME:
+            expires_at_s = _unix_time_s(value or b"")
+            fault = None if expires_at_s is not None else "ce_expirytime must be an RFC 3339 time with a zone"
+    if expires_at_s is reply_to is traceparent is fault is None:
+        return NO_HEADERS
+    return RequestHeaders(expires_at_s, reply_to, traceparent, fault)
+
+
+def _unix_time_s(value: bytes) -> float | None:
+    try:
+        text = value.decode("ascii")
+        return datetime.fromisoformat(text.upper()).timestamp() if _RFC3339(text) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def rfc3339(moment: datetime) -> bytes:
+    """A moment with a zone as RFC 3339 in UTC, in milliseconds. Raises ValueError without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a moment needs a zone to be written as RFC 3339: {moment!r}")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
+
+
+def request_headers(
+    *,
+    event_id: str,
+    source: str,
+    time: datetime,
+    expires_at: datetime | None = None,
+    reply_to: str | None = None,
+    traceparent: bytes | None = None,
+) -> Headers:
+    """Headers of a request, for producers. `source` is a URI reference that names the sender, such as `/agents/17`."""
+    headers = [
+        _SPECVERSION,
+        _REQUEST_TYPE,
+        _JSON,
+        (CE_ID, event_id.encode()),
+        (CE_SOURCE, source.encode()),
+        (CE_TIME, rfc3339(time)),
+    ]
+    if expires_at is not None:
+        headers.append((CE_EXPIRYTIME, rfc3339(expires_at)))
+    if reply_to is not None:
+        headers.append((REPLY_TO, reply_to.encode()))
+    if traceparent is not None:
+        headers.append((TRACEPARENT, traceparent))
+    return headers
+
+
+def response_headers(
+    *,
+    event_id: bytes,
+    source: bytes,
+    time: bytes,
+    request_id: str,
+    traceparent: bytes | None = None,
+) -> Headers:
+    """Headers of a response: 0.4 µs.
+
+    CloudEvents calls two events with one source and one id the same event. So let `event_id` name the request's record
+    (`topic:partition:offset`) and `source` the fleet, not the worker, and a response sent twice is known as one.
+    `time` is rfc3339(now); a batch of responses may share it.
+    """
+    headers = [
+        _SPECVERSION,
+        _RESPONSE_TYPE,
+        _JSON,
+        (CE_ID, event_id),
+        (CE_SOURCE, source),
+        (CE_TIME, time),
+        (REQUEST_ID, request_id.encode()),
+    ]
+    if traceparent is not None:
+        headers.append((TRACEPARENT, traceparent))
+    return headers
