@@ -1,0 +1,62 @@
+"""Free ports, and the question whether a broker serves yet: one Metadata request over a plain socket.
+
+A listening port proves little (Kafka listens before its controller knows it), so the answer must name a live broker.
+The request is written by hand, because starting a broker is synchronous and must work inside a running event loop.
+Wire format: https://kafka.apache.org/protocol, Metadata v4.
+"""
+
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+from ops.brokers.base import BrokerError
+
+_METADATA_KEY, _METADATA_VERSION = 3, 4
+_CLIENT_ID = b"headrace"
+_LOOK_EVERY_S = 0.1
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that are free now; another process may take one before it is used, so be ready to try again."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def live_brokers(host: str, port: int, timeout_s: float = 2.0) -> int:
+    """How many live brokers the one at `host:port` names; 0 when it does not answer as a Kafka broker does."""
+    header = struct.pack(">hhih", _METADATA_KEY, _METADATA_VERSION, 1, len(_CLIENT_ID)) + _CLIENT_ID
+    no_topics_no_creation = struct.pack(">ib", 0, 0)
+    request = header + no_topics_no_creation
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            answer = connection.makefile("rb")
+            head = answer.read(16)  # size, correlation id, throttle time, number of brokers
+    except OSError:
+        return 0
+    if len(head) < 16:
+        return 0
+    _size, correlation, _throttle_ms, brokers = struct.unpack(">iiii", head)
+    return max(brokers, 0) if correlation == 1 else 0
+
+
+def wait_until_ready(host: str, port: int, alive: Callable[[], bool], deadline_s: float) -> None:
+    """Return once the broker serves.
+
+    Raises:
+        BrokerError: `alive()` became false, or `deadline_s` seconds passed.
+    """
+    ends_at = time.monotonic() + deadline_s
+    while not live_brokers(host, port):
+        if not alive():
+            raise BrokerError("it ended while starting")
+        if time.monotonic() > ends_at:
+            raise BrokerError(f"it did not answer at {host}:{port} within {deadline_s:.0f} s")
+        time.sleep(_LOOK_EVERY_S)
