@@ -137,6 +137,8 @@ class PartitionOffsets:
 
         `next_offset` is where the fetch ended, past markers and aborted records at its end.
         """
+        if records and self.position is not None and records[0].offset < self.position:
+            self._known = []  # the topic was deleted and created again: what was finished is not of this log
         if self._known and records and records[0].offset < self._known[-1][1]:
             wanted = [record for record in records if not self._finished_before(record.offset)]
             self.skipped += len(records) - len(wanted)

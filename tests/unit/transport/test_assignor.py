@@ -17,7 +17,9 @@ def owned(*partitions: int, generation: int = 1) -> Owned:
 
 
 @given(MEMBERS, st.integers(0, 36))
-def test_every_partition_has_one_owner_and_shares_differ_by_at_most_one(members: dict[str, Owned], partitions: int) -> None:
+def test_every_partition_has_one_owner_and_shares_differ_by_at_most_one(
+    members: dict[str, Owned], partitions: int
+) -> None:
     given_ = assign(members, partitions)
     assert given_.keys() == members.keys()
     if members:

@@ -1,0 +1,362 @@
+"""A Faust consumer that hands out whole record lists and keeps its own offsets.
+
+Faust's part: the app's life cycle, agents, streams, the callbacks of a rebalance. Ours: taking fetched records by class,
+quotas, which records are finished, commits with metadata, and a rebalance that drains nothing.
+
+aiokafka runs in the worker's own event loop, not in Faust's second thread: no hop per fetch, and a worker whose loop hangs
+stops its heartbeats, so that its partitions go to one that lives (docs/decisions/0005-one-event-loop.md).
+
+How a rebalance goes: the flow stops; lists on which no work has begun are taken back; what is finished is committed, within
+a second; calls under way go on. After the assignment, a partition that stayed is one whose committed position is still the
+one that this worker wrote: it goes on where it was. A lost one is dropped, a gained one starts from its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.types import TP, ConsumerMessage
+from faust.types.tuples import Message
+from mode import Service
+
+from streams.metrics import definitions as metrics
+from streams.transport.assignor import Owned, StickyAssignor
+from streams.transport.fetch import Fetch, Membership
+from streams.transport.flow import Flow
+from streams.transport.offsets import PartitionOffsets, Position, RecordList
+from streams.transport.options import TransportOptions
+
+log = structlog.get_logger("headrace.transport")
+
+_POLL_S = 1.0  # longest wait for records before the loop looks whether it should stop
+_REVOKE_COMMIT_S = 1.0  # a revoke returns within this time, whatever the coordinator does
+_COMMIT_TIMEOUT_S = 5.0
+_EARLY_COMMIT_S = 0.1  # first commit after an assignment: a worker that dies young has committed something
+
+
+class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
+    """One worker's consumer of the request topics. Every event's value is a `RecordList`."""
+
+    logger = log
+    consumer_stopped_errors = (ConsumerStoppedError,)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.options: TransportOptions = self.transport.options
+        self.flow = Flow(self.options.topics, self.options.partition_quota, self.options.class_quota)
+        self.partitions: dict[TopicPartition, PartitionOffsets] = {}
+        self.draining = False
+        self.assigned = asyncio.Event()
+        """Set while partitions are assigned and positioned; a worker is ready then."""
+        self._consumer: AIOKafkaConsumer | None = None
+        self._fetch: Fetch | None = None
+        self._membership: Membership | None = None
+        self._owned_generation = -1
+        self._commit_due = asyncio.Event()
+        self._commit_lock = asyncio.Lock()
+        self._positioned_at = 0.0
+
+    # ---- life
+
+    async def on_start(self) -> None:
+        self._consumer = AIOKafkaConsumer(
+            **self.options.consumer, partition_assignment_strategy=[StickyAssignor(self._owned)]
+        )
+        await self._consumer.start()
+        self._fetch = Fetch(self._consumer)
+        self._membership = Membership(self._consumer)
+
+    async def on_stop(self) -> None:
+        await self.wait_empty()
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        self._running.subscribe(topics=list(topics), listener=_Listener(self))
+
+    @property
+    def membership(self) -> Membership:
+        assert self._membership is not None, "the consumer has not started"
+        return self._membership
+
+    @property
+    def _running(self) -> AIOKafkaConsumer:
+        assert self._consumer is not None, "the consumer has not started"
+        return self._consumer
+
+    @property
+    def _fetched(self) -> Fetch:
+        assert self._fetch is not None, "the consumer has not started"
+        return self._fetch
+
+    # ---- hand out
+
+    async def _drain_messages(self, fetcher: Service) -> None:
+        """Faust's fetcher runs this until it stops."""
+        while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+            if not self.flow_active or self.draining:
+                await self.wait(self.can_resume_flow if not self.draining else self._stopped)
+                continue
+            try:
+                handed_out = await self._hand_out()
+                if not handed_out:
+                    await self._fetched.wait(_POLL_S)
+            except ConsumerStoppedError:
+                if self.app.should_stop:
+                    return
+                raise
+            await asyncio.sleep(0)  # the agent's turn
+
+    async def _hand_out(self) -> bool:
+        """Give the pipeline a list of each partition that has records and may be given some, high first."""
+        some = False
+        left = self.options.records_a_poll
+        for partition in self.flow.choose(self._fetched.ready()):
+            offsets = self.partitions.get(partition)
+            if offsets is None:
+                continue
+            some = True
+            records, position = self._fetched.take(partition, min(left, self.options.records_a_list))
+            made = None if position is None else offsets.deliver(records, position)
+            if made is None:
+                continue
+            self.flow.add(partition, made.unfinished, made.unfinished * made.mean_bytes)
+            left -= made.unfinished
+            await self.callback(self._message(TP(*partition), made))
+            if left <= 0 or not self.flow_active:
+                break
+        return some
+
+    def _message(self, partition: TP, made: RecordList) -> ConsumerMessage:
+        generation = self.app.consumer_generation_id
+        return ConsumerMessage(
+            *partition, made.next_offset - 1, time.time(), 1, [], None, made, None, None, None, partition,
+            generation_id=generation,
+        )  # fmt: skip
+
+    def hold(self, partition: tuple[str, int], reason: str) -> None:
+        """Give the pipeline nothing more of this partition until the reason is released."""
+        self.flow.hold(partition, reason)
+
+    def release(self, partition: tuple[str, int], reason: str) -> None:
+        if self.flow.release(partition, reason):
+            self._fetched.wake()
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Faust's own flow control takes partitions out of a set in which empty means all: never."""
+
+    def on_buffer_drop(self, tp: TP) -> None: ...
+
+    # ---- finish and commit
+
+    def commit_soon(self) -> None:
+        """Commit within `commit_delay_after_call_s`: a paid call has finished."""
+        self._commit_due.set()
+
+    def _on_finished(self, offsets: PartitionOffsets, partition: TopicPartition, count: int, size: float) -> None:
+        if offsets.live and self.flow.remove(partition, count, size):
+            self._fetched.wake()
+
+    @Service.task
+    async def _commit_handler(self) -> None:
+        while not self.should_stop:
+            delay_s = _EARLY_COMMIT_S if time.monotonic() < self._positioned_at + 2.0 else self.options.commit_interval_s
+            try:
+                await asyncio.wait_for(self._commit_due.wait(), delay_s)
+                await asyncio.sleep(self.options.commit_delay_after_call_s)
+            except TimeoutError:
+                pass
+            self._commit_due.clear()
+            if self.flow_active or self.draining:  # in a rebalance a commit would only ask for another one
+                await self.commit()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit every partition whose position has moved. Refused and failed ones are tried again with the next."""
+        async with self._commit_lock:
+            positions = self._positions()
+            if not positions or self.membership.generation < 0:
+                # Outside the group Kafka takes a commit without a generation as long as nobody is in it.
+                return False
+            began = time.monotonic()
+            try:
+                await asyncio.wait_for(self._send_commit(positions), _COMMIT_TIMEOUT_S)
+            except (CommitFailedError, IllegalStateError) as error:  # rebalanced: decided at the next assignment
+                log.info("commit refused, partitions are moving", error=str(error))
+                metrics.COMMITS.labels("refused").inc()
+                return False
+            except (KafkaError, TimeoutError) as error:
+                log.warning("commit failed, next try with the next commit", error=repr(error))
+                metrics.COMMITS.labels("failed").inc()
+                return False
+        for partition, position in positions.items():
+            if partition in self.partitions:
+                self.partitions[partition].committed = position
+        metrics.COMMITS.labels("ok").inc()
+        metrics.COMMIT_SECONDS.observe(time.monotonic() - began)
+        return True
+
+    def _positions(self) -> dict[TopicPartition, Position]:
+        """What is to be committed; on the way, hold partitions whose commit can carry no more, and let go the others."""
+        positions = {}
+        for partition, offsets in self.partitions.items():
+            position = offsets.snapshot()
+            if position.next_offset is not None and position != offsets.committed:
+                positions[partition] = position
+            if offsets.metadata_full:
+                self.hold(partition, "commit metadata is full")
+            else:
+                self.release(partition, "commit metadata is full")
+        return positions
+
+    async def _send_commit(self, positions: Mapping[TopicPartition, Position]) -> None:
+        for partition, position in positions.items():
+            self.partitions[partition].attempted = position
+        await self._running.commit(
+            {partition: OffsetAndMetadata(position.next_offset, position.metadata) for partition, position in positions.items()}
+        )
+
+    # ---- rebalance
+
+    def _owned(self) -> Owned:
+        """What the assignor says of this worker when it joins."""
+        return Owned(frozenset(number for _, number in self.partitions), self._owned_generation)
+
+    async def wait_empty(self) -> None:
+        """Faust calls it on revoke and on stop. Nothing is waited for: calls under way go on."""
+        self.assigned.clear()
+        for offsets in self.partitions.values():
+            offsets.take_back()
+        try:
+            await asyncio.wait_for(self.commit(), _REVOKE_COMMIT_S)
+        except TimeoutError:
+            log.warning("no commit before the partitions are revoked", waited_s=_REVOKE_COMMIT_S)
+
+    async def perform_seek(self) -> None:
+        """Faust calls it when partitions are assigned: keep, drop and gain."""
+        assignment = self._running._subscription.subscription.assignment
+        committed = await self.membership.committed(list(assignment.tps))
+        if not assignment.active:
+            raise IllegalStateError("the group rebalances again")
+        before, self.partitions = self.partitions, {}
+        kept = 0
+        for partition, position in committed.items():
+            offsets = before.get(partition)
+            if offsets is not None and position in (offsets.committed, offsets.attempted):
+                del before[partition]
+                offsets.committed = position
+                offsets.take_back()
+                kept += 1
+            else:
+                offsets = self._track(partition, position)
+            self.partitions[partition] = offsets
+            if offsets.position is not None:
+                self._fetched.seek(partition, offsets.position)
+        for lost in before.values():
+            lost.live = False
+        self.flow.assign(
+            {partition: (offsets.unfinished, offsets.unfinished_bytes) for partition, offsets in self.partitions.items()}
+        )
+        self._owned_generation = self.membership.generation
+        self._positioned_at = time.monotonic()
+        self.assigned.set()
+        metrics.PARTITIONS.set(len(self.partitions))
+        metrics.REBALANCES.inc()
+        log.info(
+            "partitions assigned",
+            partitions=len(self.partitions), kept=kept, lost=len(before), generation=self._owned_generation,
+        )  # fmt: skip
+
+    def _track(self, partition: TopicPartition, position: Position) -> PartitionOffsets:
+        return PartitionOffsets(
+            position, lambda offsets, count, size: self._on_finished(offsets, partition, count, size)
+        )
+
+    # ---- drain
+
+    async def drain(self, deadline_s: float) -> int:
+        """Hand out nothing more and wait until everything handed out is finished; how many records are not, at the end."""
+        self.draining = True
+        ends = time.monotonic() + deadline_s
+        for offsets in self.partitions.values():
+            offsets.take_back()
+        while (left := self.unfinished) and time.monotonic() < ends:
+            await asyncio.sleep(0.02)
+        await self.commit()
+        return left
+
+    @property
+    def unfinished(self) -> int:
+        """Records handed to the pipeline and not finished."""
+        return sum(offsets.unfinished for offsets in self.partitions.values())
+
+    # ---- what Faust asks of a consumer, besides
+
+    def assignment(self) -> set[TP]:
+        return {TP(*partition) for partition in self._running.assignment()}
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        raise NotImplementedError("perform_seek positions all partitions at once")
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        raise NotImplementedError("commits carry metadata: see commit()")
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109
+        raise NotImplementedError("records are handed out by the list")
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        self._fetched.seek(partition, offset)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        raise NotImplementedError("there are no tables to recover")
+
+    async def position(self, tp: TP) -> int | None:
+        return int(await self._running.position(TopicPartition(*tp)))
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        return dict(await self._running.beginning_offsets([TopicPartition(*tp) for tp in partitions]))
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        return dict(await self._running.end_offsets([TopicPartition(*tp) for tp in partitions]))
+
+    def highwater(self, tp: TP) -> int:
+        return int(self._running.highwater(TopicPartition(*tp)) or 0)
+
+    def topic_partitions(self, topic: str) -> int | None:
+        found = self._running._client.cluster.partitions_for_topic(topic)
+        return len(found) if found else None
+
+    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> Any:
+        raise NotImplementedError("the producer's partitioner decides")
+
+    def _new_topicpartition(self, topic: str, partition: int) -> TP:
+        return TP(topic, partition)
+
+    def _to_message(self, tp: TP, record: Any) -> Message:
+        raise NotImplementedError("records are handed out by the list")
+
+    def close(self) -> None: ...
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """aiokafka's callbacks, passed on as Faust wants them."""
+
+    def __init__(self, consumer: RecordListConsumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._consumer.app.on_rebalance_start()
+        await self._consumer.on_partitions_revoked({TP(*partition) for partition in revoked})
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        generation = self._consumer.membership.generation
+        self._consumer.app.consumer_generation_id = generation
+        await self._consumer.on_partitions_assigned({TP(*partition) for partition in assigned}, generation)

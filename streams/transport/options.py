@@ -1,0 +1,28 @@
+"""What the transport needs to know, in aiokafka's words; streams/app.py makes it from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streams.transport.flow import Quota
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOptions:
+    """Options of one worker's transport.
+
+    `topics` are served in their order. `consumer` and `producer` are keyword arguments of aiokafka's clients.
+    """
+
+    topics: Sequence[str]
+    consumer: Mapping[str, Any]
+    producer: Mapping[str, Any]
+    partition_quota: Quota
+    class_quota: Quota
+    commit_interval_s: float = 1.0
+    commit_delay_after_call_s: float = 0.05
+    records_a_list: int = 500
+    """Longest list: one list keeps the event loop for its length (about 10 us a record)."""
+    records_a_poll: int = 2_000
