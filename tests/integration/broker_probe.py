@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, Topi
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, MessageSizeTooLargeError, OffsetMetadataTooLargeError
+from aiokafka.errors import IllegalGenerationError, MessageSizeTooLargeError, OffsetMetadataTooLargeError
 
 CHECK_DEADLINE_S = 40.0
 TWO_MEGABYTES = 2 * 1024 * 1024
@@ -327,7 +327,7 @@ async def a_commit_of_a_member_that_was_replaced_is_refused(bootstrap: str) -> N
         await read_until_assigned(old, 1)
         await starting
         old._coordinator.generation = stale
-        with pytest.raises(CommitFailedError):
+        with pytest.raises(IllegalGenerationError):
             await old._coordinator._do_commit_offsets(
                 old._subscription.subscription.assignment, {TopicPartition(topic, 0): OffsetAndMetadata(5, "")}
             )
@@ -372,9 +372,7 @@ async def partitions_of_a_dead_member_move_after_its_session(bootstrap: str) -> 
         await read_until_assigned(one, 2)
         dying.kill()
         await dying.wait()
-        killed_at = time.monotonic()
-        await read_until_assigned(one, 4, limit_s=15.0)
-        assert time.monotonic() - killed_at < 12, "a session of 6 s ran longer than 12 s"
+        await read_until_assigned(one, 4, limit_s=10.0)
     finally:
         await one.stop()
 

@@ -1,0 +1,104 @@
+"""The broker that tests run on, and names that no other test uses.
+
+One broker serves the whole run: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a container where a docker engine runs,
+else Apache Kafka where Java and Maven are, else the embedded one. The header of the run says which, and why not the
+ones before it. HEADRACE_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
+from ops.brokers import embedded as embedded_broker
+from tests.docker_broker import DockerBroker, docker_missing
+
+REAL_KAFKA = {"apache", "docker"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A kind of broker, or none; and why the kinds before it were passed over."""
+
+    kind: str | None
+    passed_over: tuple[str, ...]
+
+
+def choose() -> Choice:
+    yours = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if yours:
+        return Choice(yours, ())
+    passed_over: list[str] = []
+    for kind, missing in (
+        ("docker", docker_missing),
+        ("apache", kafka_jars.missing),
+        ("embedded", embedded_broker.missing),
+    ):
+        reason = missing()
+        if reason is None:
+            return Choice(kind, tuple(passed_over))
+        passed_over.append(f"{kind}: {reason}")
+    return Choice(None, tuple(passed_over))
+
+
+_CHOICE = pytest.StashKey[Choice]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    choice = config.stash[_CHOICE] = choose()
+    if os.environ.get("HEADRACE_REQUIRE_APACHE") == "1" and choice.kind not in REAL_KAFKA:
+        why = "; ".join(choice.passed_over)
+        raise pytest.UsageError(f"HEADRACE_REQUIRE_APACHE=1, but the broker would be {choice.kind}. {why}")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    choice = config.stash[_CHOICE]
+    return [f"broker: {choice.kind}", *(f"  not {reason}" for reason in choice.passed_over)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"broker: {config.stash[_CHOICE].kind}")
+
+
+def _start(kind: str) -> Broker:
+    return DockerBroker() if kind == "docker" else start_broker(kind, progress=print)
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """The broker of the run; shared by all tests, so use `unique` names, and `private_broker` to stop or kill one."""
+    choice = request.config.stash[_CHOICE]
+    if choice.kind is None:
+        pytest.skip(f"no broker can run here: {'; '.join(choice.passed_over)}")
+    try:
+        started = _start(choice.kind)
+    except BrokerError as error:
+        pytest.fail(str(error), pytrace=False)
+    with started:
+        yield started
+
+
+@pytest.fixture
+def private_broker() -> Iterator[Callable[[], Broker]]:
+    """Starts an Apache Kafka of the test's own, which it may stop (SIGSTOP) or kill; ended with the test."""
+    reason = kafka_jars.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    started: list[Broker] = []
+
+    def start() -> Broker:
+        started.append(start_broker("apache", progress=print))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Makes a name for a topic or group that no other test has: `unique("orders")` -> `orders-3f9c0a1b`."""
+    return lambda name: f"{name}-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,183 @@
+"""Local brokers: what they promise as processes, and what each kind can do of what the pipeline needs."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.brokers import Broker, BrokerError, start_broker
+from ops.brokers import embedded as embedded_broker
+from ops.brokers.pacing import pace_empty_fetches
+from ops.brokers.ready import live_brokers
+from tests.integration.broker_probe import CHECK_DEADLINE_S, CHECKS, new_topic, producer, reader
+
+DOCS = Path(__file__).parents[2] / "docs" / "brokers.md"
+
+EMBEDDED_GAPS = {
+    "an_unknown_topic_is_not_created_by_a_metadata_request",
+    "a_fetch_waits_for_a_record",
+    "metadata_over_4096_bytes_is_refused",
+    "partitions_of_a_dead_member_move_after_its_session",
+}
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Broker]:
+    reason = embedded_broker.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with start_broker("embedded") as started:
+        yield started
+
+
+@pytest.mark.parametrize("name", CHECKS)
+async def test_a_kafka_broker_can_do_all_that_the_pipeline_needs(broker: Broker, name: str) -> None:
+    if broker.kind == "embedded":
+        pytest.skip("no real Kafka here; the embedded broker has tests of its own")
+    await asyncio.wait_for(CHECKS[name](broker.bootstrap_servers), CHECK_DEADLINE_S)
+
+
+@pytest.mark.parametrize("name", [name for name in CHECKS if name not in EMBEDDED_GAPS])
+async def test_the_embedded_broker_can_do_the_rest(embedded: Broker, name: str) -> None:
+    await asyncio.wait_for(CHECKS[name](embedded.bootstrap_servers), CHECK_DEADLINE_S)
+
+
+@pytest.mark.parametrize("name", sorted(EMBEDDED_GAPS))
+async def test_a_gap_of_the_embedded_broker_is_still_one_and_is_documented(embedded: Broker, name: str) -> None:
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await asyncio.wait_for(CHECKS[name](embedded.bootstrap_servers), CHECK_DEADLINE_S)
+    assert f"| {name.replace('_', ' ')} | yes | **no**" in DOCS.read_text()
+
+
+async def test_paced_fetches_are_few_on_the_embedded_broker_and_a_record_still_comes_soon(embedded: Broker) -> None:
+    topic = await new_topic(embedded.bootstrap_servers)
+    async with reader(embedded.bootstrap_servers, topic) as consumer, producer(embedded.bootstrap_servers) as client:
+        pace_empty_fetches(consumer)
+        fetches = 0
+        fetch = consumer._fetcher._proc_fetch_request
+
+        async def counted(*arguments: object) -> bool:
+            nonlocal fetches
+            fetches += 1
+            return bool(await fetch(*arguments))
+
+        consumer._fetcher._proc_fetch_request = counted
+        await consumer.getmany(timeout_ms=1000)
+        assert 0 < fetches <= 25
+        sent_at = time.monotonic()
+        await client.send_and_wait(topic, b"value")
+        assert (await consumer.getone()).value == b"value"
+        assert time.monotonic() - sent_at < 0.5
+
+
+@pytest.mark.parametrize("kind", ["embedded", "apache"])
+def test_a_broker_does_not_outlive_a_killed_parent(kind: str, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("embedded" if kind == "embedded" else "private_broker")
+    code = (
+        "import concurrent.futures, time\n"
+        "from ops.brokers import start_broker\n"
+        # on a pool thread that ends, because Linux watches the thread that forked
+        f"with concurrent.futures.ThreadPoolExecutor() as pool: broker = pool.submit(start_broker, {kind!r}).result()\n"
+        "print(broker.pid, broker.bootstrap_servers, flush=True)\n"
+        "time.sleep(120)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid, address = parent.stdout.readline().split()
+    host, port = address.split(":")
+    assert live_brokers(host, int(port)), "the broker ended with the thread that asked for it"
+    parent.kill()
+    parent.wait()
+    ends_at = time.monotonic() + 10
+    while _runs(int(pid)):
+        assert time.monotonic() < ends_at, "the broker still runs"
+        time.sleep(0.05)
+
+
+def test_a_stopped_broker_goes_on_where_it_was_and_can_be_ended_while_stopped(
+    private_broker: Callable[[], Broker],
+) -> None:
+    started = private_broker()
+    assert started.pid is not None
+    host, port = started.bootstrap_servers.split(":")
+    os.kill(started.pid, signal.SIGSTOP)
+    assert not live_brokers(host, int(port), timeout_s=0.5)
+    os.kill(started.pid, signal.SIGCONT)
+    assert live_brokers(host, int(port))
+    os.kill(started.pid, signal.SIGSTOP)
+    started.stop()
+    assert not _runs(started.pid)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "apache"])
+async def test_a_given_data_directory_is_used_again(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("embedded" if kind == "embedded" else "private_broker")
+    async with await asyncio.to_thread(start_broker, kind, data_dir=tmp_path) as first:
+        topic = await new_topic(first.bootstrap_servers)
+        async with producer(first.bootstrap_servers) as client:
+            await client.send_and_wait(topic, b"value")
+    async with (
+        await asyncio.to_thread(start_broker, kind, data_dir=tmp_path) as second,
+        reader(second.bootstrap_servers, topic) as consumer,
+    ):
+        record = await asyncio.wait_for(consumer.getone(), 15)
+    assert record.value == b"value"
+
+
+@pytest.mark.parametrize("kind", ["kafka", "localhost", "localhost:port", ""])
+def test_an_unknown_broker_is_refused_with_what_is_allowed(kind: str) -> None:
+    with pytest.raises(BrokerError, match="use embedded, apache, or HOST:PORT"):
+        start_broker(kind)
+
+
+def test_an_address_where_no_broker_answers_is_refused() -> None:
+    with pytest.raises(BrokerError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
+        start_broker("127.0.0.1:1")
+
+
+def test_missing_java_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(BrokerError, match="needs Java 17 or newer and there is none: install"):
+        start_broker("apache")
+
+
+def test_missing_maven_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = tmp_path / "java"
+    fake.write_text("#!/bin/sh\necho 'openjdk version \"21.0.1\"' >&2\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(BrokerError, match="there is no mvn: install Maven"):
+        start_broker("apache")
+
+
+def test_an_old_java_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = tmp_path / "java"
+    fake.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(BrokerError, match=r"needs Java 17 or newer; .*java is 11"):
+        start_broker("apache")
+
+
+def test_a_taken_port_is_told_with_the_brokers_own_words(broker: Broker) -> None:
+    port = int(broker.bootstrap_servers.rsplit(":", 1)[1])
+    with pytest.raises(BrokerError, match="did not start"):
+        start_broker("embedded", port=port)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
