@@ -1,8 +1,8 @@
 """Where messages travel: the catalogue of topics, the partitioner, the headers, and provisioning.
 
-In: the contract. Out: names and settings of topics, the partition of a key, record headers, and a broker whose topics are
-as the contract wants them. Knows the messages (schemas/) and nothing of the pipeline. `topics.provision` is not imported
-here: only those who change a broker need its admin client.
+In: the contract. Out: names and settings of topics, the partition of a key, record headers, and a broker whose topics
+are as the contract wants them. Knows the messages (schemas/) and nothing of the pipeline. `topics.provision` is not
+imported here: only those who look at a broker's topics need its admin client.
 """
 
 from topics.catalogue import DEFAULT_PARTITIONS, TopicSpec, catalogue

@@ -34,8 +34,8 @@ class TopicSpec:
 def catalogue(partitions: int = DEFAULT_PARTITIONS, replication_factor: int = 1) -> tuple[TopicSpec, ...]:
     """The topics in the order in which a request meets them.
 
-    `partitions` is P, for requests, responses and dead letters alike. Each partition costs CPU at every fetch, and fewer
-    than the largest fleet leaves workers without work: hence 12 for a fleet of up to 10.
+    `partitions` is P, for requests, responses and dead letters alike. Each partition costs CPU at every fetch, and
+    fewer than the largest fleet leaves workers without work: hence 12 for a fleet of up to 10.
 
     Raises ValueError for numbers below 1.
     """

@@ -1,8 +1,8 @@
 """Record headers: CloudEvents in the Kafka binding's binary mode, plus plain `traceparent`, `reply_to`, `request_id`.
 
-In binary mode the value is the data itself and each attribute is a header `ce_<name>`; `content-type` says what the value
-is (CloudEvents 1.0.2, Kafka Protocol Binding 3.2). All headers are optional on requests. Of a repeated header the last
-one counts, as in Kafka's own clients.
+In binary mode the value is the data itself and each attribute is a header `ce_<name>`; `content-type` says what the
+value is (CloudEvents 1.0.2, Kafka Protocol Binding 3.2). All headers are optional on requests. Of a repeated header the
+last one counts, as in Kafka's own clients.
 """
 
 import re
@@ -61,7 +61,7 @@ NO_HEADERS: Final = RequestHeaders()
 def read_request_headers(headers: Sequence[tuple[str, bytes | None]]) -> RequestHeaders:
     """Read the headers of a request record as aiokafka gives them. Raises nothing, whatever they hold.
 
-    A record without headers costs 0.1 µs, one with all of ours 2 µs. Unknown headers are ignored.
+    A record without headers costs 0.1 µs, one with all of ours 3 µs. Unknown headers are ignored.
     """
     if not headers:
         return NO_HEADERS
@@ -77,8 +77,6 @@ def read_request_headers(headers: Sequence[tuple[str, bytes | None]]) -> Request
         elif name == CE_EXPIRYTIME:
             expires_at_s = _unix_time_s(value or b"")
             fault = None if expires_at_s is not None else "ce_expirytime must be an RFC 3339 time with a zone"
-    if expires_at_s is reply_to is traceparent is fault is None:
-        return NO_HEADERS
     return RequestHeaders(expires_at_s, reply_to, traceparent, fault)
 
 

@@ -1,0 +1,216 @@
+"""Make, compare and list the contract's topics on a broker.
+
+`apply` creates what is missing and reports what differs; it changes what exists only where it is told to. Nothing here
+asks for a topic by name before it exists: a metadata request for an unknown name makes some brokers create it, with
+settings of their own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
+
+from topics.catalogue import TopicSpec
+from topics.plan import Difference, FoundTopic, plan, repartition_effect
+
+# The broker answers a creation before every node has heard of it; a cluster of three takes well under a second.
+_VISIBLE_S: Final = 15.0
+_POLL_S: Final = 0.1
+
+# Where a value comes from (DescribeConfigs, KIP-226): 1 means set on the topic itself.
+_SET_ON_TOPIC: Final = 1
+
+
+class ProvisionError(Exception):
+    """The broker could not be asked, or refused. The message is one line that says what and why."""
+
+
+class BrokerUnreachableError(ProvisionError):
+    """No broker answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done, and what still differs."""
+
+    done: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+    """What could not be compared, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic of the contract beside the broker's."""
+
+    spec: TopicSpec
+    found: FoundTopic | None
+    differences: tuple[Difference, ...]
+
+
+async def apply(
+    client_options: Mapping[str, Any],
+    wanted: Iterable[TopicSpec],
+    *,
+    allow_repartition: bool = False,
+    alter_configs: bool = False,
+) -> Report:
+    """Create missing topics; with the flags also add partitions and set settings that differ.
+
+    Applying twice does nothing the second time. Raises ProvisionError.
+    """
+    wanted = tuple(wanted)
+    async with _admin(client_options) as admin:
+        differences = plan(wanted, await _describe(admin, wanted))
+        done = await _create(admin, [_spec(wanted, d) for d in differences if d.kind == "missing"])
+        if allow_repartition:
+            done += await _grow(admin, [d for d in differences if d.kind == "partitions"])
+        if alter_configs:
+            done += await _alter(admin, wanted, [d for d in differences if d.kind == "config"])
+        found = await _described_when_visible(admin, wanted, allow_repartition=allow_repartition)
+        return Report(tuple(done), tuple(plan(wanted, found)), _notes(found))
+
+
+async def check(client_options: Mapping[str, Any], wanted: Iterable[TopicSpec]) -> Report:
+    """Compare only. Raises ProvisionError."""
+    wanted = tuple(wanted)
+    async with _admin(client_options) as admin:
+        found = await _describe(admin, wanted)
+    return Report((), tuple(plan(wanted, found)), _notes(found))
+
+
+async def listing(client_options: Mapping[str, Any], wanted: Iterable[TopicSpec]) -> list[TopicState]:
+    """Each topic of the contract with what the broker has. Raises ProvisionError."""
+    wanted = tuple(wanted)
+    async with _admin(client_options) as admin:
+        found = await _describe(admin, wanted)
+    return [TopicState(spec, found.get(spec.name), tuple(plan([spec], found))) for spec in wanted]
+
+
+@asynccontextmanager
+async def _admin(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    servers = client_options.get("bootstrap_servers", "localhost:9092")
+    admin = AIOKafkaAdminClient(**client_options)
+    try:
+        try:
+            await admin.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise BrokerUnreachableError(f"no Kafka broker answers at {servers}: {reason}") from error
+        try:
+            yield admin
+        except (KafkaError, OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise ProvisionError(f"the Kafka broker at {servers} refused: {reason}") from error
+    finally:
+        await admin.close()
+
+
+async def _describe(admin: AIOKafkaAdminClient, wanted: Iterable[TopicSpec]) -> dict[str, FoundTopic]:
+    names = {spec.name for spec in wanted}
+    described = {topic["topic"]: topic for topic in await admin.describe_topics() if topic["topic"] in names}
+    configs = await _configs(admin, described)
+    found = {}
+    for name, topic in described.items():
+        config, overrides = configs.get(name, (None, {}))
+        replicas = min((len(partition["replicas"]) for partition in topic["partitions"]), default=0)
+        found[name] = FoundTopic(name, len(topic["partitions"]), replicas, config, overrides)
+    return found
+
+
+async def _configs(
+    admin: AIOKafkaAdminClient, names: Iterable[str]
+) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+    """Settings in force and settings made on the topic, by topic. Topics the broker does not describe are left out."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    try:
+        responses = await admin.describe_configs(resources)
+    except IncompatibleBrokerVersion:
+        return {}
+    configs = {}
+    for response in responses:
+        for code, _, _, name, entries in response.resources:
+            if code == 0 and entries:
+                values = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
+                overrides = {entry[0]: entry[1] for entry in entries if entry[3] == _SET_ON_TOPIC}
+                configs[name] = (values, overrides)
+    return configs
+
+
+async def _described_when_visible(
+    admin: AIOKafkaAdminClient, wanted: tuple[TopicSpec, ...], *, allow_repartition: bool
+) -> dict[str, FoundTopic]:
+    """Describe the topics once the broker shows what has just been created, or after 15 s as it shows them then."""
+    deadline = asyncio.get_running_loop().time() + _VISIBLE_S
+    while True:
+        found = await _describe(admin, wanted)
+        visible = all(
+            spec.name in found and (not allow_repartition or found[spec.name].partitions >= spec.partitions)
+            for spec in wanted
+        )
+        if visible or asyncio.get_running_loop().time() > deadline:
+            return found
+        await asyncio.sleep(_POLL_S)
+
+
+async def _create(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> list[str]:
+    if not specs:
+        return []
+    response = await admin.create_topics(
+        [NewTopic(s.name, s.partitions, s.replication_factor, topic_configs=dict(s.config)) for s in specs]
+    )
+    for name, code, *message in response.topic_errors:
+        # Somebody else created it meanwhile: the comparison that follows says whether it is as wanted.
+        if code and code != TopicAlreadyExistsError.errno:
+            raise ProvisionError(f"cannot create topic {name}: {_reason(code, message)}")
+    return [f"created {spec.name} with {spec.partitions} partition(s)" for spec in specs]
+
+
+async def _grow(admin: AIOKafkaAdminClient, differences: list[Difference]) -> list[str]:
+    done = []
+    for difference in differences:
+        before, after = int(difference.found), int(difference.wanted)
+        if after > before:
+            await admin.create_partitions({difference.topic: NewPartitions(after)})
+            effect = repartition_effect(before, after)
+            done.append(f"grew {difference.topic} from {before} to {after} partitions: {effect}")
+    return done
+
+
+async def _alter(admin: AIOKafkaAdminClient, wanted: tuple[TopicSpec, ...], differences: list[Difference]) -> list[str]:
+    if not differences:
+        return []
+    # AlterConfigs replaces all settings of a topic, so that what others have set must be sent again with ours.
+    configs = await _configs(admin, {difference.topic for difference in differences})
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, spec.name, {**configs[spec.name][1], **spec.config})
+        for spec in wanted
+        if spec.name in configs
+    ]
+    for response in await admin.alter_configs(resources):
+        for code, message, _, name in response.resources:
+            if code:
+                raise ProvisionError(f"cannot change the settings of topic {name}: {_reason(code, [message])}")
+    return [f"set {d.key} = {d.wanted} on {d.topic} (was {d.found})" for d in differences]
+
+
+def _spec(wanted: tuple[TopicSpec, ...], difference: Difference) -> TopicSpec:
+    return next(spec for spec in wanted if spec.name == difference.topic)
+
+
+def _reason(code: int, message: list[str | None]) -> str:
+    return (message[0] if message else None) or for_code(code).__name__
+
+
+def _notes(found: Mapping[str, FoundTopic]) -> tuple[str, ...]:
+    untold = sorted(name for name, topic in found.items() if topic.config is None)
+    if not untold:
+        return ()
+    return (f"the broker does not tell the settings of {', '.join(untold)}: partitions and replicas were compared",)
