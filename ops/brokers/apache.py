@@ -13,7 +13,7 @@ from pathlib import Path
 from ops.brokers.base import Broker, BrokerError, Progress
 from ops.brokers.kafka_jars import jars, java
 from ops.brokers.process import ChildProcess
-from ops.brokers.ready import free_ports, wait_until_ready
+from ops.brokers.ready import free_ports, insist_free, wait_until_ready
 
 READY_DEADLINE_S = 60.0
 _TRIES = 3
@@ -62,6 +62,8 @@ class ApacheBroker(Broker):
     kind = "apache"
 
     def __init__(self, port: int = 0, data_dir: Path | None = None, progress: Progress = lambda line: None) -> None:
+        if port:
+            insist_free(port)
         self._java = java()
         self._jars = jars(progress)
         self._temporary = Path(tempfile.mkdtemp(prefix="headrace-kafka-"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ops.brokers.base import Broker, BrokerError
 from ops.brokers.process import ChildProcess
-from ops.brokers.ready import free_ports, wait_until_ready
+from ops.brokers.ready import free_ports, insist_free, wait_until_ready
 
 READY_DEADLINE_S = 15.0
 _TRIES = 3
@@ -54,6 +54,8 @@ class EmbeddedBroker(Broker):
     kind = "embedded"
 
     def __init__(self, port: int = 0, data_dir: Path | None = None) -> None:
+        if port:
+            insist_free(port)
         program = binary()
         self._temporary = Path(tempfile.mkdtemp(prefix="headrace-embedded-"))
         self._data_dir = data_dir or self._temporary / "data"

@@ -29,6 +29,20 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+def insist_free(port: int) -> None:
+    """Refuse a port that something listens on; else its broker would answer for ours, and ours would end unseen.
+
+    Raises:
+        BrokerError: the port of 127.0.0.1 is taken.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections in TIME_WAIT are no listener
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BrokerError(f"port {port} of 127.0.0.1 is taken: choose another, or 0 for any free one") from error
+
+
 def live_brokers(host: str, port: int, timeout_s: float = 2.0) -> int:
     """How many live brokers the one at `host:port` names; 0 when it does not answer as a Kafka broker does."""
     header = struct.pack(">hhih", _METADATA_KEY, _METADATA_VERSION, 1, len(_CLIENT_ID)) + _CLIENT_ID

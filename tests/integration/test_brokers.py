@@ -169,10 +169,17 @@ def test_an_old_java_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         start_broker("apache")
 
 
-def test_a_taken_port_is_told_with_the_brokers_own_words(broker: Broker) -> None:
-    port = int(broker.bootstrap_servers.rsplit(":", 1)[1])
-    with pytest.raises(BrokerError, match="did not start"):
-        start_broker("embedded", port=port)
+@pytest.mark.parametrize("kind", ["embedded", "apache"])
+def test_a_taken_port_is_refused_though_a_broker_answers_there(kind: str, embedded: Broker) -> None:
+    port = int(embedded.bootstrap_servers.rsplit(":", 1)[1])
+    with pytest.raises(BrokerError, match=f"port {port} of 127.0.0.1 is taken"):
+        start_broker(kind, port=port)
+
+
+def test_a_kafka_that_cannot_start_gives_its_own_reason(tmp_path: Path, private_broker: Callable[[], Broker]) -> None:
+    (tmp_path / "meta.properties").write_text("version=1\ncluster.id=someone-elses\nnode.id=77\n")
+    with pytest.raises(BrokerError, match=r"Apache Kafka did not start: it ended while starting; .*77"):
+        start_broker("apache", data_dir=tmp_path)
 
 
 def _runs(pid: int) -> bool:
