@@ -1,0 +1,15 @@
+"""What is wrong with the settings, said in one line: where, which key, which value, and what would be right."""
+
+from collections.abc import Sequence
+
+
+class SettingsError(Exception):
+    """One or more faults of the settings. `str()` is one line; `problems` holds a line a fault, the first one first."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems: Sequence[str] = problems
+
+    def __str__(self) -> str:
+        further = len(self.problems) - 1
+        return self.problems[0] + (f" (and {further} more: see `headrace config check`)" if further else "")

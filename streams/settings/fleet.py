@@ -1,0 +1,168 @@
+"""[metrics], [http], [scaling] and [targets]: what is measured, and what the fleet does about it."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from streams.settings.base import Section, conflict, setting
+from streams.settings.units import Count, PerSecond, Seconds, Share
+
+SystemMetric = Literal["cpu_usage", "memory_usage", "network_io", "disk_io"]
+ApplicationMetric = Literal["request_latency", "queue_length", "error_rate", "throughput"]
+Action = Literal["scale_out"]
+
+
+def _listen(value: str) -> str:
+    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", value)
+    if found is None or int(found[1]) > 65535:
+        raise ValueError('HOST:PORT, such as "127.0.0.1:0" (port 0: any free one)')
+    return value
+
+
+class SystemMetrics(Section):
+    """Samples of the machine."""
+
+    metrics: list[SystemMetric] = setting(
+        ["cpu_usage", "memory_usage", "network_io", "disk_io"], "What is sampled of the machine."
+    )
+
+
+class ApplicationMetrics(Section):
+    """Samples of the pipeline."""
+
+    metrics: list[ApplicationMetric] = setting(
+        ["request_latency", "queue_length", "error_rate", "throughput"], "What is sampled of the pipeline."
+    )
+    tags: list[Literal["component", "operation", "status"]] = setting(
+        ["component", "operation", "status"], "Labels of the samples."
+    )
+
+
+class Metrics(Section):
+    """Samples and windows on the metric topics."""
+
+    interval: Seconds = setting("10s", "Time between two samples of a worker.", ge=1)
+    aggregation: Seconds = setting("1m", "Length of a window.", ge=1)
+    system: SystemMetrics = Field(default_factory=SystemMetrics)
+    application: ApplicationMetrics = Field(default_factory=ApplicationMetrics)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        ratio = self.aggregation / self.interval
+        if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
+            raise conflict("aggregation must be a whole multiple of interval", "aggregation", "interval")
+        return self
+
+
+class Http(Section):
+    """The worker's own HTTP server."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = setting(
+        "127.0.0.1:0", "Address of /metrics, /healthz and /readyz; port 0 takes any free one and logs it."
+    )
+
+    @property
+    def host(self) -> str:
+        """Host to bind, without the brackets of IPv6."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """Port to bind; 0 for any free one."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class CpuTrigger(Section):
+    """Too little processor."""
+
+    threshold: Share = setting("75%", "CPU use of the fleet above which it grows.", gt=0)
+    duration: Seconds = setting("5m", "For how long it must be above.", gt=0)
+    action: Action = setting("scale_out", "What follows.")
+
+
+class MemoryTrigger(Section):
+    """Too little memory."""
+
+    threshold: Share = setting("80%", "Memory use of the fleet above which it grows.", gt=0)
+    duration: Seconds = setting("5m", "For how long it must be above.", gt=0)
+    action: Action = setting("scale_out", "What follows.")
+
+
+class QueueTrigger(Section):
+    """Too much waiting: in workers, and in Kafka."""
+
+    length: Count = setting(1000, "Waiting requests above which the fleet grows.", ge=1)
+    wait_time: Seconds = setting("30s", "Wait for dispatch above which the fleet grows.", gt=0)
+    expired_share: Share = setting(
+        "1%", "Share of expired requests that counts like a too long wait, since most classes expire before it.", gt=0
+    )
+    action: Action = setting("scale_out", "What follows.")
+
+
+class Triggers(Section):
+    """What makes the fleet grow."""
+
+    cpu: CpuTrigger = Field(default_factory=CpuTrigger)
+    memory: MemoryTrigger = Field(default_factory=MemoryTrigger)
+    queue: QueueTrigger = Field(default_factory=QueueTrigger)
+
+
+class ScalingLimits(Section):
+    """How small and large the fleet may be."""
+
+    min: Count = setting(2, "Fewest workers.", ge=1)
+    max: Count = setting(10, "Most workers.", ge=1)
+    increment: Count = setting(1, "Workers added or removed at once.", ge=1)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.min > self.max:
+            raise conflict("min must be at most max", "min", "max")
+        return self
+
+
+class Scaling(Section):
+    """When the fleet grows and shrinks."""
+
+    triggers: Triggers = Field(default_factory=Triggers)
+    limits: ScalingLimits = Field(default_factory=ScalingLimits)
+    cooldown: Seconds = setting("10m", "Rest after a change.")
+
+
+class LatencyTargets(Section):
+    """How quick an answer should be."""
+
+    p95: Seconds = setting("200ms", "95 % of the answers are quicker.")
+    p99: Seconds = setting("500ms", "99 % of the answers are quicker.")
+    max: Seconds = setting("1s", "Every answer is quicker.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not self.p95 <= self.p99 <= self.max:
+            raise conflict("the order is p95, p99, max", "p95", "p99", "max")
+        return self
+
+
+class ThroughputTargets(Section):
+    """How much should pass."""
+
+    messages: PerSecond = setting("1000/s", "Messages that pass.")
+    concurrent_agents: Count = setting(100, "Agents at the same time.")
+    concurrent_chats: Count = setting(50, "Chats at the same time.")
+
+
+class ReliabilityTargets(Section):
+    """How little should fail."""
+
+    uptime: Share = setting("99.9%", "Share of the time in which requests are answered.")
+    error_rate: Share = setting("0.1%", "Share of requests that may fail, at most.")
+    recovery_time: Seconds = setting("30s", "Time until a fault is mended, at most.")
+
+
+class Targets(Section):
+    """What a run is measured against."""
+
+    latency: LatencyTargets = Field(default_factory=LatencyTargets)
+    throughput: ThroughputTargets = Field(default_factory=ThroughputTargets)
+    reliability: ReliabilityTargets = Field(default_factory=ReliabilityTargets)

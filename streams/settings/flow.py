@@ -1,0 +1,135 @@
+"""[queueing], [backpressure], [pool], [concurrency] and [agents]: what protects a worker. All of it is per worker."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from streams.settings.base import Section, conflict, setting
+from streams.settings.units import Bytes, Count, PerSecond, Seconds, Share
+
+Priority = Literal["high", "normal", "low"]
+
+
+def _each_once(order: list[Priority]) -> list[Priority]:
+    if sorted(order) != ["high", "low", "normal"]:
+        raise ValueError('"high", "normal" and "low", each once')
+    return order
+
+
+class QueueTimeouts(Section):
+    """How long a request of each class may wait for dispatch, from its record's timestamp."""
+
+    high: Seconds = setting("10s", "Longest wait for dispatch of a high request.", gt=0)
+    normal: Seconds = setting("30s", "Longest wait for dispatch of a normal request.", gt=0)
+    low: Seconds = setting("60s", "Longest wait for dispatch of a low request.", gt=0)
+
+
+class Queueing(Section):
+    """The order in which waiting requests are served."""
+
+    priority: Annotated[list[Priority], AfterValidator(_each_once)] = setting(
+        ["high", "normal", "low"], "Classes of requests, first served first."
+    )
+    timeout: QueueTimeouts = Field(default_factory=QueueTimeouts)
+
+
+class Backpressure(Section):
+    """Admission, and how much may wait before partitions are paused."""
+
+    strategy: Literal["token_bucket"] = setting("token_bucket", "How requests are admitted.")
+    rate: PerSecond = setting("1000/s", "Requests admitted to the queues.")
+    burst: Count = setting(100, "Requests admitted at once after a quiet time.", ge=1)
+    partition_records: Count = setting(2000, "Waiting records of one partition at which it is paused.", ge=1)
+    partition_bytes: Bytes = setting("16MB", "Waiting bytes of one partition at which it is paused.", ge=1)
+    resume_share: Share = setting("50%", "A paused partition goes on below this share of its quota.", gt=0)
+
+
+class PoolWorkers(Section):
+    """How many dispatchers a worker runs."""
+
+    min: Count = setting(4, "Fewest dispatchers.", ge=1)
+    max: Count = setting(16, "Most dispatchers.", ge=1)
+    scaling: Literal["dynamic", "fixed"] = setting("dynamic", "Whether the number follows the load, or stays at `max`.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.min > self.max:
+            raise conflict("min must be at most max", "min", "max")
+        return self
+
+
+class PoolBatch(Section):
+    """How many requests a dispatcher keeps in flight."""
+
+    size: Count = setting(100, "Most requests that one dispatcher keeps in flight.", ge=1)
+    timeout: Seconds = setting("1s", "Longest wait of a request that can be merged with others.")
+
+
+class Pool(Section):
+    """The dispatchers."""
+
+    workers: PoolWorkers = Field(default_factory=PoolWorkers)
+    queue: Literal["priority-based"] = setting("priority-based", "What dispatchers take from.")
+    batch: PoolBatch = Field(default_factory=PoolBatch)
+
+
+class Concurrency(Section):
+    """Calls under way."""
+
+    total: Count = setting(1000, "Most calls under way in a worker (the specification's `global`).", ge=1)
+    per_agent: Count = setting(50, "Most calls under way of one agent.", ge=1)
+    per_host: Count = setting(20, "Most calls under way to one provider host.", ge=1)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for key, value in (("per_agent", self.per_agent), ("per_host", self.per_host)):
+            if value > self.total:
+                raise conflict(f"{key} must be at most total", key, "total")
+        return self
+
+
+class AgentMemory(Section):
+    """Bytes of one agent's queued and in-flight requests."""
+
+    baseline: Bytes = setting("50MB", "What an agent is planned to use.")
+    peak: Bytes = setting("150MB", "What an agent may use at most; beyond it its requests are refused.")
+    cleanup: Literal["automated"] = setting("automated", "How memory of idle agents is given back.")
+    warning: Bytes = setting("120MB", "Above this an agent's further requests queue behind everyone else's.")
+    critical: Bytes = setting("140MB", "Above this an agent's further requests wait in Kafka.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not self.baseline <= self.warning <= self.critical <= self.peak:
+            raise conflict("the order is baseline, warning, critical, peak", "warning", "critical", "peak", "baseline")
+        return self
+
+
+class AgentCpu(Section):
+    """One agent's share of the worker's busy time."""
+
+    baseline: Share = setting("5%", "What an agent is planned to use.")
+    peak: Share = setting("25%", "What an agent may use at most.")
+    throttle_threshold: Share = setting("20%", "Above this an agent is throttled.")
+    throttle_action: Literal["queue requests"] = setting("queue requests", "What throttling does to an agent.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not self.baseline <= self.throttle_threshold <= self.peak:
+            raise conflict("the order is baseline, throttle_threshold, peak", "throttle_threshold", "peak", "baseline")
+        return self
+
+
+class AgentConnections(Section):
+    """Connections to providers that one agent's calls may hold."""
+
+    pool_size: Count = setting(10, "Most connections that one agent's calls hold.", ge=1)
+    timeout: Seconds = setting("30s", "Longest wait of a call for a connection.", gt=0)
+    idle_timeout: Seconds = setting("5m", "An idle connection is closed after this.", gt=0)
+
+
+class Agents(Section):
+    """What one agent may use of a worker."""
+
+    memory: AgentMemory = Field(default_factory=AgentMemory)
+    cpu: AgentCpu = Field(default_factory=AgentCpu)
+    connections: AgentConnections = Field(default_factory=AgentConnections)

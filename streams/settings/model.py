@@ -1,0 +1,83 @@
+"""The settings as a whole, and what must hold between sections."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final, Self
+
+from pydantic import Field, model_validator
+
+from schemas import limits
+from streams.settings.base import Section, conflict, setting
+from streams.settings.cache import Cache
+from streams.settings.fleet import Http, Metrics, Scaling, Targets
+from streams.settings.flow import Agents, Backpressure, Concurrency, Pool, Queueing
+from streams.settings.kafka import Kafka
+from streams.settings.providers import Provider, Routing
+from streams.settings.requests import Requests, Topics
+from streams.settings.runtime import Gc, Logging, Network, Pooling
+
+# What a record carries besides its payload, at most: envelope, key and headers. A dead letter adds nine headers to its
+# record's own, one of them up to 1 KB.
+RECORD_OVERHEAD_BYTES: Final = limits.ANSWER_RECORD_BYTES - limits.ANSWER_PAYLOAD_BYTES
+
+
+class Settings(Section):
+    """Everything that can be set, from headrace.toml and the environment."""
+
+    kafka: Kafka = Field(default_factory=Kafka)
+    topics: Topics = Field(default_factory=Topics)
+    requests: Requests = Field(default_factory=Requests)
+    queueing: Queueing = Field(default_factory=Queueing)
+    backpressure: Backpressure = Field(default_factory=Backpressure)
+    pool: Pool = Field(default_factory=Pool)
+    concurrency: Concurrency = Field(default_factory=Concurrency)
+    agents: Agents = Field(default_factory=Agents)
+    providers: list[Provider] = setting([], "LLM providers; a worker needs at least one.")
+    routing: Routing = Field(default_factory=Routing)
+    cache: Cache = Field(default_factory=Cache)
+    metrics: Metrics = Field(default_factory=Metrics)
+    http: Http = Field(default_factory=Http)
+    scaling: Scaling = Field(default_factory=Scaling)
+    targets: Targets = Field(default_factory=Targets)
+    gc: Gc = Field(default_factory=Gc)
+    pooling: Pooling = Field(default_factory=Pooling)
+    network: Network = Field(default_factory=Network)
+    logging: Logging = Field(default_factory=Logging)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for key in ("max_bytes", "max_answer_bytes"):
+            if getattr(self.requests, key) + RECORD_OVERHEAD_BYTES > self.kafka.max_request_bytes:
+                raise conflict(
+                    f"requests.{key} must stay {RECORD_OVERHEAD_BYTES // 1024}KiB below kafka.max_request_bytes, "
+                    "so that every answer and dead letter can be written",
+                    f"requests.{key}",
+                    "kafka.max_request_bytes",
+                )
+        if self.requests.max_bytes > self.kafka.partition_fetch_bytes:
+            raise conflict(
+                "requests.max_bytes must be at most kafka.partition_fetch_bytes",
+                "requests.max_bytes",
+                "kafka.partition_fetch_bytes",
+            )
+        if self.topics.partitions < self.scaling.limits.max:
+            raise conflict(
+                "topics.partitions must be at least scaling.limits.max, or some workers get nothing to do",
+                "topics.partitions",
+                "scaling.limits.max",
+            )
+        repeated = [name for name, count in Counter(provider.name for provider in self.providers).items() if count > 1]
+        if repeated:
+            raise conflict(f"two providers are named {repeated[0]}; names are unique", "providers")
+        return self
+
+    def secrets(self, environ: Mapping[str, str] | None = None) -> Iterator[str]:
+        """Every secret that the settings point to, for the log to scrub. SettingsError if one is not there."""
+        password = self.kafka.sasl_password(environ)
+        if password is not None:
+            yield password
+        for provider in self.providers:
+            for endpoint in provider.endpoints:
+                key = endpoint.api_key(environ)
+                if key is not None:
+                    yield key

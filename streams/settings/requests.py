@@ -1,0 +1,41 @@
+"""[topics] and [requests]: where requests travel, and how large they may be."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from schemas import limits
+from streams.settings.base import Section, setting
+from streams.settings.units import Bytes, Count
+
+
+def _prefix(value: str) -> str:
+    if not value.startswith("agent.responses.") or not all(c.isascii() and (c.isalnum() or c in "._-") for c in value):
+        raise ValueError('"agent.responses." or longer, of letters, digits, ".", "_" and "-"')
+    return value
+
+
+class Topics(Section):
+    """How topics are created."""
+
+    partitions: Count = setting(
+        12, "Partitions of the request, response and dead-letter topics; at least the largest fleet.", ge=1, le=1000
+    )
+    replication_factor: Count = setting(1, "Copies of every partition; 3 in production.", ge=1, le=32767)
+    reply_prefix: Annotated[str, AfterValidator(_prefix)] = setting(
+        "agent.responses.", "Topics that a request may name as its `reply_to` begin so."
+    )
+
+
+class Requests(Section):
+    """What a request and its answer may weigh."""
+
+    max_bytes: Bytes = setting(
+        "1MiB", "Largest value of a request; a larger one is a dead letter.", ge=1024, le=limits.REQUEST_VALUE_BYTES
+    )
+    max_answer_bytes: Bytes = setting(
+        "1984KiB",
+        "Largest answer of a provider that is passed on; with its envelope it fits the response topic.",
+        ge=1024,
+        le=limits.ANSWER_PAYLOAD_BYTES,
+    )
