@@ -1,4 +1,4 @@
-"""The AsyncAPI document hangs together: its references resolve, its channels are the catalogue's, requests have replies."""
+"""The AsyncAPI document hangs together: references resolve, channels are the catalogue, requests have replies."""
 
 import json
 from collections.abc import Iterator
