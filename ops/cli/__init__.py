@@ -1,1 +1,112 @@
-def main() -> None: ...
+"""The `headrace` command.
+
+Each command is one module of this package, imported only when it runs, and listed in `COMMANDS` with its help line. One
+rule holds for all of them: the module has `app = typer.Typer(help=…)`. With a single `@app.command()` the command
+stands alone (`headrace worker --settings FILE`); with several, or with an `@app.callback()`, it is a group (`headrace
+topics apply`). Every command takes `--settings FILE` (`ops.cli.console.settings_option`) and imports what is heavy
+inside its function. A `SettingsError` that leaves a command becomes one line.
+
+Exit codes: 0, done; 1, done, and something is wrong with what was found; 2, could not start, with one line on stderr
+that says what to do; 130, interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Annotated, ClassVar, Final, NoReturn
+
+import typer
+
+from ops.cli.lazy import Entry, LazyGroup
+
+_RUN, _USE, _SET_UP, _TRY = "Run", "Use and watch", "Set up", "Try out and measure"
+
+COMMANDS: Final[Mapping[str, Entry]] = {
+    "worker": Entry("ops.cli.worker", "Run one worker until SIGTERM.", _RUN),
+    "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
+    "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
+    "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),
+    "config": Entry("ops.cli.config", "Show and check the settings.", _SET_UP),
+    "topics": Entry("ops.cli.topics", "Make, list and compare the topics on a broker.", _SET_UP),
+    "schemas": Entry("ops.cli.schemas", "Export the message contract as JSON Schema and AsyncAPI.", _SET_UP),
+    "demo": Entry("ops.cli.demo", "Replay a real trace through workers on this machine.", _TRY),
+    "broker": Entry("ops.cli.broker", "Run a local Kafka broker, embedded or Apache.", _TRY),
+    "provider-sim": Entry("ops.cli.provider_sim", "Run a simulated LLM provider.", _TRY),
+    "replay": Entry("ops.cli.replay", "Replay a request trace against a running fleet.", _TRY),
+}
+
+EXAMPLES: Final = """
+[bold]Examples[/bold]
+
+  headrace demo                           everything at once, here
+
+  headrace config check                   are the settings right?
+
+  headrace topics apply                   make the topics
+
+  headrace worker --settings prod.toml    run a worker
+
+  headrace tail agent.responses           watch the answers
+"""
+
+
+class Commands(LazyGroup):
+    """The commands of `headrace`."""
+
+    entries: ClassVar[Mapping[str, Entry]] = COMMANDS
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="A Kafka-native request pipeline for AI agents.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"headrace {version('headrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A Kafka-native request pipeline for AI agents."""
+
+
+def main() -> None:
+    """The console entry: run the command that was asked for, and end without a traceback for what a user can mend."""
+    try:
+        try:
+            app(prog_name="headrace")
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        _leave_pipe()
+    except Exception as error:
+        # Imported here: only a command that read the settings can fail for them.
+        from streams.settings.errors import SettingsError
+
+        if not isinstance(error, SettingsError):
+            raise
+        from ops.cli.console import fail
+
+        fail(str(error))
+
+
+def _leave_pipe() -> NoReturn:
+    """The reader of stdout is gone, as in `headrace tail … | head`: end without a word, with Python's code for it."""
+    # What is still buffered must go somewhere, or the interpreter complains about it at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)

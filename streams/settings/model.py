@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from schemas import limits
 from streams.settings.base import Section, conflict, setting
 from streams.settings.cache import Cache
+from streams.settings.errors import SettingsError
 from streams.settings.fleet import Http, Metrics, Scaling, Targets
 from streams.settings.flow import Agents, Backpressure, Concurrency, Pool, Queueing
 from streams.settings.kafka import Kafka
@@ -70,6 +71,11 @@ class Settings(Section):
         if repeated:
             raise conflict(f"two providers are named {repeated[0]}; names are unique", "providers")
         return self
+
+    def ensure_provider(self) -> None:
+        """SettingsError if there is no provider: every other command works without one, a worker does not."""
+        if not self.providers:
+            raise SettingsError("providers is empty: a worker needs a [[providers]] with a name and an endpoint's url")
 
     def secrets(self, environ: Mapping[str, str] | None = None) -> Iterator[str]:
         """Every secret that the settings point to, for the log to scrub. SettingsError if one is not there."""

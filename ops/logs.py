@@ -1,0 +1,151 @@
+"""Logging: one way out for our own events and for what libraries log.
+
+Everything goes to stderr, one JSON object a line, or text for people where stderr is a terminal. Secrets are scrubbed
+from every line, and a flood of one event is cut: the lines that were left out are counted and the count is logged.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "json", "console"]
+
+# Libraries that say at INFO what nobody asked for. At debug they speak again.
+_CHATTY: Final = ("aiokafka", "faust", "mode", "httpx2", "httpcore2", "asyncio")
+
+# A secret shorter than this is left alone: scrubbing it would blacken ordinary words, and it protects nothing anyway.
+_SHORTEST_SECRET: Final = 6
+_SCRUBBED: Final = "***"
+
+
+def configure(
+    level: Level = "info",
+    output: Format = "auto",
+    *,
+    secrets: Iterable[str] = (),
+    lines_per_second: int = 20,
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Set up logging for the process. Calling it again replaces the set-up before.
+
+    `secrets` never appear in a line; `lines_per_second` holds for each event (or each message template of a library).
+    """
+    out = stream or sys.stderr
+    as_json = output == "json" or (output == "auto" and not out.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    scrub = Scrubber(secrets)
+    ends: list[Processor] = (
+        [structlog.processors.format_exc_info, scrub, structlog.processors.JSONRenderer(serializer=_json)]
+        if as_json
+        else [structlog.processors.format_exc_info, scrub, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ends],
+        )
+    )
+    handler.addFilter(LineLimit(lines_per_second, clock))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+class Scrubber:
+    """Replaces secrets in every text of an event, however deep, tracebacks included."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        # The longest first, so that a secret that contains another leaves nothing of itself behind.
+        self._secrets = sorted({each for each in secrets if len(each) >= _SHORTEST_SECRET}, key=len, reverse=True)
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        return {self._clean(key): self._clean(value) for key, value in event.items()} if self._secrets else event
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {self._clean(key): self._clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._clean(inner) for inner in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        text = value if isinstance(value, str) else repr(value)
+        for secret in self._secrets:
+            text = text.replace(secret, _SCRUBBED)
+        return text
+
+
+@dataclass(slots=True)
+class _Second:
+    began: float
+    lines: int = 0
+    left_out: int = 0
+
+
+@dataclass(slots=True)
+class LineLimit:
+    """At most so many lines of one event in a second; the next line let through says how many were left out.
+
+    The events are told apart by logger and text (for a library, the text before its arguments are put in), so their
+    number is that of the log calls in the code. Should it grow all the same, the oldest are forgotten.
+    """
+
+    lines_per_second: int
+    clock: Callable[[], float] = time.monotonic
+    most_events: int = 1000
+    _seconds: MutableMapping[tuple[str, str], _Second] = field(default_factory=dict)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record may be written. Notes on it how many like it were left out before."""
+        event = (record.name, str(record.msg.get("event", "")) if isinstance(record.msg, dict) else str(record.msg))
+        now = self.clock()
+        second = self._seconds.get(event)
+        if second is None or now - second.began >= 1:
+            if second is not None and second.left_out:
+                self._note(record, second.left_out)
+            self._seconds.pop(event, None)
+            while len(self._seconds) >= self.most_events:
+                self._seconds.pop(next(iter(self._seconds)))
+            second = self._seconds[event] = _Second(now)
+        if second.lines >= self.lines_per_second:
+            second.left_out += 1
+            return False
+        second.lines += 1
+        return True
+
+    @staticmethod
+    def _note(record: logging.LogRecord, left_out: int) -> None:
+        if isinstance(record.msg, dict):
+            record.msg["lines_left_out"] = left_out
+        else:
+            record.msg = f"{record.msg} [lines left out: {left_out}]"
+
+
+def _json(event: Any, **_: Any) -> str:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
