@@ -14,6 +14,7 @@ one that this worker wrote: it goes on where it was. A lost one is dropped, a ga
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -42,11 +43,14 @@ _REVOKE_COMMIT_S = 1.0  # a revoke returns within this time, whatever the coordi
 _COMMIT_TIMEOUT_S = 5.0
 _EARLY_COMMIT_S = 0.1  # first commit after an assignment: a worker that dies young has committed something
 
+_UNDELIVERABLE = "its answers cannot be delivered"
+_METADATA_FULL = "too many finished records wait behind an unfinished one"
+
 
 class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     """One worker's consumer of the request topics. Every event's value is a `RecordList`."""
 
-    logger = log
+    logger = logging.getLogger(__name__)  # for Faust and mode; our own lines go to `log`
     consumer_stopped_errors = (ConsumerStoppedError,)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -162,9 +166,14 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         """Commit within `commit_delay_after_call_s`: a paid call has finished."""
         self._commit_due.set()
 
-    def _on_finished(self, offsets: PartitionOffsets, partition: TopicPartition, count: int, size: float) -> None:
-        if offsets.live and self.flow.remove(partition, count, size):
+    def on_finished(self, offsets: PartitionOffsets, count: int, size: float) -> None:
+        """Called by a partition of ours."""
+        if self.flow.remove(offsets.partition, count, size):
             self._fetched.wake()
+
+    def on_stuck(self, offsets: PartitionOffsets, stuck: bool) -> None:
+        """Called by a partition of ours: what cannot be answered must not pile up."""
+        (self.hold if stuck else self.release)(offsets.partition, _UNDELIVERABLE)
 
     @Service.task
     async def _commit_handler(self) -> None:
@@ -212,9 +221,9 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             if position.next_offset is not None and position != offsets.committed:
                 positions[partition] = position
             if offsets.metadata_full:
-                self.hold(partition, "commit metadata is full")
+                self.hold(partition, _METADATA_FULL)
             else:
-                self.release(partition, "commit metadata is full")
+                self.release(partition, _METADATA_FULL)
         return positions
 
     async def _send_commit(self, positions: Mapping[TopicPartition, Position]) -> None:
@@ -256,7 +265,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 offsets.take_back()
                 kept += 1
             else:
-                offsets = self._track(partition, position)
+                offsets = PartitionOffsets(partition, position, self)
             self.partitions[partition] = offsets
             if offsets.position is not None:
                 self._fetched.seek(partition, offsets.position)
@@ -274,11 +283,6 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             "partitions assigned",
             partitions=len(self.partitions), kept=kept, lost=len(before), generation=self._owned_generation,
         )  # fmt: skip
-
-    def _track(self, partition: TopicPartition, position: Position) -> PartitionOffsets:
-        return PartitionOffsets(
-            position, lambda offsets, count, size: self._on_finished(offsets, partition, count, size)
-        )
 
     # ---- drain
 
@@ -336,6 +340,9 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
 
     def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> Any:
         raise NotImplementedError("the producer's partitioner decides")
+
+    async def create_topic(self, topic: str, *_: Any, **__: Any) -> None:
+        raise NotImplementedError("topics are made by `headrace topics apply`")
 
     def _new_topicpartition(self, topic: str, partition: int) -> TP:
         return TP(topic, partition)

@@ -14,30 +14,32 @@ from streams.transport.consumer import RecordListConsumer
 from streams.transport.options import TransportOptions
 
 
-class RecordListProducer(driver.Producer):  # type: ignore[misc]
-    """Faust's producer service around an aiokafka producer made from our own options."""
+class SharedProducer(driver.Producer):  # type: ignore[misc]
+    """Faust's producer service, around an aiokafka producer that somebody else starts and stops.
 
-    def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
-        return AIOKafkaProducer(**self.transport.options.producer)
+    The pipeline writes through that producer itself, before the app has started and until after it has stopped.
+    """
+
+    async def on_start(self) -> None:
+        self._producer = self.transport.producer
+
+    async def on_stop(self) -> None:
+        self._producer = None
 
     async def flush(self) -> None:
-        """Nothing to wait for: whoever sends awaits the ack, and a rebalance must not wait for a broker that is stuck."""
-
-    @property
-    def client(self) -> AIOKafkaProducer:
-        """The running aiokafka producer."""
-        return self._ensure_producer()
+        """Nothing to wait for: who sends awaits the ack, and a rebalance must not wait for a broker that is stuck."""
 
 
 class RecordListTransport(driver.Transport):  # type: ignore[misc]
     """Set it as `app.transport` before the app starts."""
 
     Consumer = RecordListConsumer
-    Producer = RecordListProducer
+    Producer = SharedProducer
 
-    def __init__(self, app: Any, options: TransportOptions) -> None:
+    def __init__(self, app: Any, options: TransportOptions, producer: AIOKafkaProducer) -> None:
         self.options = options
-        super().__init__([URL("kafka://" + options.consumer["bootstrap_servers"].split(",")[0])], app)
+        self.producer = producer
+        super().__init__([URL("kafka://")], app)
 
 
 class RecordListSchema(Schema):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,16 @@ class Position:
 
     next_offset: int | None
     metadata: str = ""
+
+
+class PartitionListener(Protocol):
+    """Told what happens to a partition's records."""
+
+    def on_finished(self, offsets: PartitionOffsets, count: int, size: float) -> None:
+        """`count` records of about `size` bytes in all were finished."""
+
+    def on_stuck(self, offsets: PartitionOffsets, stuck: bool) -> None:
+        """Answers cannot be delivered, or can again."""
 
 
 class RecordList:
@@ -86,6 +96,10 @@ class RecordList:
             self.unfinished -= newly
             self._owner.on_finished(self, newly)
 
+    def stuck(self, is_stuck: bool) -> None:
+        """Say that an answer to one of the records cannot be delivered now, or that it can again."""
+        self._owner.on_stuck(is_stuck)
+
     def take_back(self) -> int:
         """Refuse to start: the first offset, from which the records are to be fetched again."""
         self._records = None
@@ -109,10 +123,10 @@ class PartitionOffsets:
     """Delivered and finished offsets of one assigned partition.
 
     Starts from the committed position; records that its metadata calls finished are not delivered again.
-    `on_change(partition_offsets, count, bytes)` is called after `count` records of about `bytes` were finished.
     """
 
-    def __init__(self, committed: Position, on_change: Callable[[PartitionOffsets, int, float], None]) -> None:
+    def __init__(self, partition: tuple[str, int], committed: Position, listener: PartitionListener) -> None:
+        self.partition = partition
         self.committed = committed
         self.attempted = committed
         """The last position that was sent to the broker: its answer may have been lost."""
@@ -125,7 +139,7 @@ class PartitionOffsets:
         self.live = True
         self.metadata_full = False
         """The finished records ahead of the prefix no longer fit into a commit: deliver no more until the head moves."""
-        self._on_change = on_change
+        self._listener = listener
         self._lists: deque[RecordList] = deque()
         self._known: list[Run] = []
         if committed.next_offset is not None:
@@ -166,6 +180,11 @@ class PartitionOffsets:
         if self.live:
             self._count_finished(finished, count)
 
+    def on_stuck(self, is_stuck: bool) -> None:
+        """Called by a list of ours."""
+        if self.live:
+            self._listener.on_stuck(self, is_stuck)
+
     def snapshot(self) -> Position:
         """What to commit now."""
         lists = self._lists
@@ -186,7 +205,7 @@ class PartitionOffsets:
         size = count * finished.mean_bytes
         self.unfinished -= count
         self.unfinished_bytes = self.unfinished_bytes - size if self.unfinished else 0.0
-        self._on_change(self, count, size)
+        self._listener.on_finished(self, count, size)
 
     def _finished_before(self, offset: int) -> bool:
         index = bisect_right(self._known_starts, offset) - 1

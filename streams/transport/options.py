@@ -13,12 +13,11 @@ from streams.transport.flow import Quota
 class TransportOptions:
     """Options of one worker's transport.
 
-    `topics` are served in their order. `consumer` and `producer` are keyword arguments of aiokafka's clients.
+    `topics` are served in their order. `consumer` holds keyword arguments of AIOKafkaConsumer.
     """
 
     topics: Sequence[str]
     consumer: Mapping[str, Any]
-    producer: Mapping[str, Any]
     partition_quota: Quota
     class_quota: Quota
     commit_interval_s: float = 1.0

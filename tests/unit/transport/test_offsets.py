@@ -24,7 +24,14 @@ class FakeRecord:
     headers: Sequence[tuple[str, bytes]] = field(default_factory=list)
 
 
-def ignore(_: PartitionOffsets, __: int, ___: float) -> None: ...
+class Listener:
+    def __init__(self) -> None:
+        self.finished: list[int] = []
+
+    def on_finished(self, offsets: PartitionOffsets, count: int, size: float) -> None:
+        self.finished.append(count)
+
+    def on_stuck(self, offsets: PartitionOffsets, stuck: bool) -> None: ...
 
 
 def records(*offsets: int) -> list[FakeRecord]:
@@ -32,7 +39,7 @@ def records(*offsets: int) -> list[FakeRecord]:
 
 
 def tracker(next_offset: int | None = 5, metadata: str = "") -> PartitionOffsets:
-    return PartitionOffsets(Position(next_offset, metadata), ignore)
+    return PartitionOffsets(("t", 0), Position(next_offset, metadata), Listener())
 
 
 def deliver(offsets: PartitionOffsets, *delivered: int, end: int | None = None) -> RecordList:
@@ -74,7 +81,7 @@ def test_a_commit_moves_past_markers_at_the_end_of_a_fetch() -> None:
 def test_the_next_owner_is_not_given_what_was_finished() -> None:
     before = tracker()
     deliver(before, 5, 6, 7, 8).finish(1, 3)
-    after = PartitionOffsets(before.snapshot(), ignore)
+    after = PartitionOffsets(("t", 0), before.snapshot(), Listener())
     made = after.deliver(records(5, 6, 7, 8), 9)
     assert made is not None
     assert [record.offset for record in made.start()] == [5, 8]
@@ -93,13 +100,13 @@ def test_lists_that_were_not_started_are_taken_back_and_refuse_to_start() -> Non
 
 
 def test_finishing_twice_counts_once() -> None:
-    finished: list[int] = []
-    offsets = PartitionOffsets(Position(0), lambda _, count, __: finished.append(count))
+    listener = Listener()
+    offsets = PartitionOffsets(("t", 0), Position(0), listener)
     made = deliver(offsets, 0, 1, 2)
     made.finish(0)
     made.finish(0, 3)
     made.finish(1)
-    assert (finished, offsets.unfinished, offsets.unfinished_bytes) == ([1, 2], 0, 0.0)
+    assert (listener.finished, offsets.unfinished, offsets.unfinished_bytes) == ([1, 2], 0, 0.0)
 
 
 def test_a_partition_that_moved_away_counts_no_more() -> None:
@@ -154,7 +161,7 @@ def test_any_order_of_finishing_agrees_with_the_model_over_two_lives(chance: Ran
     finished_before |= live(first, list(everything))
     committed = first.snapshot()
     assert committed.next_offset is not None
-    second = PartitionOffsets(committed, ignore)
+    second = PartitionOffsets(("t", 0), committed, Listener())
     again = live(second, [offset for offset in everything if offset >= committed.next_offset])
     assert not again & finished_before
 

@@ -1,0 +1,38 @@
+"""`headrace worker`: one worker of the fleet."""
+
+import typer
+
+from ops.cli.console import fail, load, settings_option
+
+app = typer.Typer(help="Run one worker until SIGTERM.")
+
+_EXAMPLES = """
+Examples:
+
+  headrace worker --settings headrace.toml
+
+  HEADRACE_KAFKA__BOOTSTRAP_SERVERS=broker:9092 headrace worker
+
+Ends with 0 after SIGTERM or Ctrl-C: it takes no more records, lets calls under way finish within kafka.drain_deadline, commits
+and leaves the group. A second signal ends it at once; what was under way goes to another worker.
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def worker(settings: settings_option = None) -> None:
+    """Take requests from Kafka, call the providers, answer. Logs go to stderr; `ready` is logged once partitions are assigned."""
+    import asyncio
+
+    from ops import logs
+    from ops.worker_process import CannotStartError, run_worker
+
+    loaded = load(settings)
+    logs.configure(loaded.logging.level, loaded.logging.format)
+    try:
+        asyncio.run(run_worker(loaded))
+    except CannotStartError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno is None or "bind" not in str(error):
+            raise
+        fail(f"http.listen = {loaded.http.listen!r}: {error.strerror}")

@@ -1,0 +1,102 @@
+"""The Faust app of a worker: one agent, which hands record lists to the pipeline.
+
+Every Faust setting that we rely on is set here, whatever its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import faust
+from aiokafka import AIOKafkaProducer
+
+from streams.settings import Settings
+from streams.transport.driver import RecordListSchema, RecordListTransport
+from streams.transport.flow import Quota
+from streams.transport.offsets import RecordList
+from streams.transport.options import TransportOptions
+from topics.names import TOPIC_OF
+from topics.partitioner import contract_partitioner
+
+_PARTITIONS_A_CLASS = 2
+"""A class may fill so many partitions' quotas before all of its partitions are paused."""
+
+
+class WorkerApp(faust.App):  # type: ignore[misc]
+    """A Faust app that keeps nothing on disk."""
+
+    def _create_directories(self) -> None:
+        """Faust's data directory is for its tables, and there are none."""
+
+
+def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None]) -> WorkerApp:
+    """The app, not started. `accept` is given every record list; it must return at once and raise nothing."""
+    kafka = settings.kafka
+    app = WorkerApp(
+        kafka.group_id,
+        broker="kafka://",
+        store="memory://",
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=True,
+        stream_buffer_maxsize=4096,  # record lists; the transport's quotas are reached long before
+        broker_request_timeout=kafka.request_timeout,
+        broker_session_timeout=kafka.session_timeout,
+        broker_heartbeat_interval=kafka.heartbeat_interval,
+        broker_rebalance_timeout=kafka.rebalance_timeout,
+        broker_commit_interval=kafka.commit_interval,
+    )
+    app.transport = app.producer_transport = RecordListTransport(app, transport_options(settings), producer)
+    topics = [TOPIC_OF[priority] for priority in settings.queueing.priority]
+    requests = app.topic(*topics, acks=False, schema=RecordListSchema())
+
+    @app.agent(requests, name="requests")  # type: ignore[untyped-decorator]
+    async def take(stream: Any) -> None:
+        lists: AsyncIterator[RecordList] = stream.noack()
+        async for records in lists:
+            accept(records)
+
+    return app
+
+
+def transport_options(settings: Settings) -> TransportOptions:
+    """The transport's options, as the settings say."""
+    kafka, pressure = settings.kafka, settings.backpressure
+    partition = Quota(pressure.partition_records, pressure.partition_bytes, pressure.resume_share)
+    return TransportOptions(
+        topics=[TOPIC_OF[priority] for priority in settings.queueing.priority],
+        consumer={
+            **kafka.client_options(),
+            "group_id": kafka.group_id,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "isolation_level": "read_committed",
+            "session_timeout_ms": round(kafka.session_timeout * 1000),
+            "heartbeat_interval_ms": round(kafka.heartbeat_interval * 1000),
+            "rebalance_timeout_ms": round(kafka.rebalance_timeout * 1000),
+            "max_poll_interval_ms": round(kafka.max_poll_interval * 1000),
+            "fetch_max_wait_ms": round(kafka.fetch_max_wait * 1000),
+            "fetch_max_bytes": kafka.fetch_max_bytes,
+            "max_partition_fetch_bytes": kafka.partition_fetch_bytes,
+        },
+        partition_quota=partition,
+        class_quota=Quota(partition.records * _PARTITIONS_A_CLASS, partition.bytes * _PARTITIONS_A_CLASS, partition.resume_share),
+        commit_interval_s=kafka.commit_interval,
+        commit_delay_after_call_s=kafka.commit_delay_after_call / 2,  # the other half is for the commit itself
+    )
+
+
+def producer_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments of the worker's AIOKafkaProducer."""
+    kafka = settings.kafka
+    return {
+        **kafka.client_options(),
+        "acks": "all",
+        "linger_ms": round(kafka.linger * 1000),
+        "max_batch_size": kafka.max_batch_bytes,
+        "max_request_size": kafka.max_request_bytes,
+        "partitioner": contract_partitioner,
+    }

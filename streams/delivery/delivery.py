@@ -1,0 +1,185 @@
+"""The last stage: responses and dead letters out; a record is finished when the broker has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import TopicPartition
+
+from schemas.dead_letter import DeadLetter
+from schemas.response import WireError, encode_response
+from streams.delivery.outbox import Message, Outbox
+from streams.intake.decode import Refused
+from streams.metrics import definitions as metrics
+from streams.pipeline import Outcome, PendingRequest, Source, refused
+from streams.transport.offsets import Record
+from topics.headers import response_headers, rfc3339
+from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
+from topics.partitioner import partition_for
+
+_SOURCE = b"/headrace"
+"""`ce_source` of every answer: the fleet, not the worker, so that an answer sent twice is known as one event."""
+
+_SAFE_ANYWHERE_BYTES = 16_384
+"""Smaller responses are taken to fit any reply topic."""
+
+
+class Delivery:
+    """Writes answers. `on_paid()` is called when a request that cost a provider call is finished."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        outbox: Outbox,
+        on_paid: Callable[[], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._producer = producer
+        self._outbox = outbox
+        self._on_paid = on_paid
+        self._now = now
+
+    def respond(self, request: PendingRequest, outcome: Outcome) -> None:
+        """Write the response; finishes the record once it is acked. Costs no wait."""
+        now = self._now()
+        total_s = max(0.0, now - request.received_at)
+        waited_until = request.dispatched_at or now
+        completed_at = datetime.fromtimestamp(now, UTC)
+        value = encode_response(
+            request_id=request.request_id,
+            agent_id=request.agent_id,
+            conversation_id=request.request.conversation_id,
+            status=outcome.status,
+            payload=outcome.payload,
+            error=outcome.error,
+            usage=outcome.usage,
+            cache=outcome.cache,
+            provider=outcome.provider,
+            attempts=outcome.attempts,
+            queue_ms=round(max(0.0, waited_until - request.received_at) * 1000, 3),
+            provider_ms=round(outcome.provider_s * 1000, 3),
+            total_ms=round(total_s * 1000, 3),
+            completed_at=completed_at,
+        )
+        headers = response_headers(
+            event_id=request.event_id,
+            source=_SOURCE,
+            time=rfc3339(completed_at),
+            request_id=request.request_id,
+            traceparent=request.traceparent,
+        )
+        receipt: Source = request.source if not outcome.attempts else _Paid(request.source, self._on_paid)
+        key = request.agent_id.encode()
+        on_refused = partial(self._respond_smaller, request, outcome) if len(value) > _SAFE_ANYWHERE_BYTES else None
+        self._outbox.post(
+            self._partition(request.reply_topic, key),
+            Message(key, value, headers, receipt, request.index, on_refused),
+        )
+        metrics.RESPONSES.labels(request.priority, outcome.status).inc()
+        metrics.RESPONSE_SECONDS.labels(request.priority).observe(total_s)
+
+    def reject(self, record: Record, source: Source, index: int, refused: Refused) -> None:
+        """Write a dead letter and, if the caller can be told, a `rejected` response; the record is finished after both."""
+        receipt = source if refused.agent_id is None else _Both(source, index)
+        letter = DeadLetter(
+            dlq_reason=refused.reason,
+            dlq_stage="intake",
+            dlq_error_type=refused.error_type,
+            dlq_error_message=refused.message,
+            dlq_topic=record.topic,
+            dlq_partition=record.partition,
+            dlq_offset=record.offset,
+            dlq_timestamp=record.timestamp,
+            dlq_attempts=0,
+        )
+        to = TopicPartition(DEAD_LETTERS, record.partition % self._partitions(DEAD_LETTERS))
+        self._outbox.post(to, Message(record.key, record.value, letter.to_headers(record.headers), receipt, index))
+        metrics.DEAD_LETTERS.labels(refused.reason).inc()
+        if refused.agent_id is not None:
+            self._respond_rejected(record, receipt, index, refused, refused.agent_id)
+
+    def _respond_rejected(self, record: Record, receipt: Source, index: int, refused: Refused, agent_id: str) -> None:
+        now = self._now()
+        completed_at = datetime.fromtimestamp(now, UTC)
+        total_s = max(0.0, now - record.timestamp / 1000)
+        value = encode_response(
+            request_id=refused.request_id,
+            agent_id=agent_id,
+            conversation_id=refused.conversation_id,
+            status="rejected",
+            error=WireError(refused.error_type, refused.message, retryable=False),
+            queue_ms=0.0,
+            provider_ms=0.0,
+            total_ms=round(total_s * 1000, 3),
+            completed_at=completed_at,
+        )
+        headers = response_headers(
+            event_id=f"{record.topic}:{record.partition}:{record.offset}".encode(),
+            source=_SOURCE,
+            time=rfc3339(completed_at),
+            request_id=refused.request_id,
+        )
+        key = agent_id.encode()
+        self._outbox.post(self._partition(RESPONSES, key), Message(key, value, headers, receipt, index))
+        metrics.RESPONSES.labels(PRIORITY_OF[record.topic], "rejected").inc()
+
+    def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:
+        """The reply topic takes no message of this size: say so instead."""
+        message = f"the answer is larger than the topic {request.reply_topic} takes (max.message.bytes)"
+        smaller = refused("answer_too_large", message)
+        self.respond(request, Outcome(smaller.status, error=smaller.error, usage=outcome.usage, provider=outcome.provider,
+                                      attempts=outcome.attempts, provider_s=outcome.provider_s))  # fmt: skip
+
+    def _partition(self, topic: str, key: bytes) -> TopicPartition:
+        return TopicPartition(topic, partition_for(key, self._partitions(topic)))
+
+    def _partitions(self, topic: str) -> int:
+        """How many the topic has now; 1 where it has just vanished: partition 0 is the one that will be there again."""
+        return len(self._producer.client.cluster.partitions_for_topic(topic) or (0,))
+
+
+class _Paid:
+    """A receipt that hurries the commit: what it finishes was paid for."""
+
+    __slots__ = ("_on_paid", "_source")
+
+    def __init__(self, source: Source, on_paid: Callable[[], None]) -> None:
+        self._source = source
+        self._on_paid = on_paid
+
+    @property
+    def live(self) -> bool:
+        return self._source.live
+
+    def finish(self, start: int, stop: int | None = None) -> None:
+        self._source.finish(start, stop)
+        self._on_paid()
+
+    def stuck(self, is_stuck: bool) -> None:
+        self._source.stuck(is_stuck)
+
+
+class _Both:
+    """A receipt for two messages about one record: the second one to arrive finishes it."""
+
+    __slots__ = ("_index", "_left", "_source")
+
+    def __init__(self, source: Source, index: int) -> None:
+        self._source = source
+        self._index = index
+        self._left = 2
+
+    @property
+    def live(self) -> bool:
+        return self._source.live
+
+    def finish(self, start: int, stop: int | None = None) -> None:
+        self._left -= 1
+        if not self._left:
+            self._source.finish(self._index)
+
+    def stuck(self, is_stuck: bool) -> None:
+        self._source.stuck(is_stuck)

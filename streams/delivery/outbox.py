@@ -1,0 +1,169 @@
+"""Answers on their way to the broker: batched by themselves, acked before a record is finished, sent until they are taken.
+
+One open batch for each topic and partition. What is posted in one turn of the event loop leaves together; while the
+producer is busy with a partition, what comes for it collects in the next batch. So a burst of hits travels in large
+batches, and a single answer does not wait for company.
+
+A batch that the broker does not take is sent again, for as long as this worker owns the records: nothing is finished
+without an ack. The partitions whose answers are stuck are held meanwhile, so that they bring no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.structs import TopicPartition
+
+from streams.metrics import definitions as metrics
+from streams.pipeline import Source
+
+log = structlog.get_logger("headrace.delivery")
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
+
+
+class Message(NamedTuple):
+    """One message and who is told when it has arrived."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    receipt: Source
+    index: int
+    on_refused: Callable[[], None] | None = None
+    """Called when the broker calls the message too large for its topic; without it, it is sent until somebody mends that."""
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    to: TopicPartition
+    builder: Any
+    messages: list[Message] = field(default_factory=list)
+    attempts: int = 0
+
+    def append(self, message: Message) -> bool:
+        """Whether there was room; the first message always finds some."""
+        added = self.builder.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
+        if added is not None:
+            self.messages.append(message)
+        return added is not None
+
+    @property
+    def live(self) -> bool:
+        """Whether anybody still waits for it."""
+        return any(message.receipt.live for message in self.messages)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One partition's batches: the last one is open."""
+
+    waiting: deque[_Batch] = field(default_factory=deque)
+    sender: asyncio.Task[None] | None = None
+
+
+class Outbox:
+    """Sends messages to partitions and tells their receipts."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._lanes: dict[TopicPartition, _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def post(self, to: TopicPartition, message: Message) -> None:
+        """Send one message; its receipt is finished once the broker has acked it."""
+        lane = self._lanes.get(to)
+        if lane is None:
+            lane = self._lanes[to] = _Lane()
+        if not lane.waiting or not lane.waiting[-1].append(message):
+            batch = _Batch(to, self._producer.create_batch())
+            batch.append(message)
+            lane.waiting.append(batch)
+        if lane.sender is None:
+            lane.sender = self._spawn(self._send_lane(lane))
+
+    async def _send_lane(self, lane: _Lane) -> None:
+        """Hand the lane's batches to the producer, one after the other; ends when none is left."""
+        try:
+            while lane.waiting:
+                batch = lane.waiting.popleft()
+                await self._send(batch)
+        finally:
+            lane.sender = None
+
+    async def _send(self, batch: _Batch) -> None:
+        """Returns when the producer has room for the next batch of the partition, not when this one is acked."""
+        batch.builder.close()
+        batch.attempts += 1
+        try:
+            acked = await self._producer.send_batch(batch.builder, batch.to.topic, partition=batch.to.partition)
+        except Exception as error:  # aiokafka asserts too, where a topic has vanished: whatever it is, nothing was acked
+            self._on_failure(batch, error)
+        else:
+            acked.add_done_callback(lambda done: self._on_ack(batch, done))
+
+    def _on_ack(self, batch: _Batch, done: asyncio.Future[Any]) -> None:
+        if done.cancelled():
+            return  # the worker stops: the next owner repeats
+        error = done.exception()
+        if error is not None:
+            self._on_failure(batch, error)
+            return
+        if batch.attempts > 1:
+            self._mark(batch, stuck=False)
+        for message in batch.messages:
+            message.receipt.finish(message.index)
+
+    def _on_failure(self, batch: _Batch, error: BaseException) -> None:
+        if isinstance(error, MessageSizeTooLargeError):
+            if len(batch.messages) > 1:  # the topic takes less than our batches hold: each by itself
+                for message in batch.messages:
+                    alone = _Batch(batch.to, self._producer.create_batch())
+                    alone.append(message)
+                    self._spawn(self._send(alone))
+                return
+            if (on_refused := batch.messages[0].on_refused) is not None:
+                self._mark(batch, stuck=False)
+                on_refused()
+                return
+        metrics.SEND_FAILURES.inc()
+        log.error(
+            "the broker does not take answers, sending them again: check the topic and the broker",
+            topic=batch.to.topic,
+            partition=batch.to.partition,
+            records=len(batch.messages),
+            attempts=batch.attempts,
+            error=repr(error),
+        )
+        self._mark(batch, stuck=True)
+        self._spawn(self._send_again(batch))
+
+    async def _send_again(self, batch: _Batch) -> None:
+        pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(batch.attempts, 10))
+        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+        if batch.live:
+            await self._send(batch)
+
+    def _mark(self, batch: _Batch, *, stuck: bool) -> None:
+        for receipt in {id(message.receipt): message.receipt for message in batch.messages}.values():
+            receipt.stuck(stuck)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def stop(self) -> None:
+        """Give up what is not acked; its records stay unfinished."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

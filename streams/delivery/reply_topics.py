@@ -1,0 +1,55 @@
+"""Which topics an answer may go to, as the cluster knows them.
+
+Looked up in the cluster's metadata and never tried: producing to a topic that does not exist waits for its metadata, and
+on some brokers creates it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from topics.names import legal_topic_name, valid_reply_to
+
+_FRESH_S = 1.0
+"""For so long a look-up answers for every unknown name: a flood of bad names costs one request a second."""
+_TIMEOUT_S = 10.0
+
+
+class KnownReplyTopics:
+    """The topics under the reply prefix. A name that is unknown is looked up before it is refused."""
+
+    def __init__(self, producer: AIOKafkaProducer, prefix: str) -> None:
+        self._producer = producer
+        self._prefix = prefix
+        self._known: frozenset[str] = frozenset()
+        self._known_at = -_FRESH_S
+        self._refresh: asyncio.Task[None] | None = None
+
+    def is_known(self, topic: str) -> bool | None:
+        """Whether answers may go there; None if the cluster has to be asked first."""
+        if valid_reply_to(topic, self._known, self._prefix):
+            return True
+        if not legal_topic_name(topic) or not topic.startswith(self._prefix):
+            return False
+        return False if time.monotonic() < self._known_at + _FRESH_S else None
+
+    async def look_up(self, topic: str) -> bool:
+        """Ask the cluster; while it does not answer, the topic is not known."""
+        if self._refresh is None:
+            self._refresh = asyncio.create_task(self._ask())
+        await asyncio.wait([self._refresh], timeout=_TIMEOUT_S)
+        return valid_reply_to(topic, self._known, self._prefix)
+
+    async def _ask(self) -> None:
+        try:
+            cluster = await self._producer.client.fetch_all_metadata()
+            self._known = frozenset(name for name in cluster.topics() if name.startswith(self._prefix))
+            self._known_at = time.monotonic()
+        except KafkaError:
+            pass  # the next unknown name asks again
+        finally:
+            self._refresh = None

@@ -1,0 +1,129 @@
+"""From the queues to the providers: as many calls under way as the limits allow, and none waiting inside a client.
+
+A request leaves its queue only when its provider has a slot for it. What waits too long is answered `expired` without a
+call, also while it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from streams.flow.queues import ClassQueues
+from streams.metrics import definitions as metrics
+from streams.pipeline import Answers, Outcome, PendingRequest, expired
+from topics.names import Priority
+
+_SWEEP_S = 0.1
+"""How late an expiry in the queue may be noticed."""
+
+
+class Reservation(Protocol):
+    """The right to one call; used by calling, given back otherwise."""
+
+    async def call(self, request: PendingRequest) -> Outcome:
+        """Make the call, with its retries, within the request's limits. Raises only when cancelled."""
+
+    def release(self) -> None:
+        """Give the slot back. Once, after `call` or instead of it."""
+
+
+class Providers(Protocol):
+    """Where calls go."""
+
+    def reserve(self, request: PendingRequest) -> Reservation | Outcome | None:
+        """A slot for the request; an outcome if it can never have one; None if it has to wait."""
+
+
+class Dispatch:
+    """Stage: holds requests until they may be dispatched, then sees them through their call."""
+
+    def __init__(
+        self,
+        priorities: Sequence[Priority],
+        most_in_flight: int,
+        providers: Providers,
+        answers: Answers,
+        now: Callable[[], float],
+    ) -> None:
+        self._queues = ClassQueues(priorities)
+        self._most_in_flight = most_in_flight
+        self._providers = providers
+        self._answers = answers
+        self._now = now
+        self._calls: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def accept(self, requests: Sequence[PendingRequest]) -> None:
+        for request in requests:
+            self._queues.put(request)
+        self._fill()
+        if len(self._queues) and self._sweeper is None:
+            self._sweeper = asyncio.create_task(self._sweep())
+
+    def _fill(self) -> None:
+        """Dispatch while there is something to dispatch and room for it, high first."""
+        progress = True
+        while progress and len(self._calls) < self._most_in_flight:
+            progress = False
+            for request in self._queues.heads():
+                if self._try(request):
+                    progress = True
+                    break
+
+    def _try(self, request: PendingRequest) -> bool:
+        """Whether the request left its queue."""
+        now = self._now()
+        if not request.source.live:
+            self._queues.pop(request.priority)  # another worker's by now
+            return True
+        if request.dispatch_by <= now:
+            self._answers.respond(self._queues.pop(request.priority), expired("in the queue"))
+            return True
+        reserved = self._providers.reserve(request)
+        if reserved is None:
+            return False
+        self._queues.pop(request.priority)
+        if isinstance(reserved, Outcome):
+            self._answers.respond(request, reserved)
+            return True
+        request.dispatched_at = now
+        metrics.QUEUE_SECONDS.labels(request.priority).observe(max(0.0, now - request.received_at))
+        call = asyncio.create_task(self._call(request, reserved))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return True
+
+    async def _call(self, request: PendingRequest, reserved: Reservation) -> None:
+        try:
+            outcome = await reserved.call(request)
+        finally:
+            reserved.release()
+            self._calls.discard(asyncio.current_task())  # type: ignore[arg-type]
+            asyncio.get_running_loop().call_soon(self._fill)
+        self._answers.respond(request, outcome)
+
+    async def _sweep(self) -> None:
+        while len(self._queues):
+            await asyncio.sleep(_SWEEP_S)
+            for request in self._queues.take_expired(self._now()):
+                if request.source.live:
+                    self._answers.respond(request, expired("in the queue"))
+            self._fill()
+        self._sweeper = None
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._calls)
+
+    def waiting(self) -> dict[Priority, int]:
+        """Requests waiting for dispatch, by class."""
+        return self._queues.waiting()
+
+    async def stop(self) -> None:
+        """Cancel what is under way; its records stay unfinished and go to the next owner."""
+        tasks = [*self._calls, *([self._sweeper] if self._sweeper else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,127 @@
+"""From a record to a request, or to the reason why it is none. Pure: no clock, no I/O.
+
+A record that can never be a request is poison: it gets one dead letter, and a `rejected` response besides if its value is a
+JSON object and an agent_id can be read (from the value, else from the key).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from schemas.dead_letter import DeadLetterReason
+from schemas.errors import clip, explain
+from schemas.limits import ID_CHARS
+from schemas.request import Request
+from schemas.response import ErrorType
+from streams.pipeline import PendingRequest, Source
+from streams.transport.offsets import Record
+from topics.headers import read_request_headers
+from topics.names import PRIORITY_OF, RESPONSES, Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a record is no request. `agent_id` None: nobody can be told."""
+
+    reason: DeadLetterReason
+    error_type: ErrorType
+    message: str
+    request_id: str
+    agent_id: str | None = None
+    conversation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Reads records of the request topics. Waits are seconds, by class."""
+
+    max_value_bytes: int
+    waits_s: Mapping[Priority, float]
+
+    def decode(self, record: Record, source: Source, index: int) -> PendingRequest | Refused:
+        """Raises nothing, whatever the record holds."""
+        value = record.value
+        event_id = f"{record.topic}:{record.partition}:{record.offset}"
+        if value is None:
+            return Refused("poison", "invalid_request", "the value is null (a tombstone)", event_id)
+        if len(value) > self.max_value_bytes:
+            message = f"the value has {len(value)} bytes, the most is {self.max_value_bytes}"
+            return _refuse(record, event_id, message, reason="too_large", error_type="too_large")
+        try:
+            request = Request.model_validate_json(value)
+        except ValidationError as error:
+            return _refuse(record, event_id, explain(error))
+        except (ValueError, RecursionError) as error:
+            return _refuse(record, event_id, clip(f"the value is not usable JSON: {error}"))
+        agent_id = request.agent_id or _agent_of_key(record.key)
+        if agent_id is None:
+            return _refuse(record, event_id, "agent_id: neither the value nor the record key has one")
+        headers = read_request_headers(record.headers)
+        if headers.fault is not None:
+            return _refuse(record, event_id, headers.fault)
+
+        priority = PRIORITY_OF[record.topic]
+        received_at = record.timestamp / 1000
+        expires_at = headers.expires_at_s
+        if request.timeout_s is not None:
+            expires_at = received_at + request.timeout_s
+        elif request.deadline is not None:
+            expires_at = request.deadline.timestamp()
+        return PendingRequest(
+            request=request,
+            request_id=request.request_id or event_id,
+            agent_id=agent_id,
+            priority=priority,
+            source=source,
+            index=index,
+            event_id=event_id.encode(),
+            received_at=received_at,
+            dispatch_by=received_at + self.waits_s[priority] if expires_at is None else expires_at,
+            expires_at=expires_at,
+            reply_topic=headers.reply_to or RESPONSES,
+            traceparent=headers.traceparent,
+        )
+
+
+def _refuse(
+    record: Record,
+    event_id: str,
+    message: str,
+    reason: DeadLetterReason = "poison",
+    error_type: ErrorType = "invalid_request",
+) -> Refused:
+    found = _object(record.value or b"")
+    if found is None:
+        return Refused(reason, error_type, message, event_id)
+    return Refused(
+        reason,
+        error_type,
+        message,
+        _identifier(found.get("request_id")) or event_id,
+        _identifier(found.get("agent_id")) or _agent_of_key(record.key),
+        _identifier(found.get("conversation_id")),
+    )
+
+
+def _object(value: bytes) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return found if type(found) is dict else None
+
+
+def _agent_of_key(key: bytes | None) -> str | None:
+    try:
+        return _identifier((key or b"").decode())
+    except UnicodeDecodeError:
+        return None
+
+
+def _identifier(found: object) -> str | None:
+    return found if type(found) is str and 0 < len(found) <= ID_CHARS else None

@@ -1,0 +1,96 @@
+"""The first stage: a record list in, requests out; what is no request or comes too late ends here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from streams.intake.decode import Decoder, Refused
+from streams.metrics import definitions as metrics
+from streams.pipeline import Answers, PendingRequest, Source, Stage, expired, refused
+from streams.transport.offsets import Record, RecordList
+from topics.names import PRIORITY_OF, RESPONSES
+
+
+class Rejections(Protocol):
+    """Where poison goes."""
+
+    def reject(self, record: Record, source: Source, index: int, refused: Refused) -> None:
+        """Write a dead letter, and a `rejected` response if somebody can be told; then the record is finished."""
+
+
+class ReplyTopics(Protocol):
+    """Which topics an answer may go to."""
+
+    def is_known(self, topic: str) -> bool | None:
+        """Whether the topic may be used; None if that has to be looked up first."""
+
+    async def look_up(self, topic: str) -> bool:
+        """Ask the cluster. Within a bound; an answer that does not come is a no."""
+
+
+class Intake:
+    """Decodes record lists and passes the valid requests on to the next stage."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        following: Stage,
+        answers: Answers,
+        rejections: Rejections,
+        reply_topics: ReplyTopics,
+        now: Callable[[], float],
+    ) -> None:
+        self._decoder = decoder
+        self._following = following
+        self._answers = answers
+        self._rejections = rejections
+        self._reply_topics = reply_topics
+        self._now = now
+        self._looking_up: set[asyncio.Task[None]] = set()
+
+    def accept(self, records: RecordList) -> None:
+        """Take over the records of one list. Every one of them ends in a response or a dead letter."""
+        taken = records.start()
+        if not taken:
+            return
+        now = self._now()
+        valid: list[PendingRequest] = []
+        for index, record in enumerate(taken):
+            found = self._decoder.decode(record, records, index)
+            if isinstance(found, Refused):
+                self._rejections.reject(record, records, index, found)
+            elif found.reply_topic != RESPONSES:
+                self._check_reply_topic(found)
+            elif found.dispatch_by <= now:
+                self._answers.respond(found, expired("before the request was read"))
+            else:
+                valid.append(found)
+        metrics.RECEIVED.labels(PRIORITY_OF[taken[0].topic]).inc(len(taken))
+        if valid:
+            self._following.accept(valid)
+
+    def _check_reply_topic(self, request: PendingRequest) -> None:
+        known = self._reply_topics.is_known(request.reply_topic)
+        if known is None:
+            task = asyncio.create_task(self._look_up(request))
+            self._looking_up.add(task)
+            task.add_done_callback(self._looking_up.discard)
+        else:
+            self._go_on(request, known)
+
+    async def _look_up(self, request: PendingRequest) -> None:
+        self._go_on(request, await self._reply_topics.look_up(request.reply_topic))
+
+    def _go_on(self, request: PendingRequest, known: bool) -> None:
+        if not known:
+            wanted, request.reply_topic = request.reply_topic, RESPONSES
+            message = f"reply_to names no topic that answers may go to: {wanted[:249]!r}"
+            self._answers.respond(request, refused("invalid_reply_to", message))
+        elif request.dispatch_by <= self._now():
+            self._answers.respond(request, expired("before the request was read"))
+        else:
+            self._following.accept([request])
+
+

@@ -1,0 +1,92 @@
+"""What passes between the stages, and the little that one stage knows of the next.
+
+A request goes intake -> flow -> providers -> delivery. Stages hand over lists and return at once; whoever ends a request
+tells delivery, which finishes the record once the broker has the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.request import Request
+from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
+from topics.names import Priority
+
+
+class Source(Protocol):
+    """Where a record came from: finished by its index when its answer is safe."""
+
+    @property
+    def live(self) -> bool:
+        """Whether this worker still owns the record, so that work on it is not in vain."""
+
+    def finish(self, start: int, stop: int | None = None) -> None: ...
+
+    def stuck(self, is_stuck: bool) -> None:
+        """An answer to one of its records cannot be delivered now, or can again."""
+
+
+@dataclass(slots=True, eq=False)
+class PendingRequest:
+    """A valid request between intake and delivery. Times are Unix seconds, by the broker's timestamps."""
+
+    request: Request
+    request_id: str
+    agent_id: str
+    priority: Priority
+    source: Source
+    index: int
+    event_id: bytes
+    """`topic:partition:offset` of its record: the same for every answer to it."""
+    received_at: float
+    """The record's timestamp."""
+    dispatch_by: float
+    """When waiting for dispatch ends: the class's bound, or the request's own limit."""
+    expires_at: float | None
+    """The request's own total limit; a call under way is cancelled at that moment."""
+    reply_topic: str
+    traceparent: bytes | None = None
+    dispatched_at: float | None = None
+    """When the first provider call was made ready; None before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a request ended. `payload` is the provider's answer, JSON as it came."""
+
+    status: Status
+    payload: bytes | None = None
+    error: WireError | None = None
+    usage: Usage = NO_USAGE
+    cache: CacheResult = "none"
+    provider: str | None = None
+    attempts: int = 0
+    provider_s: float = field(default=0.0, compare=False)
+    """Time spent in provider calls."""
+
+
+def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
+    """An outcome that no provider had a part in."""
+    return Outcome(status, error=WireError(kind, message, retryable))
+
+
+def expired(where: str, *, attempts: int = 0, provider: str | None = None, provider_s: float = 0.0) -> Outcome:
+    """Out of time; `where` says in words what the request was waiting for."""
+    error = WireError("deadline", f"the time limit passed {where}", retryable=True)
+    return Outcome("expired", error=error, attempts=attempts, provider=provider, provider_s=provider_s)
+
+
+class Stage(Protocol):
+    """A step that takes requests over."""
+
+    def accept(self, requests: Sequence[PendingRequest]) -> None:
+        """Take the requests over. Returns at once; each ends in exactly one `Answers.respond`."""
+
+
+class Answers(Protocol):
+    """The end of the pipeline, as the stages before it see it."""
+
+    def respond(self, request: PendingRequest, outcome: Outcome) -> None:
+        """Write the response; the record is finished when the broker has acked it."""

@@ -1,0 +1,65 @@
+"""Providers from the settings: HTTP clients, keys, slots."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
+
+import httpx2
+
+from streams.providers.endpoint import Endpoint
+from streams.providers.providers import Provider, Providers
+from streams.providers.retry import RetryPolicy
+from streams.settings import Settings, SettingsError
+
+
+async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers:
+    """The providers that the settings name; their clients close with `stack`.
+
+    Slots are held here, before the client: a request that queues inside an HTTP pool costs it a walk over all its
+    connections. Raises SettingsError for a key that is not there.
+    """
+    built = []
+    for provider in settings.providers:
+        if provider.format != "openai":
+            raise SettingsError(f'providers.{provider.name}.format: "{provider.format}" is not served yet; use "openai"')
+        keep_alive = settings.network.keep_alive
+        limits = httpx2.Limits(
+            max_connections=provider.connections.max,
+            max_keepalive_connections=provider.connections.max if keep_alive.enabled else 0,
+            keepalive_expiry=keep_alive.timeout,
+        )
+        client = await stack.enter_async_context(
+            httpx2.AsyncClient(
+                limits=limits,
+                timeout=httpx2.Timeout(provider.timeout),
+                http2=settings.network.multiplexing,
+                follow_redirects=False,
+                trust_env=False,  # a proxy variable meant for a shell must not send paid traffic elsewhere
+            )
+        )
+        per_host = min(provider.connections.per_host, settings.concurrency.per_host)
+        by_host: dict[str, int] = {}
+        for endpoint in provider.endpoints:
+            host = _host(endpoint.url)
+            by_host[host] = by_host.get(host, 0) + 1
+        endpoints = []
+        for endpoint in provider.endpoints:
+            headers = dict(endpoint.headers)
+            if (key := endpoint.api_key()) is not None:
+                headers["authorization"] = f"Bearer {key}"
+            slots = max(1, per_host // by_host[_host(endpoint.url)])
+            endpoints.append(
+                Endpoint(provider.name, endpoint.url, client, headers, slots, settings.requests.max_answer_bytes)
+            )
+        retry = RetryPolicy(provider.retry.max_attempts, provider.retry.base_delay, provider.retry.max_delay)
+        built.append(
+            Provider(provider.name, provider.models, endpoints, provider.connections.max, provider.timeout, retry)
+        )
+    return Providers(built, time.time)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,112 @@
+"""One worker: the stages, wired, and their life from start to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from streams.app import build_app, producer_options
+from streams.delivery.delivery import Delivery
+from streams.delivery.outbox import Outbox
+from streams.delivery.reply_topics import KnownReplyTopics
+from streams.flow.dispatch import Dispatch
+from streams.intake.decode import Decoder
+from streams.intake.intake import Intake
+from streams.metrics import definitions as metrics
+from streams.providers.build import open_providers
+from streams.settings import Settings
+from streams.transport.consumer import RecordListConsumer
+from topics.names import DEAD_LETTERS, RESPONSES
+
+log = structlog.get_logger("headrace.worker")
+
+_WATCH_S = 1.0
+
+
+class Worker:
+    """Runs the pipeline between `async with` and its end.
+
+    Leaving cancels what is under way: those records stay unfinished and go to the next owner. Call `drain` first to let
+    them finish.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        settings = self._settings
+        producer = AIOKafkaProducer(**producer_options(settings))
+        self._stack.push_async_callback(producer.stop)
+        await producer.start()
+        for topic in (RESPONSES, DEAD_LETTERS):  # known before the first answer
+            await producer.partitions_for(topic)
+        providers = await open_providers(settings, self._stack)
+        outbox = Outbox(producer)
+        self._stack.push_async_callback(outbox.stop)
+        delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
+        self._dispatch = Dispatch(
+            settings.queueing.priority, settings.concurrency.total, providers, delivery, now=time.time
+        )
+        self._stack.push_async_callback(self._dispatch.stop)
+        decoder = Decoder(settings.requests.max_bytes, settings.queueing.timeout.model_dump())
+        reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)
+        intake = Intake(decoder, self._dispatch, delivery, delivery, reply_topics, now=time.time)
+        self._app = build_app(settings, producer, intake.accept)
+        self._stack.push_async_callback(self._app.stop)
+        await self._app.start()
+        watch = asyncio.create_task(self._watch())
+        self._stack.callback(watch.cancel)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def consumer(self) -> RecordListConsumer:
+        """The running consumer of the request topics."""
+        consumer: RecordListConsumer = self._app.consumer
+        return consumer
+
+    @property
+    def ready(self) -> bool:
+        """Whether partitions are assigned (perhaps none: more workers than partitions)."""
+        return self.consumer.assigned.is_set()
+
+    async def wait_ready(self) -> None:
+        await self.consumer.assigned.wait()
+
+    async def wait_stopped(self) -> None:
+        """Returns when the app has stopped by itself; raises what crashed it."""
+        await self._app.wait_until_stopped()
+        if self._app.crash_reason is not None:
+            raise self._app.crash_reason
+
+    async def drain(self, deadline_s: float) -> int:
+        """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""
+        return await self.consumer.drain(deadline_s)
+
+    async def _watch(self) -> None:
+        """Gauges that nobody sets by an event."""
+        while True:
+            metrics.UNFINISHED.set(self.consumer.unfinished)
+            metrics.PAUSED_PARTITIONS.set(len(self.consumer.flow.paused()))
+            metrics.IN_FLIGHT.set(self._dispatch.in_flight)
+            for priority, count in self._dispatch.waiting().items():
+                metrics.WAITING.labels(priority).set(count)
+            await asyncio.sleep(_WATCH_S)
