@@ -73,6 +73,9 @@ class EmbeddedBroker(Broker):
         self.pid = self._child.pid
         self.bootstrap_servers = f"127.0.0.1:{chosen}"
 
+    def alive(self) -> bool:
+        return self._child.alive()
+
     def stop(self) -> None:
         self._child.stop()
         shutil.rmtree(self._temporary, ignore_errors=True)

@@ -1,8 +1,8 @@
 """Load: from a recorded trace to requests with a time, free of Kafka.
 
 In comes a trace of arrivals (`read_trace`), out come `PlannedRequest`s in the order in which they are due: `schedule`
-keeps the trace's inter-arrival times and token counts and gives each arrival an agent and a chat, `plan_requests` writes
-the request that travels. Everything is deterministic: the same trace, options and seed give the same requests.
+keeps the trace's inter-arrival times and token counts and gives each arrival an agent and a chat, `plan_requests`
+writes the request that travels. Everything is deterministic: the same trace, options and seed give the same requests.
 """
 
 from ops.load.request import PlannedRequest, PriorityMix, plan_requests

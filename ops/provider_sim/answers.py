@@ -1,0 +1,193 @@
+"""Answers as a function of the request's body: the same body gets the same answer, to the byte, from every simulator.
+
+Wire format: https://platform.openai.com/docs/api-reference (chat completions, embeddings, models, errors).
+"""
+
+import base64
+import math
+import random
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import xxhash
+
+from ops.provider_sim.settings import Hint
+
+BYTES_PER_TOKEN = 4
+MODELS = ("small", "large", "embed")
+_CREATED = 1_700_000_000  # a constant: the time would make two answers to one body differ
+_DEFAULT_DIMENSIONS = 64
+_MAX_DIMENSIONS = 4096
+_WORDS = b"water wheel gate pond channel mill stone grain river stream sluice race paddle axle gear flour "
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTokens:
+    """Sizes of a chat; `cut`: max_tokens ended the answer before it was done."""
+
+    prompt: int
+    completion: int
+    cut: bool
+
+
+class BadRequestError(Exception):
+    """A body that the provider refuses with 400; the message says why."""
+
+
+def parse_body(raw: bytes) -> tuple[dict[str, Any], Hint]:
+    """The body as an object, and its hint.
+
+    Raises:
+        BadRequestError: no JSON object, a hint of the wrong shape, or a stream is asked for.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"the body is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise BadRequestError("the body is no JSON object")
+    if body.get("stream"):
+        raise BadRequestError("stream is not supported by the simulator")
+    if not isinstance(body.get("model"), str):
+        raise BadRequestError("model is required")
+    given = body.get("headrace_sim")
+    if given is None:
+        return body, _NO_HINT
+    try:
+        return body, Hint.model_validate(given)
+    except ValueError as error:
+        raise BadRequestError(f"headrace_sim: {error}") from error
+
+
+_NO_HINT = Hint()
+
+
+def body_hash(body: dict[str, Any]) -> int:
+    """64 bits of what was asked; hints are left out, so that they change how an answer comes and never what it says."""
+    asked = {key: value for key, value in body.items() if key != "headrace_sim"}
+    return xxhash.xxh64_intdigest(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
+
+
+def chat_tokens(body: dict[str, Any], hint: Hint) -> ChatTokens:
+    """Prompt and completion tokens of a chat: prompt = bytes of text / 4, completion = min(max_tokens, hint).
+
+    Raises:
+        BadRequestError: messages or max_tokens are wrong.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        raise BadRequestError("messages must be a list of at least one message")
+    prompt = hint.prompt_tokens
+    if prompt is None:
+        prompt = _tokens_of(sum(_text_bytes(message.get("content")) for message in messages))
+    limit = body.get("max_completion_tokens", body.get("max_tokens"))
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise BadRequestError("max_tokens must be an integer of at least 1")
+    wanted = hint.completion_tokens
+    if wanted is None:
+        wanted = 16 + body_hash(body) % 113
+    completion = wanted if limit is None else min(limit, wanted)
+    return ChatTokens(prompt, completion, cut=completion < wanted)
+
+
+def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> dict[str, Any]:
+    """An answer of about four bytes a token, at least `least_bytes` long, that begins with the hash of the body."""
+    seen = body_hash(body)
+    size = max(tokens.completion * BYTES_PER_TOKEN, least_bytes)
+    opening = f"{seen:016x} ".encode()
+    text = (opening + _WORDS * (size // len(_WORDS) + 1))[:size].decode()
+    return {
+        "id": f"chatcmpl-{seen:016x}",
+        "object": "chat.completion",
+        "created": _CREATED,
+        "model": body["model"],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": "length" if tokens.cut else "stop",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": tokens.prompt,
+            "completion_tokens": tokens.completion,
+            "total_tokens": tokens.prompt + tokens.completion,
+        },
+    }
+
+
+def embedding_inputs(body: dict[str, Any]) -> list[str | list[int]]:
+    """The inputs of an embeddings call: one text, texts, one list of tokens, or several.
+
+    Raises:
+        BadRequestError: it is none of these, or empty.
+    """
+    given = body.get("input")
+    if isinstance(given, str) and given:
+        return [given]
+    if isinstance(given, list) and given:
+        if all(isinstance(item, str) and item for item in given):
+            return given
+        if all(isinstance(item, int) for item in given):
+            return [given]
+        if all(isinstance(item, list) and item and all(isinstance(token, int) for token in item) for item in given):
+            return given
+    raise BadRequestError("input must be a text, a list of texts, or a list of tokens, and not empty")
+
+
+def embeddings_answer(body: dict[str, Any], hint: Hint) -> dict[str, Any]:
+    """Unit vectors, each a function of its own input alone, so that merged calls give what single calls give.
+
+    Raises:
+        BadRequestError: input, dimensions or encoding_format are wrong.
+    """
+    inputs = embedding_inputs(body)
+    dimensions = body.get("dimensions", _DEFAULT_DIMENSIONS)
+    if not isinstance(dimensions, int) or not 1 <= dimensions <= _MAX_DIMENSIONS:
+        raise BadRequestError(f"dimensions must be 1 to {_MAX_DIMENSIONS}")
+    encoding = body.get("encoding_format", "float")
+    if encoding not in {"float", "base64"}:
+        raise BadRequestError("encoding_format must be float or base64")
+    data: list[dict[str, Any]] = []
+    for index, item in enumerate(inputs):
+        vector = _unit_vector(item, dimensions)
+        packed = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode() if encoding == "base64" else vector
+        data.append({"object": "embedding", "index": index, "embedding": packed})
+    prompt = hint.prompt_tokens
+    if prompt is None:
+        prompt = sum(_tokens_of(len(item.encode())) if isinstance(item, str) else len(item) for item in inputs)
+    usage = {"prompt_tokens": prompt, "total_tokens": prompt}
+    return {"object": "list", "data": data, "model": body["model"], "usage": usage}
+
+
+def models_answer() -> dict[str, Any]:
+    data = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "headrace"} for name in MODELS]
+    return {"object": "list", "data": data}
+
+
+def error_answer(status: int, message: str) -> dict[str, Any]:
+    kind = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}.get(status)
+    kind = kind or ("invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+def _tokens_of(size_bytes: int) -> int:
+    return max(1, math.ceil(size_bytes / BYTES_PER_TOKEN))
+
+
+def _text_bytes(content: Any) -> int:
+    """Bytes of a message's text: its content is a string, or a list of parts of which some are text."""
+    if isinstance(content, str):
+        return len(content.encode())
+    if isinstance(content, list):
+        return sum(_text_bytes(part.get("text")) for part in content if isinstance(part, dict))
+    return 0
+
+
+def _unit_vector(item: str | list[int], dimensions: int) -> list[float]:
+    rng = random.Random(xxhash.xxh64_intdigest(orjson.dumps(item)))
+    vector = [rng.gauss(0, 1) for _ in range(dimensions)]
+    length = math.hypot(*vector)
+    return [round(value / length, 7) for value in vector]
