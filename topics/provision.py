@@ -6,7 +6,7 @@ settings of their own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -94,14 +94,16 @@ async def listing(client_options: Mapping[str, Any], wanted: Iterable[TopicSpec]
 
 @asynccontextmanager
 async def _admin(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
-    servers = client_options.get("bootstrap_servers", "localhost:9092")
+    servers = _written(client_options.get("bootstrap_servers", "localhost:9092"))
     admin = AIOKafkaAdminClient(**client_options)
     try:
         try:
             await admin.start()
         except (KafkaError, OSError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise BrokerUnreachableError(f"no Kafka broker answers at {servers}: {reason}") from error
+            raise BrokerUnreachableError(
+                f"no Kafka broker answers at {servers}: does it run, and are kafka.bootstrap_servers and the security "
+                "settings beside it right?"
+            ) from error
         try:
             yield admin
         except (KafkaError, OSError, TimeoutError) as error:
@@ -166,11 +168,14 @@ async def _create(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> list[st
     response = await admin.create_topics(
         [NewTopic(s.name, s.partitions, s.replication_factor, topic_configs=dict(s.config)) for s in specs]
     )
+    created = set()
     for name, code, *message in response.topic_errors:
-        # Somebody else created it meanwhile: the comparison that follows says whether it is as wanted.
-        if code and code != TopicAlreadyExistsError.errno:
+        if code == 0:
+            created.add(name)
+        elif code != TopicAlreadyExistsError.errno:
             raise ProvisionError(f"cannot create topic {name}: {_reason(code, message)}")
-    return [f"created {spec.name} with {spec.partitions} partition(s)" for spec in specs]
+        # Else somebody created it meanwhile: the comparison that follows says whether it is as wanted.
+    return [f"created {spec.name} with {spec.partitions} partition(s)" for spec in specs if spec.name in created]
 
 
 async def _grow(admin: AIOKafkaAdminClient, differences: list[Difference]) -> list[str]:
@@ -199,6 +204,10 @@ async def _alter(admin: AIOKafkaAdminClient, wanted: tuple[TopicSpec, ...], diff
             if code:
                 raise ProvisionError(f"cannot change the settings of topic {name}: {_reason(code, [message])}")
     return [f"set {d.key} = {d.wanted} on {d.topic} (was {d.found})" for d in differences]
+
+
+def _written(servers: str | Sequence[str]) -> str:
+    return servers if isinstance(servers, str) else ", ".join(servers)
 
 
 def _spec(wanted: tuple[TopicSpec, ...], difference: Difference) -> TopicSpec:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ops.cli.console import FOUND_WRONG, fail
+
 app = typer.Typer(help="The message contract as JSON Schema and AsyncAPI.", no_args_is_help=True)
 
 
@@ -23,7 +25,6 @@ def export(
     ] = False,
 ) -> None:
     """Write one JSON Schema a message, and asyncapi.json, which ties them to the topics."""
-    from ops.cli.console import fail
     from schemas.export import EXPORTED, encode_document, json_schemas, stale, write
     from topics.asyncapi import document
     from topics.catalogue import catalogue
@@ -33,7 +34,10 @@ def export(
     try:
         if check:
             if names := stale(documents, target):
-                fail(f"not current in {target}: {', '.join(names)} (headrace schemas export writes them)", code=1)
+                fail(
+                    f"not current in {target}: {', '.join(names)} (headrace schemas export writes them)",
+                    code=FOUND_WRONG,
+                )
             typer.echo(f"{len(documents)} files in {target} are current")
             return
         write(documents, target)

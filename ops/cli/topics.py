@@ -1,12 +1,14 @@
 """`headrace topics`: make, list and compare the contract's topics."""
 
 import asyncio
-import json
+import logging
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from ops.cli.console import FOUND_WRONG, fail, load, print_json, settings_option
 
 if TYPE_CHECKING:
     from topics.catalogue import TopicSpec
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make, list and compare the contract's topics on a broker.", no_args_is_help=True)
 
-SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Settings file (headrace.toml).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 Result = TypeVar("Result")
@@ -22,7 +23,7 @@ Result = TypeVar("Result")
 
 @app.command()
 def apply(
-    settings: SettingsOption = None,
+    settings: settings_option = None,
     allow_repartition: Annotated[
         bool, typer.Option("--allow-repartition", help="Add partitions where there are too few; this moves keys.")
     ] = False,
@@ -40,7 +41,7 @@ def apply(
 
 
 @app.command()
-def check(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
+def check(settings: settings_option = None, as_json: JsonOption = False) -> None:
     """Compare only: one line a difference, exit 1 if there is one."""
     from topics import provision
 
@@ -49,7 +50,7 @@ def check(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command(name="list")
-def list_topics(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
+def list_topics(settings: settings_option = None, as_json: JsonOption = False) -> None:
     """Show the contract's topics and what the broker has of them."""
     from topics import provision
 
@@ -69,24 +70,24 @@ def list_topics(settings: SettingsOption = None, as_json: JsonOption = False) ->
         for state in states
     ]
     if as_json:
-        typer.echo(json.dumps({"topics": rows}))
+        print_json({"topics": rows})
         return
     _print_table(rows)
 
 
 def _target(settings_file: Path | None) -> "tuple[dict[str, Any], tuple[TopicSpec, ...]]":
-    from streams.settings import load_settings
     from topics.catalogue import catalogue
 
-    settings = load_settings(settings_file)
+    settings = load(settings_file)
     wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor)
     return settings.kafka.client_options(), wanted
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    from ops.cli.console import fail
     from topics.provision import ProvisionError
 
+    # What the client logs while it tries would stand beside the one line that says how it ended.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         return asyncio.run(work)
     except ProvisionError as error:
@@ -95,11 +96,7 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 
 def _finish(report: "Report", *, as_json: bool, count: int) -> None:
     if as_json:
-        differences = [
-            {"kind": d.kind, "topic": d.topic, "key": d.key, "wanted": d.wanted, "found": d.found, "mend": d.mend}
-            for d in report.differences
-        ]
-        typer.echo(json.dumps({"done": report.done, "differences": differences, "notes": report.notes}))
+        print_json(report)
     else:
         for line in (*report.done, *report.differences):
             typer.echo(line)
@@ -108,29 +105,31 @@ def _finish(report: "Report", *, as_json: bool, count: int) -> None:
         if not report.differences:
             typer.echo(f"{count} topics are as the contract wants them")
     if report.differences:
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND_WRONG)
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("topic", "key", "partitions", "replicas", "kept", "max. record", "state")
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("topic", no_wrap=True)
+    for heading in ("key", "partitions", "replicas", "kept", "state"):
+        table.add_column(heading)
     for row in rows:
         config = row["config"]
         days = int(config["retention.ms"]) // 86_400_000
-        kept = f"{days} d" + (", compacted" if "compact" in config["cleanup.policy"] else "")
         table.add_row(
             row["topic"],
             row["key"],
             _beside(row["partitions"], row["partitions_found"]),
             _beside(row["replication_factor"], row["replication_factor_found"]),
-            kept,
-            f"{int(config['max.message.bytes']) // 1024**2} MiB",
+            f"{days} d" + (", compact" if "compact" in config["cleanup.policy"] else ""),
             row["state"],
         )
     Console().print(table)
 
 
 def _beside(wanted: int, found: int) -> str:
-    return str(wanted) if wanted == found else f"{wanted} (found {found})"
+    return str(wanted) if wanted == found else f"{found} of {wanted}"
