@@ -32,22 +32,27 @@ class DeadLetter(Message):
     dlq_timestamp: int = Field(description="The original record's timestamp, milliseconds since 1970.")
     dlq_attempts: Count
 
-    def to_headers(self, original: Iterable[tuple[str, bytes]] = ()) -> list[tuple[str, bytes]]:
+    def to_headers(self, original: Iterable[tuple[str, bytes | None]] = ()) -> list[tuple[str, bytes | None]]:
         """The dead letter's headers: the original's, in their order, then these.
 
         Headers of an earlier dead letter (a replayed one that failed again) are replaced, so that each name says one
         thing.
         """
-        kept = [(name, value) for name, value in original if name not in _NAMES]
-        return kept + [(name, str(getattr(self, name)).encode()) for name in _ORDER]
+        headers = [(name, value) for name, value in original if name not in _NAMES]
+        headers.extend((name, str(getattr(self, name)).encode()) for name in _ORDER)
+        return headers
 
     @classmethod
-    def from_headers(cls, headers: Iterable[tuple[str, bytes]]) -> Self:
+    def from_headers(cls, headers: Iterable[tuple[str, bytes | None]]) -> Self:
         """Read them back. Of a repeated header the last one counts.
 
         Raises pydantic.ValidationError (a ValueError) where one is missing or is not what it should be.
         """
-        found = {name: bytes(value).decode("utf-8", "replace") for name, value in headers if name in _NAMES and value}
+        found = {
+            name: bytes(value).decode("utf-8", "replace")
+            for name, value in headers
+            if name in _NAMES and value is not None
+        }
         return cls.model_validate_strings(found)
 
 

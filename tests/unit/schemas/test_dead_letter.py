@@ -23,13 +23,15 @@ LETTER = DeadLetter(
 
 def test_headers_are_read_back() -> None:
     assert DeadLetter.from_headers(LETTER.to_headers()) == LETTER
+    silent = LETTER.model_copy(update={"dlq_error_message": ""})
+    assert DeadLetter.from_headers(silent.to_headers()) == silent
 
 
 def test_the_original_headers_stay_in_their_order_before_ours() -> None:
-    original = [("b", b"1"), ("a", b"\xff"), ("b", b"2")]
+    original = [("b", b"1"), ("a", b"\xff"), ("b", b"2"), ("null", None)]
     headers = LETTER.to_headers(original)
-    assert headers[:3] == original
-    assert [name for name, _ in headers[3:]] == list(DeadLetter.model_fields)
+    assert headers[:4] == original
+    assert [name for name, _ in headers[4:]] == list(DeadLetter.model_fields)
 
 
 def test_a_letter_that_failed_again_names_one_reason() -> None:
