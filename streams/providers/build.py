@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx2
@@ -11,6 +13,7 @@ import httpx2
 from streams.providers.endpoint import Endpoint
 from streams.providers.providers import Provider, Providers
 from streams.providers.retry import RetryPolicy
+from streams.providers.sharded_transport import POOL_CALLS, ShardedTransport
 from streams.settings import Settings, SettingsError
 
 
@@ -21,22 +24,15 @@ async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers
     connections. Raises SettingsError for a key that is not there.
     """
     built = []
+    tls = ssl.create_default_context()
     for provider in settings.providers:
         if provider.format != "openai":
             raise SettingsError(f'providers.{provider.name}.format: "{provider.format}" is not served yet; use "openai"')
-        keep_alive = settings.network.keep_alive
-        limits = httpx2.Limits(
-            max_connections=provider.connections.max,
-            max_keepalive_connections=provider.connections.max if keep_alive.enabled else 0,
-            keepalive_expiry=keep_alive.timeout,
-        )
         client = await stack.enter_async_context(
             httpx2.AsyncClient(
-                limits=limits,
+                transport=ShardedTransport(partial(_pool, settings, tls)),
                 timeout=httpx2.Timeout(provider.timeout),
-                http2=settings.network.multiplexing,
                 follow_redirects=False,
-                trust_env=False,  # a proxy variable meant for a shell must not send paid traffic elsewhere
             )
         )
         per_host = min(provider.connections.per_host, settings.concurrency.per_host)
@@ -58,6 +54,20 @@ async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers
             Provider(provider.name, provider.models, endpoints, provider.connections.max, provider.timeout, retry)
         )
     return Providers(built, time.time)
+
+
+def _pool(settings: Settings, tls: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
+    keep_alive = settings.network.keep_alive
+    return httpx2.AsyncHTTPTransport(
+        verify=tls,
+        http2=settings.network.multiplexing,
+        trust_env=False,  # a proxy variable meant for a shell must not send paid traffic elsewhere
+        limits=httpx2.Limits(
+            max_connections=POOL_CALLS,
+            max_keepalive_connections=POOL_CALLS if keep_alive.enabled else 0,
+            keepalive_expiry=keep_alive.timeout,
+        ),
+    )
 
 
 def _host(url: str) -> str:
