@@ -77,7 +77,7 @@ async def test_paced_fetches_are_few_on_the_embedded_broker_and_a_record_still_c
 
 
 @pytest.mark.parametrize("kind", ["embedded", "apache"])
-def test_a_broker_does_not_outlive_a_killed_parent(kind: str, request: pytest.FixtureRequest) -> None:
+def test_a_broker_does_not_outlive_a_killed_parent(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("embedded" if kind == "embedded" else "private_broker")
     code = (
         "import concurrent.futures, time\n"
@@ -87,7 +87,8 @@ def test_a_broker_does_not_outlive_a_killed_parent(kind: str, request: pytest.Fi
         "print(broker.pid, broker.bootstrap_servers, flush=True)\n"
         "time.sleep(120)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    env = os.environ | {"TMPDIR": str(tmp_path)}  # what a killed parent leaves behind is pytest's to remove
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=env)
     assert parent.stdout is not None
     pid, address = parent.stdout.readline().split()
     host, port = address.split(":")
@@ -180,6 +181,33 @@ def test_a_kafka_that_cannot_start_gives_its_own_reason(tmp_path: Path, private_
     (tmp_path / "meta.properties").write_text("version=1\ncluster.id=someone-elses\nnode.id=77\n")
     with pytest.raises(BrokerError, match=r"Apache Kafka did not start: it ended while starting; .*77"):
         start_broker("apache", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_command_prints_the_address_and_ends_its_broker(number: signal.Signals, embedded: Broker) -> None:
+    process = await command("run", "--kind", "embedded", "--port", "0")
+    assert process.stdout is not None
+    host, port = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip().split(":")
+    assert live_brokers(host, int(port))
+    process.send_signal(number)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert not live_brokers(host, int(port))
+
+
+async def test_the_command_on_a_taken_port_is_one_line_and_exit_code_2(embedded: Broker) -> None:
+    process = await command("run", "--kind", "embedded", "--port", embedded.bootstrap_servers.rsplit(":", 1)[1])
+    _, said = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 2
+    assert b"is taken" in said
+    assert said.count(b"\n") == 1
+
+
+async def command(*arguments: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    code = "from ops.cli import main; main()"
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, "broker", *arguments, stdout=pipe, stderr=pipe
+    )
 
 
 def _runs(pid: int) -> bool:
