@@ -68,7 +68,7 @@ def jars(progress: Progress) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
             progress(f"fetching Apache Kafka {KAFKA_VERSION} with Maven (once, 54 MB) …")
