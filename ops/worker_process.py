@@ -68,7 +68,9 @@ async def check_start(settings: Settings) -> None:
     if not settings.providers:
         raise CannotStartError("no provider is set: add [[providers]] with at least one endpoint to the settings")
     wanted = [
-        spec for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor) if spec.name in _NEEDED
+        spec
+        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor)
+        if spec.name in _NEEDED
     ]
     try:
         report = await provision.check(settings.kafka.client_options(), wanted)
@@ -103,5 +105,3 @@ async def _drain(worker: Worker, deadline_s: float, at_once: asyncio.Event) -> N
     if await _unless(at_once, draining):
         left = draining.result()
         log.info("drained", unfinished=left, note="unfinished records go to the next owner" if left else "")
-
-

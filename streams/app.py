@@ -83,7 +83,9 @@ def transport_options(settings: Settings) -> TransportOptions:
             "max_partition_fetch_bytes": kafka.partition_fetch_bytes,
         },
         partition_quota=partition,
-        class_quota=Quota(partition.records * _PARTITIONS_A_CLASS, partition.bytes * _PARTITIONS_A_CLASS, partition.resume_share),
+        class_quota=Quota(
+            partition.records * _PARTITIONS_A_CLASS, partition.bytes * _PARTITIONS_A_CLASS, partition.resume_share
+        ),
         commit_interval_s=kafka.commit_interval,
         commit_delay_after_call_s=kafka.commit_delay_after_call / 2,  # the other half is for the commit itself
     )

@@ -63,7 +63,8 @@ class Worker:
             settings.queueing.priority, settings.concurrency.total, providers, delivery, now=time.time
         )
         self._stack.push_async_callback(self._dispatch.stop)
-        decoder = Decoder(settings.requests.max_bytes, settings.queueing.timeout.model_dump())
+        waits = settings.queueing.timeout
+        decoder = Decoder(settings.requests.max_bytes, {"high": waits.high, "normal": waits.normal, "low": waits.low})
         reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)
         intake = Intake(decoder, self._dispatch, delivery, delivery, reply_topics, now=time.time)
         self._app = build_app(settings, producer, intake.accept)

@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -30,12 +30,13 @@ log = structlog.get_logger("headrace.delivery")
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 
 
-class Message(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Message:
     """One message and who is told when it has arrived."""
 
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
     receipt: Source
     index: int
     on_refused: Callable[[], None] | None = None
@@ -105,7 +106,9 @@ class Outbox:
         batch.attempts += 1
         try:
             acked = await self._producer.send_batch(batch.builder, batch.to.topic, partition=batch.to.partition)
-        except Exception as error:  # aiokafka asserts too, where a topic has vanished: whatever it is, nothing was acked
+        except (
+            Exception
+        ) as error:  # aiokafka asserts too, where a topic has vanished: whatever it is, nothing was acked
             self._on_failure(batch, error)
         else:
             acked.add_done_callback(lambda done: self._on_ack(batch, done))

@@ -92,7 +92,7 @@ class Dispatch:
         metrics.QUEUE_SECONDS.labels(request.priority).observe(max(0.0, now - request.received_at))
         call = asyncio.create_task(self._call(request, reserved))
         self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        call.add_done_callback(self._on_end)
         return True
 
     async def _call(self, request: PendingRequest, reserved: Reservation) -> None:
@@ -100,9 +100,13 @@ class Dispatch:
             outcome = await reserved.call(request)
         finally:
             reserved.release()
-            self._calls.discard(asyncio.current_task())  # type: ignore[arg-type]
-            asyncio.get_running_loop().call_soon(self._fill)
         self._answers.respond(request, outcome)
+
+    def _on_end(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.result()  # a fault of ours is not to be lost: the loop's exception handler tells
+            self._fill()
 
     async def _sweep(self) -> None:
         while len(self._queues):

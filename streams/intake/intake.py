@@ -92,5 +92,3 @@ class Intake:
             self._answers.respond(request, expired("before the request was read"))
         else:
             self._following.accept([request])
-
-

@@ -11,11 +11,17 @@ _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 
 
 # transport
 PARTITIONS = Gauge("headrace_partitions", "Request partitions that this worker owns.")
-PAUSED_PARTITIONS = Gauge("headrace_paused_partitions", "Owned partitions that are given nothing now: over a quota, or held.")
-UNFINISHED = Gauge("headrace_unfinished_records", "Records handed to the pipeline that are neither answered nor dead letters.")
+PAUSED_PARTITIONS = Gauge(
+    "headrace_paused_partitions", "Owned partitions that are given nothing now: over a quota, or held."
+)
+UNFINISHED = Gauge(
+    "headrace_unfinished_records", "Records handed to the pipeline that are neither answered nor dead letters."
+)
 REBALANCES = Counter("headrace_rebalances", "Assignments of partitions to this worker.")
 SKIPPED = Counter("headrace_skipped_records", "Records that an earlier owner had finished, by the commit's metadata.")
-COMMITS = Counter("headrace_commits", "Offset commits by result: ok, refused (partitions are moving), failed.", ["result"])
+COMMITS = Counter(
+    "headrace_commits", "Offset commits by result: ok, refused (partitions are moving), failed.", ["result"]
+)
 COMMIT_SECONDS = Histogram("headrace_commit_seconds", "Duration of an offset commit.", buckets=_LATENCY_S)
 
 # intake
@@ -37,12 +43,19 @@ PROVIDER_SECONDS = Histogram(
     "headrace_provider_seconds", "Duration of one call, by provider.", ["provider"], buckets=_LATENCY_S
 )
 PROVIDER_TOKENS = Counter(
-    "headrace_provider_tokens", "Tokens that providers reported, by provider and kind: prompt, completion.", ["provider", "kind"]
+    "headrace_provider_tokens",
+    "Tokens that providers reported, by provider and kind: prompt, completion.",
+    ["provider", "kind"],
 )
 
 # delivery
 RESPONSES = Counter("headrace_responses", "Responses acked by the broker, by class and status.", ["priority", "status"])
 RESPONSE_SECONDS = Histogram(
-    "headrace_response_seconds", "From the record's timestamp to the response, by class.", ["priority"], buckets=_LATENCY_S
+    "headrace_response_seconds",
+    "From the record's timestamp to the response, by class.",
+    ["priority"],
+    buckets=_LATENCY_S,
 )
-SEND_FAILURES = Counter("headrace_send_failures", "Batches of answers that the broker did not take and that are sent again.")
+SEND_FAILURES = Counter(
+    "headrace_send_failures", "Batches of answers that the broker did not take and that are sent again."
+)

@@ -27,7 +27,9 @@ async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers
     tls = ssl.create_default_context()
     for provider in settings.providers:
         if provider.format != "openai":
-            raise SettingsError(f'providers.{provider.name}.format: "{provider.format}" is not served yet; use "openai"')
+            raise SettingsError(
+                f'providers.{provider.name}.format: "{provider.format}" is not served yet; use "openai"'
+            )
         client = await stack.enter_async_context(
             httpx2.AsyncClient(
                 transport=ShardedTransport(partial(_pool, settings, tls)),

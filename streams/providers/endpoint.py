@@ -50,11 +50,15 @@ class Endpoint:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(request)
         except (TimeoutError, httpx2.TimeoutException):
-            return Failure("provider_timeout", f"no answer from {self.provider} within {timeout_s:.1f} s", retryable=True)
+            return Failure(
+                "provider_timeout", f"no answer from {self.provider} within {timeout_s:.1f} s", retryable=True
+            )
         except httpx2.ConnectError as error:
             return Failure("provider_unavailable", f"{self.provider} cannot be reached: {error}", retryable=True)
         except (httpx2.HTTPError, httpx2.StreamError, ssl.SSLError, OSError) as error:
-            return Failure("provider_error", f"the call to {self.provider} broke: {type(error).__name__}", retryable=True)
+            return Failure(
+                "provider_error", f"the call to {self.provider} broke: {type(error).__name__}", retryable=True
+            )
 
     async def _exchange(self, request: Request) -> Answer | Failure:
         async with self._client.stream(

@@ -102,7 +102,9 @@ class Call:
             if left_s <= 0:
                 break
             retry = self._provider.retry
-            pause_s = retry.pause_s(self._attempts, found.retry_after_s, left_s, random.random) if found.retryable else None
+            pause_s = (
+                retry.pause_s(self._attempts, found.retry_after_s, left_s, random.random) if found.retryable else None
+            )
             if pause_s is None:
                 return self._failed(found, began)
             await asyncio.sleep(pause_s)

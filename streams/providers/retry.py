@@ -18,7 +18,9 @@ class RetryPolicy:
     base_delay_s: float
     max_delay_s: float
 
-    def pause_s(self, attempts: int, retry_after_s: float | None, left_s: float, random: Callable[[], float]) -> float | None:
+    def pause_s(
+        self, attempts: int, retry_after_s: float | None, left_s: float, random: Callable[[], float]
+    ) -> float | None:
         """Seconds to wait after `attempts` failed attempts, or None if there is to be no other: attempts or time are used up.
 
         `left_s` is the time left to the request; `random` gives numbers in [0, 1).

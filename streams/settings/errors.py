@@ -8,7 +8,8 @@ class SettingsError(Exception):
 
     def __init__(self, *problems: str) -> None:
         super().__init__(*problems)
-        self.problems: Sequence[str] = problems
+        # A key may be any text, line breaks included.
+        self.problems: Sequence[str] = tuple(" ".join(problem.split()) for problem in problems)
 
     def __str__(self) -> str:
         further = len(self.problems) - 1

@@ -60,7 +60,7 @@ def _overlay(tree: dict[str, Any], origins: dict[Place, str], environ: Mapping[s
     for name, place, value in variables(environ):
         names = tuple(part for part in place if isinstance(part, str))
         section = section_at(names[:-1])
-        if section is None or names[-1] not in section.model_fields:
+        if not names or section is None or names[-1] not in section.model_fields:
             strangers.append(unknown(name, place))
             continue
         put(tree, place, copy.deepcopy(value), name)

@@ -58,7 +58,9 @@ def _problem(detail: ErrorDetails, origins: Mapping[Place, str], file: str) -> s
 
 def _shown(place: Place, detail: ErrorDetails) -> str:
     value, unit = detail["input"], unit_of(field_at(place))
-    if SENSITIVE.intersection(place) or not isinstance(value, str | int | float):
+    # Text where a table or a list belongs may be JSON gone wrong, with anything in it.
+    unshown = SENSITIVE.intersection(place) or detail["type"] in _TABLES or detail["type"] == "list_type"
+    if unshown or not isinstance(value, str | int | float):
         return ""
     if detail["type"] in _BOUNDS and unit:
         value = unit.write(value)  # a bound is checked after the conversion

@@ -44,6 +44,8 @@ def read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: is no UTF-8 text; write the settings as TOML") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: is no TOML: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{path}: is nested too deeply for settings") from None
 
 
 def variables(environ: Mapping[str, str]) -> Iterator[tuple[str, Place, Any]]:
@@ -64,7 +66,7 @@ def _decoded(text: str) -> Any:
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text  # an address such as [::1]:9092, or a fault that validation names
     return text
 

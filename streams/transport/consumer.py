@@ -14,6 +14,7 @@ one that this worker wrote: it goes on where it was. A lost one is dropped, a ga
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -59,6 +60,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         self.flow = Flow(self.options.topics, self.options.partition_quota, self.options.class_quota)
         self.partitions: dict[TopicPartition, PartitionOffsets] = {}
         self.draining = False
+        self._drained = asyncio.Event()
         self.assigned = asyncio.Event()
         """Set while partitions are assigned and positioned; a worker is ready then."""
         self._consumer: AIOKafkaConsumer | None = None
@@ -170,15 +172,19 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         """Called by a partition of ours."""
         if self.flow.remove(offsets.partition, count, size):
             self._fetched.wake()
+        if self.draining and not self.unfinished:
+            self._drained.set()
 
     def on_stuck(self, offsets: PartitionOffsets, stuck: bool) -> None:
         """Called by a partition of ours: what cannot be answered must not pile up."""
         (self.hold if stuck else self.release)(offsets.partition, _UNDELIVERABLE)
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]
     async def _commit_handler(self) -> None:
         while not self.should_stop:
-            delay_s = _EARLY_COMMIT_S if time.monotonic() < self._positioned_at + 2.0 else self.options.commit_interval_s
+            delay_s = (
+                _EARLY_COMMIT_S if time.monotonic() < self._positioned_at + 2.0 else self.options.commit_interval_s
+            )
             try:
                 await asyncio.wait_for(self._commit_due.wait(), delay_s)
                 await asyncio.sleep(self.options.commit_delay_after_call_s)
@@ -230,7 +236,10 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         for partition, position in positions.items():
             self.partitions[partition].attempted = position
         await self._running.commit(
-            {partition: OffsetAndMetadata(position.next_offset, position.metadata) for partition, position in positions.items()}
+            {
+                partition: OffsetAndMetadata(position.next_offset, position.metadata)
+                for partition, position in positions.items()
+            }
         )
 
     # ---- rebalance
@@ -272,7 +281,10 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         for lost in before.values():
             lost.live = False
         self.flow.assign(
-            {partition: (offsets.unfinished, offsets.unfinished_bytes) for partition, offsets in self.partitions.items()}
+            {
+                partition: (offsets.unfinished, offsets.unfinished_bytes)
+                for partition, offsets in self.partitions.items()
+            }
         )
         self._owned_generation = self.membership.generation
         self._positioned_at = time.monotonic()
@@ -289,13 +301,13 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     async def drain(self, deadline_s: float) -> int:
         """Hand out nothing more and wait until everything handed out is finished; how many records are not, at the end."""
         self.draining = True
-        ends = time.monotonic() + deadline_s
         for offsets in self.partitions.values():
             offsets.take_back()
-        while (left := self.unfinished) and time.monotonic() < ends:
-            await asyncio.sleep(0.02)
+        if self.unfinished:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), deadline_s)
         await self.commit()
-        return left
+        return self.unfinished
 
     @property
     def unfinished(self) -> int:

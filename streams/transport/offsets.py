@@ -59,7 +59,16 @@ class RecordList:
     a slow head many finished lists wait for their commit, and they need to keep no more than offsets.
     """
 
-    __slots__ = ("_finished", "_first_unfinished", "_offsets", "_owner", "_records", "mean_bytes", "next_offset", "unfinished")
+    __slots__ = (
+        "_finished",
+        "_first_unfinished",
+        "_offsets",
+        "_owner",
+        "_records",
+        "mean_bytes",
+        "next_offset",
+        "unfinished",
+    )
 
     def __init__(self, owner: PartitionOffsets, records: Sequence[Record], next_offset: int) -> None:
         self.next_offset = next_offset

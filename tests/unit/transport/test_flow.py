@@ -10,7 +10,7 @@ HIGH, LOW = ("high", 0), ("low", 0)
 
 def flow(*partitions: tuple[str, int], partition_records: int = 10, class_records: int = 15) -> Flow:
     made = Flow(["high", "low"], Quota(partition_records, 10_000), Quota(class_records, 20_000))
-    made.assign({partition: (0, 0.0) for partition in partitions})
+    made.assign(dict.fromkeys(partitions, (0, 0.0)))
     return made
 
 
