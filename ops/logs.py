@@ -19,7 +19,7 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 
 # Libraries that say at INFO what nobody asked for. At debug they speak again.
-_CHATTY: Final = ("aiokafka", "faust", "mode", "httpx2", "httpcore2", "asyncio")
+CHATTY: Final = ("aiokafka", "faust", "mode", "httpx2", "httpcore2", "asyncio")
 
 # A secret shorter than this is left alone: scrubbing it would blacken ordinary words, and it protects nothing anyway.
 _SHORTEST_SECRET: Final = 6
@@ -64,7 +64,7 @@ def configure(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in _CHATTY:
+    for name in CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     structlog.configure(
         processors=[

@@ -1,0 +1,151 @@
+"""The `headrace` command as a whole: help, lazy imports, one-line failures, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ops.cli import COMMANDS, app
+from ops.cli.lazy import Entry, LazyGroup
+
+HEADRACE = [sys.executable, "-c", "from ops.cli import main; main()"]
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: str, folder: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    return subprocess.run(
+        [*HEADRACE, *arguments],
+        env=clean | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | environ,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def modules_after(*arguments: str) -> set[str]:
+    """The modules that a run of the command has imported when it ends."""
+    code = (
+        "import atexit, json, sys; from ops.cli import main; "
+        "atexit.register(lambda: print('\\n' + json.dumps(sorted(sys.modules)))); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_help_lists_every_command_with_its_line_and_examples() -> None:
+    output = run("--help").stdout
+    assert "Examples" in output
+    for name, entry in COMMANDS.items():
+        assert name in output
+        assert entry.help in output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["no-such-command"]])
+def test_what_runs_no_command_imports_none(arguments: list[str]) -> None:
+    imported = modules_after(*arguments)
+    assert not {entry.module for entry in COMMANDS.values()} & imported
+    heavy = {"aiokafka", "faust", "structlog", "streams", "topics", "schemas"}
+    assert heavy & imported == set()
+
+
+def test_a_command_imports_no_other_command() -> None:
+    imported = modules_after("config", "--help")
+    assert {entry.module for entry in COMMANDS.values()} & imported == {"ops.cli.config"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_that_is_there_has_an_app_and_help(name: str) -> None:
+    if find_spec(COMMANDS[name].module) is None:
+        pytest.skip("this command is not written yet")
+    done = run(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"headrace {name}" in done.stdout
+    assert "--install-completion" not in done.stdout
+
+
+def test_the_version_is_the_distribution_s() -> None:
+    assert run("--version").stdout == f"headrace {version('headrace')}\n"
+
+
+def test_an_unknown_command_says_which_one_was_meant() -> None:
+    done = run("confg")
+    assert done.returncode == 2
+    assert "Did you mean 'config'?" in done.stderr
+
+
+def test_a_settings_fault_in_any_command_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    done = run("config", "show", "--settings", str(tmp_path / "none.toml"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"headrace: {tmp_path}/none.toml: cannot be read: No such file or directory\n"
+
+
+def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
+    with subprocess.Popen(
+        [*HEADRACE, "config", "reference"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+def test_ctrl_c_ends_a_command_with_130_and_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(
+        "import signal, typer\napp = typer.Typer()\n@app.command()\n"
+        "def waits() -> None:\n    print('waiting', flush=True)\n    signal.pause()\n"
+    )
+    code = (
+        "import ops.cli as cli; from ops.cli.lazy import Entry; "
+        "cli.Commands.entries = {'waits': Entry('waits', '', 'Run')}; cli.main()"
+    )
+    environ = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "waits"], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # Read until the command runs: it is in its own code then.
+        assert process.stdout.readline() == b"waiting\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read() == b""
+
+
+def test_a_module_with_one_command_stands_alone_and_one_with_several_is_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lazy_single.py").write_text(
+        "import typer\napp = typer.Typer()\n@app.command()\ndef run(settings: str = '') -> None:\n    print(settings)\n"
+    )
+    (tmp_path / "lazy_group.py").write_text(
+        "import typer\napp = typer.Typer()\n"
+        "@app.command()\ndef one() -> None:\n    print(1)\n@app.command()\ndef two() -> None:\n    print(2)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    class Commands(LazyGroup):
+        entries = {"single": Entry("lazy_single", "", "Run"), "group": Entry("lazy_group", "", "Run")}  # noqa: RUF012
+
+    program = typer.Typer(cls=Commands)
+    program.callback()(lambda: None)
+    runner = CliRunner()
+    assert runner.invoke(program, ["single", "--settings", "here"]).stdout == "here\n"
+    assert runner.invoke(program, ["group", "two"]).stdout == "2\n"
+
+
+def test_without_arguments_help_is_shown() -> None:
+    assert "Usage" in CliRunner().invoke(app, []).output
