@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ops.brokers.base import Broker, BrokerError, Progress
 from ops.brokers.kafka_jars import jars, java
-from ops.brokers.process import ChildProcess
 from ops.brokers.ready import free_ports, insist_free, wait_until_ready
+from ops.process import ChildProcess
 
 READY_DEADLINE_S = 60.0
 _TRIES = 3

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from ops.brokers.base import Broker, BrokerError
-from ops.brokers.process import ChildProcess
 from ops.brokers.ready import free_ports, insist_free, wait_until_ready
+from ops.process import ChildProcess
 
 READY_DEADLINE_S = 15.0
 _TRIES = 3

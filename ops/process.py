@@ -49,6 +49,16 @@ class ChildProcess:
     def alive(self) -> bool:
         return not self._ended.is_set()
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; -9 for one that was killed with signal 9."""
+        return self._process.returncode if self._ended.is_set() else None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; one that has ended is left alone."""
+        if self.alive():
+            self._process.send_signal(number)
+
     def last_words(self) -> str:
         """The end of its log on one line, for an error message."""
         lines = self._log_file.read_text(errors="replace").strip().splitlines()

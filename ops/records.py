@@ -1,0 +1,85 @@
+"""Reading topics without a consumer group: every partition, from the end, the beginning or an offset; nothing is committed.
+
+What a person or a test needs to look on: it moves no partition of the fleet and leaves no trace on the broker.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from ops.brokers.pacing import pace_empty_fetches
+from schemas import limits
+from topics.provision import BrokerUnreachableError, ProvisionError
+
+
+class TopicMissingError(ProvisionError):
+    """A topic is not on the broker."""
+
+
+@asynccontextmanager
+async def unreachable_in_one_line(client_options: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Turn what a client raises when it cannot start into `BrokerUnreachableError`."""
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        servers = client_options.get("bootstrap_servers", "localhost:9092")
+        shown = servers if isinstance(servers, str) else ",".join(servers)
+        raise BrokerUnreachableError(
+            f"no Kafka broker answers at {shown}: does it run, and are kafka.bootstrap_servers and the security settings "
+            "beside it right?"
+        ) from error
+
+
+@asynccontextmanager
+async def open_reader(client_options: Mapping[str, Any], **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer of no group and, so far, of no partitions. Records of any size the contract allows pass.
+
+    Raises BrokerUnreachableError.
+    """
+    consumer = AIOKafkaConsumer(
+        **{
+            **client_options,
+            "group_id": None,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",  # a topic made anew meanwhile is read from its beginning
+            "max_partition_fetch_bytes": limits.ANSWER_RECORD_BYTES,
+            **options,
+        }
+    )
+    try:
+        async with unreachable_in_one_line(client_options):
+            await consumer.start()
+        pace_empty_fetches(consumer)
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
+    """Every partition of topics that exist. They are looked up and never asked for by name, which might create them.
+
+    Raises TopicMissingError.
+    """
+    topics = list(topics)
+    known = await consumer.topics()
+    missing = [topic for topic in topics if topic not in known]
+    if missing:
+        raise TopicMissingError(
+            f"topic {', '.join(missing)} is not on the broker; `headrace topics apply` makes the contract's topics"
+        )
+    return [
+        TopicPartition(topic, partition)
+        for topic in topics
+        for partition in sorted(consumer.partitions_for_topic(topic) or ())
+    ]
+
+
+async def from_the_end(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
+    """Assign the partitions, positioned behind the last record that is there now, not when the first fetch comes."""
+    consumer.assign(partitions)
+    for partition, offset in (await consumer.end_offsets(partitions)).items():
+        consumer.seek(partition, offset)
