@@ -1,0 +1,121 @@
+"""docker-compose.yml and the Dockerfile: right by the Compose schema, pinned, checked, and closed to the network.
+
+Nothing is built or started here: the files must hold on machines without docker too.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+from typer.testing import CliRunner
+
+from ops.cli import COMMANDS, app
+from streams.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("headrace")}
+SETTINGS = ROOT / "ops" / "docker" / "headrace.toml"
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+
+
+def instructions(name: str) -> Iterator[str]:
+    return (line.removeprefix(f"{name} ") for line in DOCKERFILE if line.startswith(f"{name} "))
+
+
+def test_the_compose_file_fits_the_compose_schema() -> None:
+    # The schema travels with check-jsonschema, as a file; finding the package does not import it.
+    spec = find_spec("check_jsonschema")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0])
+    schema = json.loads((folder / "builtin_schemas" / "vendor" / "compose-spec.json").read_text())
+    assert [error.message for error in Draft7Validator(schema).iter_errors(COMPOSE)] == []
+
+
+def test_there_are_kafka_topics_a_provider_and_two_workers() -> None:
+    assert set(SERVICES) == {"kafka", "topics", "provider-sim", "worker"}
+    assert SERVICES["worker"]["deploy"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("image", [*(service["image"] for service in SERVICES.values()), *instructions("FROM")])
+def test_every_image_is_pinned_to_a_version(image: str) -> None:
+    name, _, tag = image.split()[0].rpartition(":")
+    assert name
+    assert tag == "local" if name == "headrace" else re.match(r"[0-9]+\.[0-9]+", tag)
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "topics"])
+def test_every_service_that_stays_has_a_health_check(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+def test_what_is_waited_for_is_there_and_can_be_waited_for() -> None:
+    for service in SERVICES.values():
+        for name, dependency in service.get("depends_on", {}).items():
+            one_shot = name == "topics"
+            wanted = "service_completed_successfully" if one_shot else "service_healthy"
+            assert dependency["condition"] == wanted
+    assert set(SERVICES["worker"]["depends_on"]) == {"kafka", "topics", "provider-sim"}
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_run_commands_that_there_are(name: str) -> None:
+    command, *options = OURS[name]["command"]
+    assert command in COMMANDS
+    shown = CliRunner().invoke(app, [command, *options, "--help"])
+    assert shown.exit_code == 0
+    for option in (each for each in options if each.startswith("--")):
+        assert option in re.sub(r"\x1b\[[0-9;]*m", "", shown.output)
+
+
+def test_workers_find_the_broker_and_the_provider_of_the_compose_file() -> None:
+    environ = {"HEADRACE_HTTP__LISTEN": "0.0.0.0:9100"} | SERVICES["worker"]["environment"]
+    settings = load_settings(SETTINGS, environ)
+    settings.ensure_provider()
+    assert settings.kafka.bootstrap_servers in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert settings.providers[0].endpoints[0].url == "http://provider-sim:8080/v1"
+    assert SERVICES["worker"]["volumes"] == [f"./ops/docker/headrace.toml:{environ['HEADRACE_SETTINGS']}:ro"]
+    assert SETTINGS.is_file()
+
+
+def test_a_worker_may_drain_before_it_is_killed() -> None:
+    settings = load_settings(SETTINGS, {})
+    assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > settings.kafka.drain_deadline
+
+
+def test_kafka_creates_no_topics_by_itself() -> None:
+    assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
+def test_the_image_runs_as_nobody_in_particular_and_is_checked() -> None:
+    assert list(instructions("USER")) == ["10001:10001"]
+    assert len(list(instructions("HEALTHCHECK"))) == 1
+
+
+def test_everything_installed_into_the_image_is_held_to_its_hash() -> None:
+    installs = [part for run in instructions("RUN") for part in run.split("&&") if "pip install" in part]
+    assert installs
+    for install in installs:
+        assert {"--require-hashes", "--no-index"} & set(shlex.split(install)), install
+
+
+def test_everything_that_is_copied_into_the_image_is_sent_to_the_builder() -> None:
+    sent = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    copied = {source for copy in instructions("COPY") if not copy.startswith("--from") for source in copy.split()[:-1]}
+    assert copied <= sent
+    assert all((ROOT / source).exists() for source in copied)
