@@ -41,9 +41,3 @@ def load(path: Path | None) -> Settings:
 def print_json(value: Any) -> None:
     """Write a value as indented JSON to stdout; dataclasses, dates and sets of keys that orjson knows are fine."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
-
-
-def print_json_line(value: Any) -> None:
-    """Write a value as one line of JSON to stdout, at once."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE).decode())
-    sys.stdout.flush()
