@@ -14,8 +14,9 @@ import pytest
 from ops.brokers import Broker, BrokerError, start_broker
 from ops.brokers import embedded as embedded_broker
 from ops.brokers.pacing import pace_empty_fetches
-from ops.brokers.ready import live_brokers
-from tests.integration.broker_probe import CHECK_DEADLINE_S, CHECKS, new_topic, producer, reader
+from ops.brokers.ready import live_brokers, wait_until_ready
+from tests.integration.probe import CHECK_DEADLINE_S, CHECKS
+from tests.integration.probe.clients import new_topic, producer, reader
 
 DOCS = Path(__file__).parents[2] / "docs" / "brokers.md"
 
@@ -110,7 +111,7 @@ def test_a_stopped_broker_goes_on_where_it_was_and_can_be_ended_while_stopped(
     os.kill(started.pid, signal.SIGSTOP)
     assert not live_brokers(host, int(port), timeout_s=0.5)
     os.kill(started.pid, signal.SIGCONT)
-    assert live_brokers(host, int(port))
+    wait_until_ready(host, int(port), started.alive, 30)
     os.kill(started.pid, signal.SIGSTOP)
     started.stop()
     assert not _runs(started.pid)
