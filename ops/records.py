@@ -65,7 +65,9 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
     Raises TopicMissingError.
     """
     topics = list(topics)
-    known = await consumer.topics()
+    # `consumer.partitions_for_topic` knows only topics that the consumer was given already.
+    cluster = await consumer._client.fetch_all_metadata()
+    known = cluster.topics()
     missing = [topic for topic in topics if topic not in known]
     if missing:
         raise TopicMissingError(
@@ -74,7 +76,7 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
     return [
         TopicPartition(topic, partition)
         for topic in topics
-        for partition in sorted(consumer.partitions_for_topic(topic) or ())
+        for partition in sorted(cluster.partitions_for_topic(topic) or ())
     ]
 
 
