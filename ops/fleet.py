@@ -18,6 +18,7 @@ import orjson
 from ops.process import ChildProcess
 
 _LOOK_EVERY_S: Final = 0.05
+_LAST_LINES: Final = 3
 _STOP_DEADLINE_S: Final = 15.0
 """Longer than the default drain deadline, so that a worker that drains is not killed in it."""
 
@@ -94,11 +95,11 @@ class WorkerProcess:
                     ended = not self.alive  # asked before the log is read, or its last line might be missed
                     self._ready = self._find_ready()
                     if self._ready is None and ended:
-                        raise WorkerError(f"worker {self.name} ended with {self.exit_code}: {self._child.last_words()}")
+                        raise WorkerError(f"worker {self.name} ended with {self.exit_code}: {self._last_words()}")
                     if self._ready is None:
                         await asyncio.sleep(_LOOK_EVERY_S)
         except TimeoutError:
-            said = self._child.last_words()
+            said = self._last_words()
             raise WorkerError(f"worker {self.name} was not ready within {timeout_s:.0f} s: {said}") from None
 
     def kill(self) -> None:
@@ -129,6 +130,10 @@ class WorkerProcess:
         with self.log_file.open("rb") as log:
             log.seek(self._from)
             return log.read().decode(errors="replace")
+
+    def _last_words(self) -> str:
+        lines = self.log_text().strip().splitlines()
+        return " | ".join(lines[-_LAST_LINES:]) or "it said nothing"
 
     def _find_ready(self) -> Mapping[str, Any] | None:
         for line in self.log_text().splitlines():

@@ -59,9 +59,13 @@ class ChildProcess:
         if self.alive():
             self._process.send_signal(number)
 
+    def log_text(self) -> str:
+        """Its log file as a whole."""
+        return self._log_file.read_text(errors="replace")
+
     def last_words(self) -> str:
         """The end of its log on one line, for an error message."""
-        lines = self._log_file.read_text(errors="replace").strip().splitlines()
+        lines = self.log_text().strip().splitlines()
         return " | ".join(line.strip() for line in lines[-_TAIL_LINES:]) or "it said nothing"
 
     def stop(self, deadline_s: float = 10.0) -> None:

@@ -1,0 +1,64 @@
+"""`headrace demo`: everything at once, on this machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.cli.console import FOUND_WRONG, fail, settings_option
+
+if TYPE_CHECKING:
+    from ops.load.report import LoadResult
+
+app = typer.Typer(help="Replay a real trace through workers on this machine.")
+
+_EXAMPLES = """
+Examples:
+
+    headrace demo
+
+    headrace demo --seconds 20 --rate 50 --workers 3 --broker apache
+
+    headrace demo --broker 127.0.0.1:9092 --json result.json
+
+Exit code 1 if a request was lost, 2 if it cannot start. Ctrl-C ends everything that it started and prints what was done.
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def demo(
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long requests are sent.")] = 60,
+    workers: Annotated[int, typer.Option(min=1, max=10, help="How many workers.")] = 2,
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="embedded|apache|HOST:PORT",
+            help="Else the broker that the settings name, if they name one that answers, else embedded.",
+            show_default=False,
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second, on average.")] = 25,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the result as flat JSON; - for stdout.")
+    ] = None,
+    settings: settings_option = None,
+) -> None:
+    """Start a broker (or use yours), a simulated provider and workers; replay the Azure conversation trace; sum up."""
+    from rich.console import Console
+
+    from ops.cli.result import Reporter
+    from ops.cli.running import run
+    from ops.demo import DemoError, DemoOptions, run_demo
+    from ops.fleet import WorkerError
+    from streams.settings import load_effective
+
+    effective = load_effective(settings)
+    reporter = Reporter(json_file)
+    console: Console = reporter.console
+    try:
+        run(run_demo(effective, DemoOptions(seconds, workers, broker, rate), console, reporter))
+    except (DemoError, WorkerError) as error:
+        fail(str(error))
+    result: LoadResult | None = reporter.result
+    if result is None or result.summary.lost:
+        raise typer.Exit(FOUND_WRONG)

@@ -1,0 +1,56 @@
+"""How commands that talk to a broker run: on an event loop, with one line for what a user can mend."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+
+from ops.cli.console import FOUND_WRONG, fail
+
+Result = TypeVar("Result")
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end. SIGTERM ends it as Ctrl-C does: what it started is ended first, the exit code is 130.
+
+    A broker that does not answer or refuses, and a missing topic, end the command with one line and exit code 2; a
+    request that the broker did not take with exit code 1.
+    """
+    from ops.load.traffic import SendError
+    from topics.provision import ProvisionError
+
+    # What the client logs while it tries would stand beside the one line that says how it ended.
+    for library in ("aiokafka", "asyncio"):
+        logging.getLogger(library).addHandler(logging.NullHandler())
+    try:
+        return asyncio.run(_with_sigterm(work))
+    except ProvisionError as error:
+        fail(str(error))
+    except SendError as error:
+        fail(str(error), FOUND_WRONG)
+    except asyncio.CancelledError:
+        _interrupted()
+    except KeyboardInterrupt:
+        _interrupted()
+
+
+async def _with_sigterm(work: Coroutine[Any, Any, Result]) -> Result:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+def _interrupted() -> NoReturn:
+    raise SystemExit(130)
+
+
+def seconds(option: str, given: str) -> float:
+    """The seconds of a duration such as 30s, given for an option; or the end of the command."""
+    from streams.settings.units import parse_duration
+
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        fail(f"{option}: {error}")

@@ -1,0 +1,158 @@
+"""The demo from start to end."""
+
+import asyncio
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from ops.cli.config_text import as_toml
+from ops.demo.surroundings import (
+    SIMULATOR,
+    DemoError,
+    begin_at_the_end,
+    insist_no_fleet,
+    open_broker,
+    prepare_topics,
+    running_simulator,
+)
+from ops.fleet import Fleet, WorkerProcess
+from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
+from ops.load.ledger import Ledger
+from ops.load.play import Player
+from ops.load.report import LoadResult, shown_live
+from ops.load.traffic import Traffic
+from streams.settings import Effective, Settings
+
+AGENTS: Final = 100
+CHATS: Final = 50
+
+CONNECTIONS: Final = 200
+"""Of each worker to the simulator. The specification's 10 a host would answer 4 requests/s at 2.3 s each."""
+
+REST_WITHIN_S: Final = 60.0
+"""How long to wait for answers after the last request. An answer takes 10 s at most; what is not there by then is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What can be chosen."""
+
+    seconds: float = 60.0
+    workers: int = 2
+    broker: str | None = None
+    rate_per_s: float = 25.0
+
+
+async def run_demo(
+    effective: Effective, options: DemoOptions, console: Console, report: Callable[[LoadResult], None]
+) -> None:
+    """Start everything, replay the trace, wait for the answers, report, end everything.
+
+    `report` is also called when the demo is interrupted (cancelled) after the first request. Raises DemoError,
+    ProvisionError, WorkerError and SendError, each with one line.
+    """
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    rows = read_trace(SHIPPED_TRACE)
+    try:
+        scale = rate_scale_for(rows, rate_per_s=options.rate_per_s, over_s=options.seconds)
+    except ValueError as error:
+        raise DemoError(str(error)) from error
+    run = f"demo-{uuid.uuid4().hex[:8]}"
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-demo-")))
+        broker, base = await open_broker(options.broker, effective, say, stack)
+        say(f"broker: {broker.kind} at {broker.bootstrap_servers}")
+        await prepare_topics(base, say)
+        if broker.kind == "yours":
+            await insist_no_fleet(base)
+        await begin_at_the_end(base.kafka.client_options(), run)
+        url = await stack.enter_async_context(running_simulator(folder / "simulator.log"))
+        say(
+            f"provider: simulator at {url}, first token after {SIMULATOR['ttft']}, then {SIMULATOR['per-token']} a token"
+        )
+        settings_file = folder / "headrace.toml"
+        settings_file.write_text(as_toml(Effective(demo_settings(base, url, run), {})))
+        say(f"limits: requests and tokens a minute unlimited, {CONNECTIONS} connections a worker; all else by default")
+        fleet = await stack.enter_async_context(Fleet(settings_file, folder))
+        await fleet.start(options.workers)
+        say(f"workers: {', '.join(f'{worker.name} (http://{worker.http}/metrics)' for worker in fleet.workers)}")
+        ledger = Ledger()
+        traffic = await stack.enter_async_context(Traffic(base.kafka.client_options(), ledger))
+        player = Player(traffic)
+        arrivals = schedule(rows, rate_scale=scale, duration_s=options.seconds, agents=AGENTS, chats=CHATS)
+        say(
+            f"load: {options.rate_per_s:g} requests/s for {options.seconds:g} s, {AGENTS} agents, {CHATS} chats; the "
+            f"Azure conversation trace of 2023, {scale:.2f} times as fast"
+        )
+        began, interrupted = time.monotonic(), True
+        try:
+            async with shown_live(player.view, console):
+                await player.play(plan_requests(arrivals, run=run))
+                await traffic.wait_answered(REST_WITHIN_S)
+            interrupted = False
+        finally:
+            if ledger.sent:
+                lasted_s = time.monotonic() - began
+                facts: dict[str, str | int | float] = {
+                    "rate_per_s": options.rate_per_s,
+                    "seconds": options.seconds,
+                    "workers": options.workers,
+                    "broker": broker.kind,
+                }
+                counts = await by_worker(fleet.workers)
+                report(LoadResult(ledger.summary(), lasted_s, interrupted, facts, counts))
+
+
+def demo_settings(base: Settings, url: str, group_id: str) -> Settings:
+    """Settings of the demo's workers: [kafka] and [topics] of `base`, the simulator for a provider, all else default."""
+    unlimited = {"requests": "unlimited", "tokens": "unlimited"}
+    return Settings.model_validate(
+        {
+            "kafka": base.kafka.model_copy(update={"group_id": group_id}),
+            "topics": base.topics,
+            "concurrency": {"per_host": CONNECTIONS},
+            "providers": [
+                {
+                    "name": "simulator",
+                    "endpoints": [{"url": url}],
+                    "rate_limit": unlimited,
+                    "bandwidth": "unlimited",
+                    "connections": {"max": CONNECTIONS, "per_host": CONNECTIONS},
+                }
+            ],
+        }
+    )
+
+
+async def by_worker(workers: list[WorkerProcess]) -> dict[str, dict[str, int]]:
+    """Responses of each worker by status, from its /metrics; a worker that does not answer is left out."""
+    async with httpx2.AsyncClient(timeout=2.0, trust_env=False) as client:
+        asked = await asyncio.gather(*(_responses(client, worker) for worker in workers), return_exceptions=True)
+    return {
+        worker.name: counts
+        for worker, counts in zip(workers, asked, strict=True)
+        if not isinstance(counts, BaseException)
+    }
+
+
+async def _responses(client: httpx2.AsyncClient, worker: WorkerProcess) -> dict[str, int]:
+    answer = await client.get(f"http://{worker.http}/metrics")
+    counts: dict[str, int] = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            if sample.name == "headrace_responses_total":
+                status = sample.labels["status"]
+                counts[status] = counts.get(status, 0) + int(sample.value)
+    return counts

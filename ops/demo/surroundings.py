@@ -1,0 +1,123 @@
+"""What the demo runs on: a broker with the topics, a group that begins at their end, a simulated provider."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from ops.brokers import Broker, BrokerError, start_broker_async
+from ops.fleet import clean_environment, headrace_command
+from ops.process import ChildProcess
+from ops.records import open_reader, partitions_of, unreachable_in_one_line
+from streams.settings import Effective, Settings
+from streams.transport.assignor import StickyAssignor
+from topics import provision
+from topics.catalogue import catalogue
+from topics.names import REQUEST_TOPICS
+
+Say = Callable[[str], None]
+
+SIMULATOR: Final = {"ttft": "200ms", "per-token": "8ms", "jitter": "0.1"}
+"""The trace's answers have 257 tokens on average and at most 1,000: 2.3 s on average, 8 to 10 s at most, so that the last
+one is there soon after the last request. 125 tokens/s is the pace of a fast provider."""
+
+_SIMULATOR_SAYS: Final = "listens on "
+_SIMULATOR_WITHIN_S: Final = 20.0
+_LOOK_EVERY_S: Final = 0.05
+
+
+class DemoError(Exception):
+    """Why the demo cannot run: one line that says what is wrong and what to do."""
+
+
+async def open_broker(
+    wanted: str | None, effective: Effective, say: Say, stack: AsyncExitStack
+) -> tuple[Broker, Settings]:
+    """A broker, and settings whose [kafka] reaches it.
+
+    `wanted` is what --broker says; without it the broker that the settings name, if they name one and it answers, else
+    the embedded one. A broker that was started here ends with `stack`. Raises DemoError.
+    """
+    settings = effective.settings
+    named = effective.origin(("kafka", "bootstrap_servers")) != "default"
+    servers = settings.kafka.bootstrap_servers
+    try:
+        if wanted is None and named:
+            try:
+                return await start_broker_async(servers), settings
+            except BrokerError:
+                say(f"no broker answers at {servers}, which {effective.origin(('kafka', 'bootstrap_servers'))} names")
+        kind = wanted or "embedded"
+        broker = await stack.enter_async_context(await start_broker_async(kind, progress=say))
+    except BrokerError as error:
+        raise DemoError(f"{error}; or choose another with --broker embedded|apache|HOST:PORT") from error
+    # A broker of ours speaks plain text, whatever the settings say of theirs.
+    kafka = settings.kafka if broker.kind == "yours" else Settings().kafka
+    kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+    return broker, settings.model_copy(update={"kafka": kafka})
+
+
+async def prepare_topics(settings: Settings, say: Say) -> None:
+    """Make the topics that are missing. Raises DemoError where one exists with other partitions, ProvisionError."""
+    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor)
+    report = await provision.apply(settings.kafka.client_options(), wanted)
+    if report.done:
+        say(f"made {len(report.done)} topics")
+    fatal = [difference for difference in report.differences if difference.kind in ("missing", "partitions")]
+    if fatal:
+        raise DemoError(str(fatal[0]))
+
+
+async def insist_no_fleet(settings: Settings) -> None:
+    """Refuse a broker on which workers run: they and the demo's would both answer both's requests. Raises DemoError."""
+    options = settings.kafka.client_options()
+    admin = AIOKafkaAdminClient(**options)
+    try:
+        async with unreachable_in_one_line(options):
+            await admin.start()
+        groups = [group for group, kind in await admin.list_consumer_groups() if kind == "consumer"]
+        for response in await admin.describe_consumer_groups(groups) if groups else []:
+            for _error, group, _state, _kind, protocol, members, *_ in response.groups:
+                if protocol == StickyAssignor.name and members:
+                    raise DemoError(
+                        f"workers of the group {group} run on this broker and would answer the demo's requests, and the "
+                        "demo's workers theirs: use `headrace replay` to put load on them, or --broker embedded"
+                    )
+    finally:
+        await admin.close()
+
+
+async def begin_at_the_end(options: Mapping[str, Any], group_id: str) -> None:
+    """Commit the ends of the request topics for a group, so that it takes nothing of what is there already."""
+    async with open_reader(options, group_id=group_id) as consumer:
+        partitions = await partitions_of(consumer, REQUEST_TOPICS)
+        consumer.assign(partitions)
+        await consumer.commit(await consumer.end_offsets(partitions))
+
+
+@asynccontextmanager
+async def running_simulator(log_file: Path) -> AsyncIterator[str]:
+    """A provider simulator in a process of its own; gives its base URL. Raises DemoError."""
+    latency = [part for name, value in SIMULATOR.items() for part in (f"--{name}", value)]
+    command = headrace_command("provider-sim", "--port", "0", *latency)
+    child = ChildProcess(command, log_file, clean_environment())
+    try:
+        yield await _url_of(child)
+    finally:
+        await asyncio.to_thread(child.stop)
+
+
+async def _url_of(child: ChildProcess) -> str:
+    try:
+        async with asyncio.timeout(_SIMULATOR_WITHIN_S):
+            while child.alive():
+                _, found, url = child.log_text().partition(_SIMULATOR_SAYS)
+                if found and url.endswith("\n"):
+                    return url.split()[0]
+                await asyncio.sleep(_LOOK_EVERY_S)
+    except TimeoutError:
+        pass
+    raise DemoError(f"the provider simulator did not start: {child.last_words()}")
