@@ -1,0 +1,78 @@
+"""The broker stops, is not there, or lacks topics; the dead-letter topic is taken away."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from ops.brokers.ready import free_ports
+from ops.fleet import WorkerProcess
+from tests.chaos.fixtures import Measured
+from tests.chaos.pipeline import Pipeline, delete_topics, request, send_steadily
+from topics.names import REQUEST_TOPICS
+
+pytestmark = pytest.mark.chaos
+
+STOPPED_S = 20
+START_FAILS_WITHIN_S = 60
+
+
+@pytest.mark.timeout(180)
+async def test_nothing_is_lost_when_the_broker_stands_still_for_20_s(pipeline: Pipeline, measured: Measured) -> None:
+    values = [request(f"still-{n}", latency_ms=500) for n in range(30 * (STOPPED_S + 8))]
+    assert pipeline.broker.pid is not None
+    async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
+        workers = await fleet.start(2)
+        await pipeline.wait_members(2, 30)
+        sending = asyncio.create_task(send_steadily(traffic, values, 30))
+        await pipeline.simulator.wait_in_flight(10)
+        os.kill(pipeline.broker.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(STOPPED_S)
+        finally:
+            os.kill(pipeline.broker.pid, signal.SIGCONT)
+        continued_at = time.monotonic()
+        await sending
+        assert await traffic.wait_answered(60)
+        all_answered_s = time.monotonic() - continued_at
+        await pipeline.wait_all_committed(60)
+        assert all(worker.alive for worker in workers)
+        summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
+    measured(f"all answered {all_answered_s:.1f} s after the broker went on; {summary}")
+
+    assert lost == []
+    assert summary.sent == len(values)
+    assert summary.ok >= 0.999 * summary.sent
+
+
+async def test_a_broker_that_is_not_there_is_one_clear_line_and_exit_code_2(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    (port,) = free_ports(1)
+    line, took_s = await start_and_fail(pipeline, pipeline.settings(kafka__bootstrap_servers=f"127.0.0.1:{port}"))
+    measured(f"ended after {took_s:.1f} s: {line}")
+    assert f"127.0.0.1:{port}" in line
+    assert "kafka.bootstrap_servers" in line
+
+
+async def test_a_broker_without_our_topics_is_one_clear_line_and_exit_code_2(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    await delete_topics(pipeline.client_options, REQUEST_TOPICS[:1])
+    line, took_s = await start_and_fail(pipeline, pipeline.settings())
+    measured(f"ended after {took_s:.1f} s: {line}")
+    assert REQUEST_TOPICS[0] in line
+    assert "headrace topics apply" in line
+
+
+async def start_and_fail(pipeline: Pipeline, settings: Path) -> tuple[str, float]:
+    """Start a worker that cannot start: the one line that it says, and how long it took."""
+    began = time.monotonic()
+    worker = WorkerProcess("w0", settings, pipeline.directory / "w0.log")
+    assert await worker.wait_ended(START_FAILS_WITHIN_S)
+    assert worker.exit_code == 2
+    (line,) = worker.log_text().splitlines()
+    return line, time.monotonic() - began

@@ -1,0 +1,117 @@
+"""Long waits that are no death, and a death that is only a long wait."""
+
+import asyncio
+import signal
+import time
+from itertools import pairwise
+
+import pytest
+
+from tests.chaos.fixtures import Measured
+from tests.chaos.pipeline import PARTITIONS, Pipeline, request, send_steadily
+from tests.chaos.positions import Positions, promised_too_early, read_all
+from topics.names import RESPONSES
+
+pytestmark = pytest.mark.chaos
+
+
+async def test_partitions_paused_longer_than_max_poll_interval_keep_their_worker(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    names = [f"full-{n}" for n in range(200)]
+    async with (
+        pipeline.fleet(kafka__max_poll_interval="3s", backpressure__partition_records=2) as fleet,
+        pipeline.traffic() as traffic,
+    ):
+        (worker,) = await fleet.start(1)
+        member = await pipeline.assignment()
+        for n, name in enumerate(names):
+            await traffic.send("normal", f"agent-{n}", request(name, latency_ms=7_000 if n < 50 else 0))
+        await pipeline.simulator.wait_in_flight(4)
+        paused_at = time.monotonic()
+        most_calls_while_full = 0
+        while time.monotonic() - paused_at < 5:
+            most_calls_while_full = max(most_calls_while_full, (await pipeline.simulator.stats())["in_flight"])
+            await asyncio.sleep(0.5)
+        assert traffic.open > 0
+        assert await traffic.wait_answered(60)
+        assert await pipeline.assignment() == member
+        assignments = worker.log_text().count('"partitions assigned"')
+        summary = traffic.ledger.summary()
+    measured(
+        f"{assignments} assignment; at most {most_calls_while_full} of {len(names)} in flight while full; {summary}"
+    )
+
+    assert assignments == 1
+    assert most_calls_while_full < 50, "the quotas did not fill, so nothing was paused"
+    assert (summary.ok, summary.lost, summary.duplicates) == (len(names), 0, 0)
+
+
+async def test_high_is_served_before_low_under_a_flood_of_low(pipeline: Pipeline, measured: Measured) -> None:
+    flood = [f"low-{n}" for n in range(400)]
+    urgent = [f"high-{n}" for n in range(30)]
+    async with pipeline.fleet(concurrency__per_host=10) as fleet, pipeline.traffic() as traffic:
+        await fleet.start(1)
+        for n, name in enumerate(flood):
+            await traffic.send("low", f"agent-{n}", request(name, latency_ms=200))
+        await pipeline.simulator.wait_in_flight(10)
+        for n, name in enumerate(urgent):
+            await traffic.send("high", f"agent-{n}", request(name, latency_ms=200))
+        assert await traffic.wait_answered(60)
+        summary = traffic.ledger.summary()
+    order = [call.request_id for call in pipeline.simulator.calls()]
+    high_at = [index for index, name in enumerate(order) if name.startswith("high-")]
+    low_between = high_at[-1] - high_at[0] + 1 - len(urgent)
+    measured(f"{low_between} low calls between the first and the last of {len(urgent)} high ones; {summary}")
+
+    assert (summary.ok, summary.lost, summary.duplicates) == (len(flood) + len(urgent), 0, 0)
+    assert order[-1].startswith("low-")
+    assert low_between <= 10
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_stopped_past_its_session_loses_nothing_and_takes_part_again(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    read: list[tuple[float, Positions]] = []
+
+    async def read_commits() -> None:
+        while True:
+            committed = await pipeline.committed()
+            read.append((time.time(), committed))
+            await asyncio.sleep(0.25)
+
+    async with (
+        pipeline.fleet(kafka__session_timeout="3s", kafka__heartbeat_interval="500ms") as fleet,
+        pipeline.traffic() as traffic,
+    ):
+        await fleet.start(2)
+        await pipeline.wait_members(2, 30)
+        reading = asyncio.create_task(read_commits())
+        values = [request(f"stop-{n}", latency_ms=100) for n in range(50 * 16)]
+        sending = asyncio.create_task(send_steadily(traffic, values, 50))
+        await pipeline.simulator.wait_in_flight(2)
+        stopped = fleet.workers[0]
+        stopped.signal(signal.SIGSTOP)
+        await pipeline.wait_members(1, 20)
+        await asyncio.sleep(2)
+        stopped.signal(signal.SIGCONT)
+        shares = await pipeline.wait_members(2, 20)
+        await sending
+        assert await traffic.wait_answered(30)
+        await pipeline.wait_all_committed(30)
+        reading.cancel()
+        assert all(worker.alive for worker in fleet.workers)
+        summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
+    ends = await pipeline.answered_at_ms([RESPONSES])
+    records = await read_all(pipeline.client_options)
+    measured(f"{len(read)} looks at the commits; {summary}")
+
+    assert lost == []
+    assert summary.ok == summary.sent == len(values)
+    assert {len(numbers) for numbers in shares.values()} == {PARTITIONS // 2}
+    for at, committed in read:
+        unfinished = {name for name, times in ends.items() if times[0] > at * 1000}
+        assert promised_too_early(committed, records, unfinished) == []
+    for (_, earlier), (_, later) in pairwise(read):
+        assert {p: (c, later[p]) for p, c in earlier.items() if later[p].next_offset < c.next_offset} == {}

@@ -1,0 +1,45 @@
+"""What a worker needs when nothing happens, and what it adds to a call when much does."""
+
+import asyncio
+
+import psutil
+import pytest
+
+from tests.chaos.fixtures import FULL, Measured, kafka, measured, pipeline
+from tests.chaos.pipeline import Pipeline, request, send_steadily
+
+__all__ = ["kafka", "measured", "pipeline"]
+
+MB = 1_000_000
+RATE_PER_S = 300
+SECONDS = 60 if FULL else 15
+IDLE_S = 5
+
+
+async def test_an_idle_worker_needs_at_most_120_mb(pipeline: Pipeline, measured: Measured) -> None:
+    async with pipeline.fleet() as fleet:
+        (worker,) = await fleet.start(1)
+        await asyncio.sleep(IDLE_S)
+        resident_bytes = psutil.Process(worker.pid).memory_info().rss
+    measured(f"{resident_bytes / MB:.0f} MB after {IDLE_S} s")
+    assert resident_bytes <= 120 * MB
+
+
+@pytest.mark.load
+@pytest.mark.timeout(180)
+async def test_300_requests_a_second_are_answered_within_250_ms(pipeline: Pipeline, measured: Measured) -> None:
+    values = [request(f"load-{n}", latency_ms=50) for n in range(RATE_PER_S * SECONDS)]
+    async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
+        (worker,) = await fleet.start(1)
+        await send_steadily(traffic, [request(f"warm-{n}") for n in range(100)], 100)
+        assert await traffic.wait_answered(10)
+        traffic.ledger = type(traffic.ledger)()
+        cpu_before_s = sum(psutil.Process(worker.pid).cpu_times()[:2])
+        await send_steadily(traffic, values, RATE_PER_S)
+        assert await traffic.wait_answered(30)
+        cpu_s = sum(psutil.Process(worker.pid).cpu_times()[:2]) - cpu_before_s
+        summary = traffic.ledger.summary()
+    measured(f"{cpu_s / len(values) * 1000:.2f} ms of the worker's CPU a request; {summary}")
+
+    assert (summary.ok, summary.lost, summary.duplicates) == (len(values), 0, 0)
+    assert summary.p95_ms <= 250
