@@ -5,15 +5,17 @@ What a person or a test needs to look on: it moves no partition of the fleet and
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from ops.brokers.pacing import pace_empty_fetches
 from schemas import limits
+from streams.transport.pacing import pace_empty_fetches
 from topics.provision import BrokerUnreachableError, ProvisionError
+
+_POLL_MS: Final = 200
 
 
 class TopicMissingError(ProvisionError):
@@ -78,6 +80,28 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
         for topic in topics
         for partition in sorted(cluster.partitions_for_topic(topic) or ())
     ]
+
+
+async def read_until(
+    consumer: AIOKafkaConsumer, begin: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]
+) -> AsyncIterator[Any]:
+    """The records from `begin` up to, and without, `end`, partition by partition as they come. Then it stops.
+
+    Offsets that hold no record for us, such as transaction markers, are passed over.
+    """
+    left = {partition for partition, offset in begin.items() if offset < end[partition]}
+    if not left:
+        return
+    consumer.assign(list(left))
+    for partition in left:
+        consumer.seek(partition, begin[partition])
+    while left:
+        batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
+        for partition, records in batches.items():
+            for record in records:
+                if record.offset < end[partition]:
+                    yield record
+        left -= {partition for partition in left if await consumer.position(partition) >= end[partition]}
 
 
 async def from_the_end(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:

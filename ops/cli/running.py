@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
+
+import orjson
 
 from ops.cli.console import FOUND_WRONG, fail
 
@@ -54,3 +57,9 @@ def seconds(option: str, given: str) -> float:
         return parse_duration(given)
     except ValueError as error:
         fail(f"{option}: {error}")
+
+
+def print_json_line(value: Any) -> None:
+    """Write a value as one line of JSON to stdout, at once."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE).decode())
+    sys.stdout.flush()

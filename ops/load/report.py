@@ -66,8 +66,10 @@ def summary_table(result: LoadResult) -> RenderableType:
     title = "Interrupted" if result.interrupted else "Summary"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in _COUNTS:
-        style = "bold red" if name == "lost" and books.lost else None
-        table.add_column(name, justify="right", style=style)
+        style = "bold red" if name == "lost" and books.lost and not result.interrupted else None
+        # What an interrupted load has not seen answered is not lost: nobody has waited for it.
+        heading = "open" if name == "lost" and result.interrupted else name
+        table.add_column(heading, justify="right", style=style)
     table.add_row(*(str(getattr(books, name)) for name in _COUNTS))
     latency = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("p50", "p95", "p99", "max"):

@@ -167,6 +167,13 @@ class Traffic:
                 raise self._send_error
         return True
 
+    async def flush(self) -> None:
+        """Wait until the broker has taken, or refused, every request sent. Raises SendError."""
+        await self._producer.flush()
+        await asyncio.sleep(0)  # the callbacks of the last acks
+        if self._send_error is not None:
+            raise self._send_error
+
     def _acked(self, acked: asyncio.Future[str], name: str | None, own_id: str | None, sending: Any) -> None:
         self._release(acked)
         if sending.cancelled() or (error := sending.exception()) is not None:
