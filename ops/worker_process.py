@@ -65,8 +65,6 @@ async def run_worker(settings: Settings) -> None:
 
 async def check_start(settings: Settings) -> None:
     """Raise CannotStartError where the worker could only fail later, or wrongly."""
-    if not settings.providers:
-        raise CannotStartError("no provider is set: add [[providers]] with at least one endpoint to the settings")
     wanted = [
         spec
         for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor)

@@ -27,7 +27,11 @@ def worker(settings: settings_option = None) -> None:
     from ops.worker_process import CannotStartError, run_worker
 
     loaded = load(settings)
-    logs.configure(loaded.logging.level, loaded.logging.format)
+    loaded.ensure_provider()
+    logging = loaded.logging
+    logs.configure(
+        logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second
+    )
     try:
         asyncio.run(run_worker(loaded))
     except CannotStartError as error:

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -34,7 +34,7 @@ from streams.metrics import definitions as metrics
 from streams.transport.assignor import Owned, StickyAssignor
 from streams.transport.fetch import Fetch, Membership
 from streams.transport.flow import Flow
-from streams.transport.offsets import PartitionOffsets, Position, RecordList
+from streams.transport.offsets import PartitionOffsets, Position, Record, RecordList
 from streams.transport.options import TransportOptions
 
 log = structlog.get_logger("headrace.transport")
@@ -131,8 +131,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             if offsets is None:
                 continue
             some = True
-            records, position = self._fetched.take(partition, min(left, self.options.records_a_list))
-            made = None if position is None else offsets.deliver(records, position)
+            records, position = await self._take(partition, min(left, self.options.records_a_list))
+            made = None if position is None or not offsets.live else offsets.deliver(records, position)
             if made is None:
                 continue
             self.flow.add(partition, made.unfinished, made.unfinished * made.mean_bytes)
@@ -141,6 +141,19 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             if left <= 0 or not self.flow_active:
                 break
         return some
+
+    async def _take(self, partition: TopicPartition, most: int) -> tuple[Sequence[Record], int | None]:
+        """The next records of a partition. What cannot be read stops that partition alone, loudly, and is fetched again."""
+        try:
+            try:
+                return self._fetched.take(partition, most)
+            except UnicodeDecodeError:
+                return await self._fetched.take_tolerant(partition)
+        except KafkaError as error:
+            log.error(
+                "a partition cannot be read, trying again", partition="{}:{}".format(*partition), error=repr(error)
+            )
+            return (), None
 
     def _message(self, partition: TP, made: RecordList) -> ConsumerMessage:
         generation = self.app.consumer_generation_id

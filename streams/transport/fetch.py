@@ -12,11 +12,14 @@ import time
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.errors import ConsumerStoppedError, for_code
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from streams.transport.offsets import Position, Record
+from streams.transport.pacing import pace_empty_fetches
+from streams.transport.tolerant import TolerantRecords
 
 
 class Fetch:
@@ -26,6 +29,7 @@ class Fetch:
         self._consumer = consumer
         self._fetcher = consumer._fetcher
         self._subscriptions = consumer._subscription
+        pace_empty_fetches(consumer)
         # Partitions that we leave undrained on purpose must not hold back the fetches of the others.
         self._fetcher._prefetch_backoff = 0.0
         # Inside this context aiokafka counts no idle time. Held for good: neither a pause nor a long drain may end in
@@ -42,20 +46,57 @@ class Fetch:
     def take(self, partition: TopicPartition, most: int) -> tuple[Sequence[Record], int | None]:
         """Up to `most` records of a ready partition, and the offset behind them (markers and aborted ones included).
 
-        No records and no offset: they were of an older assignment. Raises what the fetch raised, a KafkaError.
+        No records and no offset: they were of an older assignment. Raises what the fetch raised, a KafkaError, and
+        UnicodeDecodeError where aiokafka cannot read the records: then take_tolerant can.
         """
-        fetcher = self._fetcher
-        found = fetcher._records[partition]
+        found = self._fetcher._records[partition]
         if type(found) is not FetchResult:
-            del fetcher._records[partition]
-            fetcher._notify(fetcher._wait_consume_future)
+            self._drop(partition)
             found.check_raise()
-        records = found.getall(most)
+        try:
+            records = found.getall(most)
+        except UnicodeDecodeError:
+            self._drop(partition)
+            raise
         position = found._assignment.state_value(partition).position if found._assignment.active else None
         if not found.has_more():
-            del fetcher._records[partition]
-            fetcher._notify(fetcher._wait_consume_future)
+            self._drop(partition)
         return records, position
+
+    async def take_tolerant(self, partition: TopicPartition) -> tuple[Sequence[Record], int | None]:
+        """As `take`, for records that aiokafka cannot read: fetched once more and read by our own hand.
+
+        Raises KafkaError; then the next fetch fails in the same way and this is tried again.
+        """
+        fetcher, client = self._fetcher, self._consumer._client
+        assignment = self._subscriptions.subscription.assignment
+        offset = assignment.state_value(partition).position
+        wanted = [(partition.topic, [(partition.partition, offset, fetcher._max_partition_fetch_bytes)])]
+        request = FetchRequest(0, 0, fetcher._fetch_max_bytes, fetcher._isolation_level, wanted, rack_id="")
+        response = await client.send(client.cluster.leader_for_partition(partition), request)
+        if not assignment.active:
+            return (), None
+        ((_, ((_, error_code, _, *rest),)),) = response.topics
+        if error_code:
+            raise for_code(error_code)
+        read = PartitionRecords(
+            partition,
+            TolerantRecords(rest[-1]),
+            rest[2] if response.API_VERSION >= 11 else rest[-2],
+            offset,
+            None,
+            None,
+            fetcher._check_crcs,
+            fetcher._isolation_level,
+        )
+        records = list(read)
+        self.seek(partition, read.next_fetch_offset)
+        return records, read.next_fetch_offset
+
+    def _drop(self, partition: TopicPartition) -> None:
+        """Forget what was fetched of the partition, and let the next fetch ask for more of it."""
+        del self._fetcher._records[partition]
+        self._fetcher._notify(self._fetcher._wait_consume_future)
 
     async def wait(self, timeout_s: float) -> None:
         """Until new records have come, `wake` was called, or the time is over."""
