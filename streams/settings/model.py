@@ -55,12 +55,6 @@ class Settings(Section):
                     f"requests.{key}",
                     "kafka.max_request_bytes",
                 )
-        if self.requests.max_bytes > self.kafka.partition_fetch_bytes:
-            raise conflict(
-                "requests.max_bytes must be at most kafka.partition_fetch_bytes",
-                "requests.max_bytes",
-                "kafka.partition_fetch_bytes",
-            )
         if self.topics.partitions < self.scaling.limits.max:
             raise conflict(
                 "topics.partitions must be at least scaling.limits.max, or some workers get nothing to do",

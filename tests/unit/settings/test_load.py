@@ -182,7 +182,6 @@ CONFLICTS = {
     "the order is p95, p99, max": {"TARGETS__LATENCY__P95": "2s"},
     "threshold must be at most aggressive": {"GC__THRESHOLD": "90%"},
     "requests.max_answer_bytes must stay": {"KAFKA__MAX_REQUEST_BYTES": "1500KB"},
-    "requests.max_bytes must be at most kafka.partition_fetch_bytes": {"KAFKA__PARTITION_FETCH_BYTES": "500KB"},
     "topics.partitions must be at least scaling.limits.max": {"TOPICS__PARTITIONS": "4"},
 }
 
