@@ -73,7 +73,7 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
     missing = [topic for topic in topics if topic not in known]
     if missing:
         raise TopicMissingError(
-            f"topic {', '.join(missing)} is not on the broker; `headrace topics apply` makes the contract's topics"
+            f"not on the broker: {', '.join(missing)}; `headrace topics apply` makes the contract's topics"
         )
     return [
         TopicPartition(topic, partition)

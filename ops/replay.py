@@ -63,7 +63,8 @@ async def run_replay(
     ledger = Ledger()
     async with Traffic(settings.kafka.client_options(), ledger) as traffic:
         lasts = f"{over_s:g} s" if over_s is not None else f"{rows[-1].at_s / scale:.0f} s" if rows else "no time"
-        console.print(f"{options.trace.name}: {scale:.2f} times as fast, for {lasts}; ids {run}-…", highlight=False)
+        say = f"{options.trace.name}: {scale:.2f} times as fast, for {lasts}; ids {run}-…"
+        console.print(say, highlight=False, soft_wrap=True)
         player, began, interrupted = Player(traffic), time.monotonic(), True
         try:
             async with shown_live(player.view, console):

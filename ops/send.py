@@ -41,7 +41,7 @@ class Incoming:
         """What a person wants to see: the model's words, or why there are none."""
         error = self.value.get("error")
         if error:
-            return f"{self.status}: {error['type']}: {error['message']}"
+            return f"{error['type']}: {error['message']}"
         payload = self.value.get("payload") or {}
         try:
             content = payload["choices"][0]["message"]["content"]

@@ -83,7 +83,10 @@ def send(
         elif text == "-":
             print(f"{answer.request_id}  {answer.status}  {' '.join(answer.text().split())}", flush=True)
         else:
-            print(answer.text(), file=sys.stdout if answer.status == "ok" else sys.stderr, flush=True)
+            well = answer.status == "ok"
+            print(
+                answer.text() if well else f"{answer.status}: {answer.text()}", file=sys.stdout if well else sys.stderr
+            )
 
     sent = run(send_all(loaded, requests, wait_s, show))
     if not _is_well(sent, wait, waited=not no_wait) or lines.refused:

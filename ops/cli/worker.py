@@ -29,9 +29,7 @@ def worker(settings: settings_option = None) -> None:
     loaded = load(settings)
     loaded.ensure_provider()
     logging = loaded.logging
-    logs.configure(
-        logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second
-    )
+    logs.configure(logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second)
     try:
         asyncio.run(run_worker(loaded))
     except CannotStartError as error:
