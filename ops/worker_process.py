@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -71,14 +73,27 @@ async def check_start(settings: Settings) -> None:
         if spec.name in _NEEDED
     ]
     try:
-        report = await provision.check(settings.kafka.client_options(), wanted)
+        with _client_is_quiet():
+            report = await provision.check(settings.kafka.client_options(), wanted)
     except ProvisionError as error:
-        raise CannotStartError(f"{error}; check kafka.bootstrap_servers") from error
+        raise CannotStartError(str(error)) from error
     fatal = [difference for difference in report.differences if difference.kind in ("missing", "partitions")]
     if fatal:
-        raise CannotStartError(f"{fatal[0]}; `headrace topics apply` makes the topics")
+        raise CannotStartError(str(fatal[0]))
     for difference in report.differences:
         log.warning("a topic differs from the contract", difference=str(difference))
+
+
+@contextmanager
+def _client_is_quiet() -> Iterator[None]:
+    """What the client logs while it tries would stand beside the one line that says how it ended."""
+    client = logging.getLogger("aiokafka")
+    level = client.level
+    client.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        client.setLevel(level)
 
 
 async def _unless(stopping: asyncio.Event, *work: asyncio.Task[object] | asyncio.Task[None]) -> bool:
