@@ -50,6 +50,12 @@ class PendingRequest:
     traceparent: bytes | None = None
     dispatched_at: float | None = None
     """When the first provider call was made ready; None before."""
+    identity: bytes = b""
+    """The same for every record of this request: agent, request_id and payload."""
+    read_key: bytes | None = None
+    """Where an answer of somebody else's identical request may be found; None: it wants one of its own."""
+    store_key: bytes | None = None
+    """Where its answer is kept for others; None: it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,14 @@ class Stage(Protocol):
     """A step that takes requests over."""
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
-        """Take the requests over. Returns at once; each ends in exactly one `Answers.respond`."""
+        """Take the requests over. Returns at once; each ends in `Answers`, once."""
 
 
 class Answers(Protocol):
-    """The end of the pipeline, as the stages before it see it."""
+    """The end of the pipeline, as the stages before it see it. Every request ends in one call of one of these."""
 
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
         """Write the response; the record is finished when the broker has acked it."""
+
+    def abandon(self, request: PendingRequest) -> None:
+        """Drop the request: its record belongs to another worker now, which answers it."""

@@ -76,7 +76,7 @@ class Dispatch:
         """Whether the request left its queue."""
         now = self._now()
         if not request.source.live:
-            self._queues.pop(request.priority)  # another worker's by now
+            self._answers.abandon(self._queues.pop(request.priority))
             return True
         if request.dispatch_by <= now:
             self._answers.respond(self._queues.pop(request.priority), expired("in the queue"))
@@ -114,6 +114,8 @@ class Dispatch:
             for request in self._queues.take_expired(self._now()):
                 if request.source.live:
                     self._answers.respond(request, expired("in the queue"))
+                else:
+                    self._answers.abandon(request)
             self._fill()
         self._sweeper = None
 

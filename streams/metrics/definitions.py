@@ -28,6 +28,11 @@ COMMIT_SECONDS = Histogram("headrace_commit_seconds", "Duration of an offset com
 RECEIVED = Counter("headrace_received_records", "Records taken from the request topics, by class.", ["priority"])
 DEAD_LETTERS = Counter("headrace_dead_letters", "Dead letters by reason: poison, exhausted, too_large.", ["reason"])
 
+# cache
+CACHE_REQUESTS = Counter(
+    "headrace_cache_requests", "Requests by where their answer came from: memory, disk, joined, miss.", ["result"]
+)
+
 # flow
 WAITING = Gauge("headrace_waiting_requests", "Requests waiting for dispatch, by class.", ["priority"])
 IN_FLIGHT = Gauge("headrace_in_flight_requests", "Requests dispatched to a provider and not answered yet.")

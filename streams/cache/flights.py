@@ -1,0 +1,94 @@
+"""Identical calls under way: one is made, the others wait for it.
+
+Pure: it keeps who leads and who has joined, and says what is to be done; the stage does it.
+
+A leader's answer goes to all. A failure goes to the joiners only where it must come out the same for them (a refusal that is
+not retryable, of the very same payload); otherwise the first joiner that still has time leads the next try, and the rest wait
+on. A leader that runs out of time, is cancelled or moves to another worker hands over in the same way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from streams.pipeline import PendingRequest
+
+
+@dataclass(slots=True)
+class Flight:
+    """One call under way and who waits for it."""
+
+    leader: PendingRequest
+    joiners: deque[PendingRequest] = field(default_factory=deque)
+
+
+class Flights:
+    """Flights by cache key."""
+
+    def __init__(self) -> None:
+        self._flights: dict[bytes, Flight] = {}
+
+    def board(self, key: bytes, request: PendingRequest) -> bool:
+        """Whether the request leads a new flight (and is to be called); else it has joined one."""
+        flight = self._flights.get(key)
+        if flight is None:
+            self._flights[key] = Flight(request)
+            return True
+        flight.joiners.append(request)
+        return False
+
+    def land(self, key: bytes, leader: PendingRequest) -> deque[PendingRequest]:
+        """The leader's call has ended for all: who had joined. The flight is over."""
+        flight = self._flights.get(key)
+        if flight is None or flight.leader is not leader:
+            return deque()
+        return self._flights.pop(key).joiners
+
+    def hand_over(
+        self, key: bytes, leader: PendingRequest, now: float
+    ) -> tuple[PendingRequest | None, list[PendingRequest]]:
+        """The leader is out: the next leader, if one has time left, and the joiners whose time is over."""
+        flight = self._flights.get(key)
+        if flight is None or flight.leader is not leader:
+            return None, []
+        late: list[PendingRequest] = []
+        while flight.joiners:
+            candidate = flight.joiners.popleft()
+            if not candidate.source.live:
+                continue  # another worker's by now
+            if candidate.dispatch_by <= now:
+                late.append(candidate)
+                continue
+            flight.leader = candidate
+            return candidate, late
+        del self._flights[key]
+        return None, late
+
+    def take_expired(self, now: float) -> list[PendingRequest]:
+        """Take out every joiner whose time is over."""
+        expired: list[PendingRequest] = []
+        for flight in self._flights.values():
+            if any(_is_over(joiner, flight.leader, now) for joiner in flight.joiners):
+                kept: deque[PendingRequest] = deque()
+                for joiner in flight.joiners:
+                    (expired if _is_over(joiner, flight.leader, now) else kept).append(joiner)
+                flight.joiners = kept
+        return expired
+
+    def waiting(self) -> Iterator[PendingRequest]:
+        """Every joiner."""
+        for flight in self._flights.values():
+            yield from flight.joiners
+
+    def __len__(self) -> int:
+        """How many have joined."""
+        return sum(len(flight.joiners) for flight in self._flights.values())
+
+
+def _is_over(joiner: PendingRequest, leader: PendingRequest, now: float) -> bool:
+    """A joiner's own limit holds always; its class's bound on waiting, until the call that it waits for is under way."""
+    if joiner.expires_at is not None:
+        return joiner.expires_at <= now
+    return leader.dispatched_at is None and joiner.dispatch_by <= now

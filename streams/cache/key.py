@@ -1,0 +1,60 @@
+"""What makes two requests the same: the digest of a payload, the cache key, and the identity of a request.
+
+The digest covers the operation and the canonical JSON (sorted keys) of everything in the payload that can change the answer.
+Unknown fields count, because a provider may mind them. A cryptographic hash, because a collision would hand one caller's
+answer to another: BLAKE2b, 128 bits (RFC 7693).
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Final, Literal
+
+import orjson
+
+Namespace = Literal["fleet", "agent", "none"]
+
+IGNORED_FIELDS: Final = frozenset(
+    {
+        "stream",  # forced off: every answer is whole
+        "stream_options",  # only about streams
+        "user",  # a name for abuse reports
+        "safety_identifier",  # the same, by its newer name
+        "metadata",  # labels for the provider's own dashboard
+        "store",  # whether the provider keeps a copy
+        "prompt_cache_key",  # a hint for the provider's cache, never a change of its answer
+        "prompt_cache_retention",  # the same
+        "service_tier",  # how fast, not what
+    }
+)
+"""Fields of a payload that do not change the answer. The only place where such fields are listed."""
+
+_DIGEST_BYTES: Final = 16
+
+
+def payload_digest(operation: str, payload: dict[str, Any]) -> bytes:
+    """16 bytes for operation and payload. Costs about 3 us for a small chat."""
+    if not IGNORED_FIELDS.isdisjoint(payload):
+        payload = {name: value for name, value in payload.items() if name not in IGNORED_FIELDS}
+    hashed = blake2b(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS), digest_size=_DIGEST_BYTES, person=b"payload")
+    hashed.update(operation.encode())
+    return hashed.digest()
+
+
+def cache_key(digest: bytes, namespace: Namespace, agent_id: str) -> bytes | None:
+    """Where the answer to a payload is kept; None where answers are not shared at all."""
+    if namespace == "fleet":
+        return digest
+    if namespace == "agent":
+        return blake2b(digest + agent_id.encode(), digest_size=_DIGEST_BYTES, person=b"agent").digest()
+    return None
+
+
+def identity_key(digest: bytes, agent_id: str, request_id: str) -> bytes:
+    """Two records with the same identity are one request: same agent, same request_id, same payload.
+
+    The lengths are hashed too, so that no two pairs of ids run into each other.
+    """
+    agent, request = agent_id.encode(), request_id.encode()
+    text = b"%b%d:%b%b" % (digest, len(agent), agent, request)
+    return blake2b(text, digest_size=_DIGEST_BYTES, person=b"request").digest()

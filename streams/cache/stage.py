@@ -1,0 +1,239 @@
+"""The cache as a stage: it stands between intake and flow, and sees every outcome on its way to delivery.
+
+A hit in memory is answered at once: no task, no await, no queue. What memory lacks is looked up on disk for the whole list in
+one task. What is on neither joins an identical call under way, or goes on to be called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from schemas.response import NO_USAGE, CacheResult
+from streams.cache.answers import Answer
+from streams.cache.flights import Flights
+from streams.cache.key import Namespace, cache_key, identity_key, payload_digest
+from streams.cache.memory import MemoryTier
+from streams.metrics import definitions as metrics
+from streams.pipeline import Answers, Outcome, PendingRequest, Stage, expired
+
+_SWEEP_S = 0.1
+"""How late the end of a joiner's time may be noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRules:
+    """What is cached, and for how long; seconds."""
+
+    namespace: Namespace
+    max_temperature: float
+    memory_ttl_s: float
+    ttl_s: float
+    """How long an answer is good on disk and on the topic, where the request does not ask for less."""
+    finished_window_s: float
+    """How long a request that was answered `ok` is remembered."""
+
+
+class Shelf(Protocol):
+    """The tier below memory: the table on disk, shared with the other workers."""
+
+    async def find(self, keys: Sequence[bytes], now: float) -> Mapping[bytes, Answer | bytes]:
+        """What is there of these keys: answers, and for finished requests the key of theirs. Raises nothing."""
+
+    def put_answer(self, key: bytes, request: PendingRequest, answer: Answer) -> None:
+        """Keep an answer and share it. Costs no wait."""
+
+    def put_finished(
+        self, key: bytes, request: PendingRequest, answer: Answer, answer_key: bytes | None, expires_at: float
+    ) -> None:
+        """Remember a finished request; by the key of its answer, or with the answer where that is not kept."""
+
+
+class CacheStage:
+    """Takes requests from intake; is the `Answers` of the stages behind it. Call `connect` before the first request."""
+
+    def __init__(
+        self, rules: CacheRules, memory: MemoryTier[Answer], shelf: Shelf, answers: Answers, now: Callable[[], float]
+    ) -> None:
+        self._rules = rules
+        self._memory = memory
+        self._shelf = shelf
+        self._answers = answers
+        self._now = now
+        self._flights = Flights()
+        self._following: Stage
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def connect(self, following: Stage) -> None:
+        """Say where misses go."""
+        self._following = following
+
+    # ---- requests in
+
+    def accept(self, requests: Sequence[PendingRequest]) -> None:
+        now = self._now()
+        missing: list[PendingRequest] = []
+        for request in requests:
+            self._identify(request)
+            answer = self._in_memory(request, now)
+            if answer is None:
+                missing.append(request)
+            else:
+                self._hit(request, answer, "memory")
+        if missing:
+            task = asyncio.create_task(self._look_up(missing))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _identify(self, request: PendingRequest) -> None:
+        body = request.request
+        digest = payload_digest(body.operation, body.payload)
+        request.identity = identity_key(digest, request.agent_id, request.request_id)
+        mode = body.cache.mode
+        if mode != "off" and self._may_share(body.payload.get("temperature")):
+            key = cache_key(digest, self._rules.namespace, request.agent_id)
+            request.read_key = key if mode != "write_only" else None
+            request.store_key = key if mode != "read_only" else None
+
+    def _may_share(self, temperature: object) -> bool:
+        """An answer that was asked to vary is not given to the next caller."""
+        return temperature is None or (
+            isinstance(temperature, int | float) and temperature <= self._rules.max_temperature
+        )
+
+    def _in_memory(self, request: PendingRequest, now: float) -> Answer | None:
+        finished = self._memory.metadata.get(request.identity, now)
+        if finished is not None:
+            answer = self._memory.responses.get(finished, now) if isinstance(finished, bytes) else finished
+            if answer is not None:
+                return answer
+        return None if request.read_key is None else self._memory.responses.get(request.read_key, now)
+
+    async def _look_up(self, requests: Sequence[PendingRequest]) -> None:
+        now = self._now()
+        wanted = [request.identity for request in requests]
+        wanted += [request.read_key for request in requests if request.read_key is not None]
+        found = dict(await self._shelf.find(wanted, now))
+        pointed_at = [answer for answer in found.values() if isinstance(answer, bytes) and answer not in found]
+        if pointed_at:
+            found |= await self._shelf.find(pointed_at, now)
+        missing: list[PendingRequest] = []
+        for request in requests:
+            answer, key = _found(request, found)
+            if answer is None:
+                missing.append(request)
+                continue
+            if key is not None:
+                self._remember(key, answer, now)
+            self._hit(request, answer, "disk")
+        self._call(missing)
+
+    def _call(self, requests: Sequence[PendingRequest]) -> None:
+        """On to the providers with what nobody is asking yet; the rest joins."""
+        now = self._now()
+        leading: list[PendingRequest] = []
+        for request in requests:
+            if request.read_key is None:
+                leading.append(request)
+            elif (answer := self._in_memory(request, now)) is not None:  # came in while the disk was asked
+                self._hit(request, answer, "memory")
+            elif self._flights.board(request.read_key, request):
+                leading.append(request)
+        metrics.CACHE_REQUESTS.labels("miss").inc(len(leading))
+        if leading:
+            self._following.accept(leading)
+        if len(self._flights) and self._sweeper is None:
+            self._sweeper = asyncio.create_task(self._sweep())
+
+    def _hit(self, request: PendingRequest, answer: Answer, found_in: CacheResult) -> None:
+        metrics.CACHE_REQUESTS.labels(found_in).inc()
+        self._answers.respond(request, answer.outcome(found_in))
+
+    # ---- outcomes out
+
+    def respond(self, request: PendingRequest, outcome: Outcome) -> None:
+        """An outcome from the stages behind: kept if it may be, and told to those who joined."""
+        self._answers.respond(request, outcome)
+        joiners: Sequence[PendingRequest] = ()
+        if outcome.status == "ok" and outcome.payload is not None:
+            self._keep(request, outcome.payload, outcome)
+            joiners = self._land(request)
+            outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
+        elif outcome.status == "error" and outcome.error is not None and not outcome.error.retryable:
+            joiners = self._land(request)  # the same payload is refused in the same way
+            outcome = replace(outcome, attempts=0)
+        else:
+            self._hand_over(request)
+        for joiner in joiners:
+            if joiner.source.live:
+                metrics.CACHE_REQUESTS.labels("joined").inc()
+                self._answers.respond(joiner, outcome)
+
+    def abandon(self, request: PendingRequest) -> None:
+        """The request belongs to another worker now; those who joined it do not."""
+        self._answers.abandon(request)
+        self._hand_over(request)
+
+    def _keep(self, request: PendingRequest, payload: bytes, outcome: Outcome) -> None:
+        now, cache = self._now(), request.request.cache
+        ttl_s = min(self._rules.ttl_s, cache.ttl_s or self._rules.ttl_s)
+        answer = Answer(payload, outcome.usage, outcome.provider or "", now + ttl_s)
+        key = request.store_key
+        if key is not None:
+            self._remember(key, answer, now)
+            self._shelf.put_answer(key, request, answer)
+        until = now + self._rules.finished_window_s
+        self._memory.metadata.put(request.identity, key or answer, 0 if key else len(payload), until)
+        self._shelf.put_finished(request.identity, request, answer, key, until)
+
+    def _remember(self, key: bytes, answer: Answer, now: float) -> None:
+        expires_at = min(now + self._rules.memory_ttl_s, answer.expires_at)
+        self._memory.responses.put(key, answer, len(answer.payload), expires_at)
+
+    def _land(self, leader: PendingRequest) -> Sequence[PendingRequest]:
+        return () if leader.read_key is None else self._flights.land(leader.read_key, leader)
+
+    def _hand_over(self, leader: PendingRequest) -> None:
+        if leader.read_key is None:
+            return
+        following, late = self._flights.hand_over(leader.read_key, leader, self._now())
+        for joiner in late:
+            self._answers.respond(joiner, expired("while another request's identical call was waited for"))
+        if following is not None:
+            self._following.accept([following])
+
+    async def _sweep(self) -> None:
+        while len(self._flights):
+            await asyncio.sleep(_SWEEP_S)
+            for joiner in self._flights.take_expired(self._now()):
+                if joiner.source.live:
+                    self._answers.respond(joiner, expired("while another request's identical call was waited for"))
+        self._sweeper = None
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Drop from memory what was replaced or purged."""
+        for key in keys:
+            self._memory.responses.discard(key)
+            self._memory.metadata.discard(key)
+
+    async def stop(self) -> None:
+        """Cancel look-ups; their records stay unfinished and go to the next owner."""
+        tasks = [*self._tasks, *([self._sweeper] if self._sweeper else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _found(request: PendingRequest, found: Mapping[bytes, Answer | bytes]) -> tuple[Answer | None, bytes | None]:
+    """The answer to a request among what was found, and the key under which memory may keep it."""
+    finished = found.get(request.identity)
+    if isinstance(finished, Answer):
+        return finished, None
+    for key in (finished, request.read_key):
+        answer = found.get(key) if key is not None else None
+        if isinstance(answer, Answer):
+            return answer, key
+    return None, None
