@@ -20,12 +20,18 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import TopicPartition
 
+from schemas import limits
 from streams.metrics import definitions as metrics
 from streams.pipeline import Source
 
 log = structlog.get_logger("headrace.delivery")
+
+_ALONE_BYTES = 1
+"""Size of a batch that takes one message, whatever its size, and no other."""
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 
@@ -85,11 +91,19 @@ class Outbox:
         if lane is None:
             lane = self._lanes[to] = _Lane()
         if not lane.waiting or not lane.waiting[-1].append(message):
-            batch = _Batch(to, self._producer.create_batch())
-            batch.append(message)
-            lane.waiting.append(batch)
+            lane.waiting.append(self._new_batch(to, message))
         if lane.sender is None:
             lane.sender = self._spawn(self._send_lane(lane))
+
+    def _new_batch(self, to: TopicPartition, message: Message, attempts: int = 0) -> _Batch:
+        """A batch with one message in it. What is larger than our topics take travels compressed, as it must have come:
+        the broker counts the bytes that it is sent.
+        """
+        large = len(message.value or b"") > limits.ANSWER_PAYLOAD_BYTES
+        builder = BatchBuilder(_ALONE_BYTES, DefaultRecordBatch.CODEC_GZIP) if large else self._producer.create_batch()
+        batch = _Batch(to, builder, attempts=attempts)
+        batch.append(message)
+        return batch
 
     async def _send_lane(self, lane: _Lane) -> None:
         """Hand the lane's batches to the producer, one after the other; ends when none is left."""
@@ -129,9 +143,7 @@ class Outbox:
         if isinstance(error, MessageSizeTooLargeError):
             if len(batch.messages) > 1:  # the topic takes less than our batches hold: each by itself
                 for message in batch.messages:
-                    alone = _Batch(batch.to, self._producer.create_batch())
-                    alone.append(message)
-                    self._spawn(self._send(alone))
+                    self._spawn(self._send(self._new_batch(batch.to, message, batch.attempts)))
                 return
             if (on_refused := batch.messages[0].on_refused) is not None:
                 self._mark(batch, stuck=False)
