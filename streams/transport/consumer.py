@@ -291,8 +291,10 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             self.partitions[partition] = offsets
             if offsets.position is not None:
                 self._fetched.seek(partition, offsets.position)
-        for lost in before.values():
+        for partition, lost in before.items():
             lost.live = False
+            # Nobody else will: its answers find no owner any more, and the partition may be ours anew.
+            self.flow.release(partition, _UNDELIVERABLE)
         self.flow.assign(
             {
                 partition: (offsets.unfinished, offsets.unfinished_bytes)
