@@ -58,6 +58,7 @@ async def test_a_dead_workers_partitions_are_served_again_within_12_s(pipeline: 
             after = await pipeline.wait_members(1, 30)
             await asyncio.sleep(1)
         assert await traffic.wait_answered(60)
+        await pipeline.wait_all_committed(30)
         summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
     (survivor,) = after
     moved = set(range(PARTITIONS)) - before[survivor]
@@ -94,6 +95,7 @@ async def test_a_worker_that_joins_disturbs_no_call_on_partitions_that_stay(
             after = await pipeline.wait_members(3, 30)
             await asyncio.sleep(1)
         assert await traffic.wait_answered(60)
+        await pipeline.wait_all_committed(30)
         summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
         assert all(worker.alive for worker in fleet.workers)
     stayed = {number for member, numbers in before.items() for number in numbers & after[member]}
