@@ -1,0 +1,82 @@
+"""The memory tier against a plain list of entries, least recently used first, with a clock."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from streams.cache.memory import ENTRY_BYTES, MemoryTier, Segment
+
+KEYS = st.binary(min_size=1, max_size=1)
+CAPACITY = 5 * ENTRY_BYTES
+
+
+class SegmentModel(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.segment: Segment[int] = Segment(CAPACITY)
+        self.model: list[tuple[bytes, int, int, float]] = []  # key, value, size, expires_at; the oldest first
+        self.now = 0.0
+        self.hits = self.misses = 0
+
+    def found(self, key: bytes) -> tuple[bytes, int, int, float] | None:
+        return next((entry for entry in self.model if entry[0] == key), None)
+
+    @rule(seconds=st.floats(0, 10))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(key=KEYS, value=st.integers(), size=st.integers(0, 6 * ENTRY_BYTES), ttl_s=st.floats(0.1, 20))
+    def put(self, key: bytes, value: int, size: int, ttl_s: float) -> None:
+        self.segment.put(key, value, size, self.now + ttl_s)
+        self.model = [entry for entry in self.model if entry[0] != key]
+        if size + ENTRY_BYTES <= CAPACITY:
+            while sum(entry[2] for entry in self.model) + size + ENTRY_BYTES > CAPACITY:
+                self.model.pop(0)
+            self.model.append((key, value, size + ENTRY_BYTES, self.now + ttl_s))
+
+    @rule(key=KEYS)
+    def get(self, key: bytes) -> None:
+        entry = self.found(key)
+        wanted = entry[1] if entry is not None and entry[3] > self.now else None
+        assert self.segment.get(key, self.now) == wanted
+        self.hits += wanted is not None
+        self.misses += wanted is None
+        if entry is not None:
+            self.model.remove(entry)
+            if wanted is not None:
+                self.model.append(entry)
+
+    @rule(key=KEYS)
+    def discard(self, key: bytes) -> None:
+        self.segment.discard(key)
+        self.model = [entry for entry in self.model if entry[0] != key]
+
+    @invariant()
+    def the_counts_agree(self) -> None:
+        stats = self.segment.stats
+        assert (stats.entries, stats.bytes) == (len(self.model), sum(entry[2] for entry in self.model))
+        assert (stats.hits, stats.misses) == (self.hits, self.misses)
+
+
+TestSegmentAgreesWithTheModel = SegmentModel.TestCase
+
+
+@given(st.lists(st.tuples(KEYS, st.integers(0, 2000)), max_size=200))
+def test_a_segments_overflow_never_evicts_anothers(puts: list[tuple[bytes, int]]) -> None:
+    tier: MemoryTier[bytes] = MemoryTier(10_000, {"responses": 0.6, "metadata": 0.3, "routing": 0.1})
+    tier.metadata.put(b"kept", b"finished", 0, 1e9)
+    tier.routing.put(b"kept", b"endpoint", 0, 1e9)
+    for key, size in puts:
+        tier.responses.put(key, b"answer", size, 1e9)
+    assert tier.metadata.get(b"kept", 0) == b"finished"
+    assert tier.routing.get(b"kept", 0) == b"endpoint"
+    assert tier.stats()["responses"].bytes <= 6_000
+
+
+def test_a_value_larger_than_its_segment_is_refused_and_replaces_nothing_else() -> None:
+    segment: Segment[str] = Segment(CAPACITY)
+    segment.put(b"a", "small", 0, 1e9)
+    segment.put(b"b", "huge", CAPACITY, 1e9)
+    assert (segment.get(b"a", 0), segment.get(b"b", 0), segment.stats.refused) == ("small", None, 1)
