@@ -1,4 +1,4 @@
-"""Fixtures of everything that runs real workers; conftest.py and tests/integration/test_pipeline*.py import them."""
+"""Fixtures of everything that runs real workers; the conftest.py of the folders that need them imports them."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,8 +10,6 @@ from ops.brokers import Broker, kafka_jars, start_broker
 from tests.chaos.pipeline import Pipeline, fresh_topics
 from tests.chaos.simulator import Simulator
 
-MEASURED = "measured"
-
 FULL = os.environ.get("HEADRACE_FULL") == "1"
 """Whether to run the sizes that are promised; the default sizes are smaller, the rates and bars are the same."""
 
@@ -20,14 +18,21 @@ Measured = Callable[[str], None]
 
 
 @pytest.fixture
-def measured(record_property: Callable[[str, object], None]) -> Measured:
-    """Takes a line that says what a test measured; shown at the end of the run."""
-    return lambda line: record_property(MEASURED, line)
+def measured(request: pytest.FixtureRequest) -> Iterator[Measured]:
+    """Takes a line that says what a test measured; shown when the test has ended, whether it passed or failed."""
+    lines: list[str] = []
+    yield lines.append
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+    if lines and reporter is not None and capture is not None:
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line("\n".join(f"{request.node.name}: {line}" for line in lines))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kafka() -> Iterator[Broker]:
-    """An Apache Kafka for the tests of one module."""
+    """An Apache Kafka for all tests with a pipeline; each begins with fresh topics and a group of its own."""
     reason = kafka_jars.missing()
     if reason is not None:
         pytest.skip(reason)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.chaos
 
 RATE_PER_S = 100
 SECONDS, KILL_EVERY_S = (60, 15) if FULL else (30, 8)
-HEAD_MS = 30_000 if FULL else 15_000
+HEAD_MS = 30_000 if FULL else 12_000
 
 UNCOMMITTED_S = 0.5
 """How long before a kill an answer may have come without its commit: 0.1 s by design, the rest for a busy machine."""

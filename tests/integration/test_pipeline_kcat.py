@@ -8,10 +8,7 @@ import orjson
 import pytest
 
 from ops.load.traffic import Answer
-from tests.chaos.fixtures import kafka, measured, pipeline
 from tests.chaos.pipeline import Pipeline, request, wait_until
-
-__all__ = ["kafka", "measured", "pipeline"]
 
 
 async def kcat(pipeline: Pipeline, lines: list[bytes], *options: str) -> None:

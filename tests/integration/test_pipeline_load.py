@@ -6,10 +6,8 @@ import psutil
 import pytest
 
 from ops.load.ledger import Ledger
-from tests.chaos.fixtures import FULL, Measured, kafka, measured, pipeline
+from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import Pipeline, request, send_steadily
-
-__all__ = ["kafka", "measured", "pipeline"]
 
 MB = 1_000_000
 RATE_PER_S = 300

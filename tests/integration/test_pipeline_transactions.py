@@ -6,13 +6,11 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
-from tests.chaos.fixtures import Measured, kafka, measured, pipeline
+from tests.chaos.fixtures import Measured
 from tests.chaos.pipeline import Pipeline, request
 from tests.chaos.positions import end_offsets, read_all
 from topics import contract_partitioner
 from topics.names import PRIORITIES, REQUEST_TOPICS, TOPIC_OF
-
-__all__ = ["kafka", "measured", "pipeline"]
 
 TRANSACTIONS = 200
 REQUESTS_A_TRANSACTION = 6
