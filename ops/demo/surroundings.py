@@ -78,14 +78,17 @@ async def insist_no_fleet(settings: Settings) -> None:
     try:
         async with unreachable_in_one_line(options):
             await admin.start()
-        groups = [group for group, kind in await admin.list_consumer_groups() if kind == "consumer"]
-        for response in await admin.describe_consumer_groups(groups) if groups else []:
-            for _error, group, _state, _kind, protocol, members, *_ in response.groups:
-                if protocol == StickyAssignor.name and members:
-                    raise DemoError(
-                        f"workers of the group {group} run on this broker and would answer the demo's requests, and the "
-                        "demo's workers theirs: use `headrace replay` to put load on them, or --broker embedded"
-                    )
+        for group, kind in await admin.list_consumer_groups():
+            if kind != "consumer":
+                continue
+            # One by one: aiokafka 0.14 cannot read an answer about several groups.
+            (response,) = await admin.describe_consumer_groups([group])
+            ((_error, _group, _state, _kind, protocol, members, *_),) = response.groups
+            if protocol == StickyAssignor.name and members:
+                raise DemoError(
+                    f"workers of the group {group} run on this broker and would answer the demo's requests, and the "
+                    "demo's workers theirs: use `headrace replay` to put load on them, or --broker embedded"
+                )
     finally:
         await admin.close()
 
