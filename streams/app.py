@@ -57,7 +57,10 @@ def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Callable[[
     async def take(stream: Any) -> None:
         lists: AsyncIterator[RecordList] = stream.noack()
         async for records in lists:
-            accept(records)
+            try:
+                accept(records)
+            except Exception as error:  # Faust would go on without them: they would never be finished, nor repeated
+                await app.crash(error)
 
     return app
 

@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
 from streams.intake.decode import Decoder, Refused
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, PendingRequest, Source, Stage, expired, refused
 from streams.transport.offsets import Record, RecordList
 from topics.names import PRIORITY_OF, RESPONSES
+
+log = structlog.get_logger("headrace.intake")
 
 
 class Rejections(Protocol):
@@ -58,7 +62,14 @@ class Intake:
         now = self._now()
         valid: list[PendingRequest] = []
         for index, record in enumerate(taken):
-            found = self._decoder.decode(record, records, index)
+            try:
+                found = self._decoder.decode(record, records, index)
+            except (
+                Exception
+            ) as error:  # a fault of ours must cost one record, not the worker that takes it, and the next
+                log.exception("a record that cannot be decoded", topic=record.topic, offset=record.offset)
+                event_id = f"{record.topic}:{record.partition}:{record.offset}"
+                found = Refused("poison", "internal", f"decoding failed: {type(error).__name__}", event_id)
             if isinstance(found, Refused):
                 self._rejections.reject(record, records, index, found)
             elif found.reply_topic != RESPONSES:
