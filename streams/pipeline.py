@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
 from topics.names import Priority
@@ -74,8 +75,8 @@ class Outcome:
 
 
 def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
-    """An outcome that no provider had a part in."""
-    return Outcome(status, error=WireError(kind, message, retryable))
+    """An outcome that no provider had a part in. A message that quotes a stranger's text is cut to what the wire allows."""
+    return Outcome(status, error=WireError(kind, clip(message), retryable))
 
 
 def expired(where: str, *, attempts: int = 0, provider: str | None = None, provider_s: float = 0.0) -> Outcome:

@@ -10,10 +10,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import structlog
+
 from streams.flow.queues import ClassQueues
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers, Outcome, PendingRequest, expired
+from streams.pipeline import Answers, Outcome, PendingRequest, expired, refused
 from topics.names import Priority
+
+log = structlog.get_logger("headrace.flow")
 
 _SWEEP_S = 0.1
 """How late an expiry in the queue may be noticed."""
@@ -54,18 +58,19 @@ class Dispatch:
         self._now = now
         self._calls: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
+        self._stopped = False
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
         for request in requests:
             self._queues.put(request)
         self._fill()
-        if len(self._queues) and self._sweeper is None:
+        if len(self._queues) and self._sweeper is None and not self._stopped:
             self._sweeper = asyncio.create_task(self._sweep())
 
     def _fill(self) -> None:
         """Dispatch while there is something to dispatch and room for it, high first."""
         progress = True
-        while progress and len(self._calls) < self._most_in_flight:
+        while progress and len(self._calls) < self._most_in_flight and not self._stopped:
             progress = False
             for request in self._queues.heads():
                 if self._try(request):
@@ -98,6 +103,9 @@ class Dispatch:
     async def _call(self, request: PendingRequest, reserved: Reservation) -> None:
         try:
             outcome = await reserved.call(request)
+        except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
+            log.exception("a call broke by a fault of the pipeline's own", request_id=request.request_id)
+            outcome = refused("internal", "a fault of the pipeline's own, see its log")
         finally:
             reserved.release()
         self._answers.respond(request, outcome)
@@ -128,7 +136,8 @@ class Dispatch:
         return self._queues.waiting()
 
     async def stop(self) -> None:
-        """Cancel what is under way; its records stay unfinished and go to the next owner."""
+        """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""
+        self._stopped = True  # a call that ends just now must not start the next one
         tasks = [*self._calls, *([self._sweeper] if self._sweeper else [])]
         for task in tasks:
             task.cancel()
