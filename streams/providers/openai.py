@@ -16,6 +16,9 @@ PATHS: Final[dict[Operation, str]] = {"chat.completions": "/chat/completions", "
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses after which the same request may succeed. 529 is "overloaded" at several providers."""
 
+_MOST_TOKENS = 1_000_000_000_000
+"""A count beyond it is nonsense; sums of 64-bit counts could not be written into a response."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -66,16 +69,19 @@ def _usage(found: Any) -> Usage:
 
 
 def _tokens(found: Any) -> int:
-    return found if type(found) is int and found >= 0 else 0
+    return found if type(found) is int and 0 <= found <= _MOST_TOKENS else 0
 
 
 def _error_message(body: bytes) -> str:
-    """What the provider says is wrong, if it says it in the usual place; never the rest of its body."""
+    """What the provider says is wrong, if it says it in words in the usual place; never the rest of its body, which may
+    quote the prompt.
+    """
     try:
         error = orjson.loads(body)["error"]
-        return str(error["message"] if type(error) is dict else error)
-    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
-        return "no reason given"
+        message = error["message"] if type(error) is dict else error
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        message = None
+    return message if type(message) is str and message else "no reason given"
 
 
 def _seconds(retry_after: str | None) -> float | None:
