@@ -54,10 +54,11 @@ async def open_broker(
         broker = await stack.enter_async_context(await start_broker_async(kind, progress=say))
     except BrokerError as error:
         raise DemoError(f"{error}; or choose another with --broker embedded|apache|HOST:PORT") from error
-    # A broker of ours speaks plain text, whatever the settings say of theirs.
-    kafka = settings.kafka if broker.kind == "yours" else Settings().kafka
-    kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
-    return broker, settings.model_copy(update={"kafka": kafka})
+    if broker.kind == "yours":
+        kafka = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+        return broker, settings.model_copy(update={"kafka": kafka})
+    # One node that speaks plain text, whatever the settings say of another broker.
+    return broker, Settings.model_validate({"kafka": {"bootstrap_servers": broker.bootstrap_servers}})
 
 
 async def prepare_topics(settings: Settings, say: Say) -> None:
