@@ -32,7 +32,7 @@ async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers
             )
         client = await stack.enter_async_context(
             httpx2.AsyncClient(
-                transport=ShardedTransport(partial(_pool, settings, tls)),
+                transport=ShardedTransport(partial(_pool, settings, tls), settings.network.keep_alive.timeout),
                 timeout=httpx2.Timeout(provider.timeout),
                 follow_redirects=False,
             )
@@ -44,12 +44,17 @@ async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers
             by_host[host] = by_host.get(host, 0) + 1
         endpoints = []
         for endpoint in provider.endpoints:
-            headers = dict(endpoint.headers)
-            if (key := endpoint.api_key()) is not None:
-                headers["authorization"] = f"Bearer {key}"
             slots = max(1, per_host // by_host[_host(endpoint.url)])
             endpoints.append(
-                Endpoint(provider.name, endpoint.url, client, headers, slots, settings.requests.max_answer_bytes)
+                Endpoint(
+                    provider.name,
+                    endpoint.url,
+                    client,
+                    endpoint.headers,
+                    slots,
+                    settings.requests.max_answer_bytes,
+                    endpoint.api_key(),
+                )
             )
         retry = RetryPolicy(provider.retry.max_attempts, provider.retry.base_delay, provider.retry.max_delay)
         built.append(

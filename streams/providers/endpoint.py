@@ -6,9 +6,11 @@ import asyncio
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx2
 
+from schemas.errors import clip
 from schemas.request import Request
 from streams.metrics import definitions as metrics
 from streams.providers import openai
@@ -26,12 +28,16 @@ class Endpoint:
         headers: Mapping[str, str],
         slots: int,
         max_answer_bytes: int,
+        api_key: str | None = None,
     ) -> None:
         self.provider = provider
         self.url = url
         self.free = slots
         self._client = client
         self._headers = {"content-type": "application/json", **headers}
+        if api_key is not None:
+            self._headers["authorization"] = f"Bearer {api_key}"
+        self._api_key = api_key
         self._max_answer_bytes = max_answer_bytes
 
     async def call(self, request: Request, timeout_s: float) -> Answer | Failure:
@@ -43,6 +49,8 @@ class Endpoint:
         if isinstance(found, Answer):
             metrics.PROVIDER_TOKENS.labels(self.provider, "prompt").inc(found.usage.prompt_tokens)
             metrics.PROVIDER_TOKENS.labels(self.provider, "completion").inc(found.usage.completion_tokens)
+        elif self._api_key is not None and self._api_key in found.message:  # some providers quote the key they refuse
+            return replace(found, message=found.message.replace(self._api_key, "***"))
         return found
 
     async def _call(self, request: Request, timeout_s: float) -> Answer | Failure:
@@ -54,7 +62,7 @@ class Endpoint:
                 "provider_timeout", f"no answer from {self.provider} within {timeout_s:.1f} s", retryable=True
             )
         except httpx2.ConnectError as error:
-            return Failure("provider_unavailable", f"{self.provider} cannot be reached: {error}", retryable=True)
+            return Failure("provider_unavailable", clip(f"{self.provider} cannot be reached: {error}"), retryable=True)
         except (httpx2.HTTPError, httpx2.StreamError, ssl.SSLError, OSError) as error:
             return Failure(
                 "provider_error", f"the call to {self.provider} broke: {type(error).__name__}", retryable=True

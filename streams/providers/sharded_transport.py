@@ -2,13 +2,15 @@
 
 httpcore looks at every connection of a pool at the beginning and at the end of every call, and asks the socket of every idle
 one whether it is still open: with 500 connections a call cost 5 ms of CPU here, and a worker fell over at 150 calls/s. Pools
-of a few connections keep that cost flat. The first pool with room is taken, so that at low load the later ones fall idle and
-close their connections.
+of a few connections keep that cost flat. The first pool with room is taken, so that at low load the later ones fall idle; we
+close them then, because a pool that nobody calls keeps its idle connections for good.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -18,34 +20,55 @@ POOL_CALLS = 8
 """Calls of one pool at a time; over HTTP/2 they share a connection."""
 
 
+@dataclass(slots=True, eq=False)
+class _Pool:
+    transport: httpx2.AsyncBaseTransport
+    calls: int = 0
+    idle_since: float = 0.0
+    """Monotonic time at which its last call ended."""
+
+    def end_call(self) -> None:
+        self.calls -= 1
+        self.idle_since = time.monotonic()
+
+
 class ShardedTransport(httpx2.AsyncBaseTransport):
     """Spreads calls over pools of `POOL_CALLS`; `make_pool` makes one when the others are full.
 
-    It bounds nothing itself: whoever calls holds a slot first (streams/flow).
+    The last pools are closed when they had no call for `idle_s` seconds (noticed at the next call). It bounds nothing
+    itself: whoever calls holds a slot first (streams/flow).
     """
 
-    def __init__(self, make_pool: Callable[[], httpx2.AsyncBaseTransport]) -> None:
+    def __init__(self, make_pool: Callable[[], httpx2.AsyncBaseTransport], idle_s: float) -> None:
         self._make_pool = make_pool
-        self._pools: list[httpx2.AsyncBaseTransport] = []
-        self._calls: list[int] = []
+        self._idle_s = idle_s
+        self._pools: list[_Pool] = []
+
+    @property
+    def under_way(self) -> list[int]:
+        """Calls under way, by pool."""
+        return [pool.calls for pool in self._pools]
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        number = next((number for number, calls in enumerate(self._calls) if calls < POOL_CALLS), len(self._pools))
-        if number == len(self._pools):
-            self._pools.append(self._make_pool())
-            self._calls.append(0)
-        self._calls[number] += 1
+        await self._close_idle()
+        pool = next((pool for pool in self._pools if pool.calls < POOL_CALLS), None)
+        if pool is None:
+            pool = _Pool(self._make_pool())
+            self._pools.append(pool)
+        pool.calls += 1
         try:
-            response = await self._pools[number].handle_async_request(request)
+            response = await pool.transport.handle_async_request(request)
         except BaseException:
-            self._calls[number] -= 1
+            pool.end_call()
             raise
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _Counted(response.stream, lambda: self._end(number))
+        response.stream = _Counted(response.stream, pool.end_call)
         return response
 
-    def _end(self, number: int) -> None:
-        self._calls[number] -= 1
+    async def _close_idle(self) -> None:
+        over = time.monotonic() - self._idle_s
+        while len(self._pools) > 1 and not self._pools[-1].calls and self._pools[-1].idle_since < over:
+            await self._pools.pop().transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,7 +83,7 @@ class ShardedTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         for pool in self._pools:
-            await pool.aclose()
+            await pool.transport.aclose()
 
 
 class _Counted(httpx2.AsyncByteStream):
