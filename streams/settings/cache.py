@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from streams.settings.base import Section, conflict, setting
-from streams.settings.units import Bytes, Flag, Seconds, Share
+from streams.settings.units import Bytes, Flag, Number, Seconds, Share
 
 
 class CacheSegments(Section):
@@ -53,6 +53,18 @@ class DiskCache(Section):
 class Cache(Section):
     """The answer cache."""
 
+    namespace: Literal["fleet", "agent", "none"] = setting(
+        "fleet", "Who shares answers: all agents, each agent with itself, or nobody."
+    )
+    max_temperature: Number = setting(
+        1.0, "Answers to requests with a higher temperature are not shared; no temperature counts as 0.", ge=0, le=10
+    )
+    finished_window: Seconds = setting(
+        "10m", "For so long a request that was answered `ok` is answered again from memory of it.", gt=0
+    )
+    ready_within: Seconds = setting(
+        "10s", "A worker is ready when it has read what the others cached, or after this time.", ge=0
+    )
     memory: MemoryCache = Field(default_factory=MemoryCache)
     disk: DiskCache = Field(default_factory=DiskCache)
 
@@ -60,4 +72,6 @@ class Cache(Section):
     def _agree(self) -> Self:
         if self.memory.ttl > self.disk.ttl:
             raise conflict("memory.ttl must be at most disk.ttl", "memory.ttl", "disk.ttl")
+        if self.finished_window > self.disk.ttl:
+            raise conflict("finished_window must be at most disk.ttl", "finished_window", "disk.ttl")
         return self

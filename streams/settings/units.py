@@ -151,6 +151,15 @@ def parse_count(value: object) -> int:
     raise ValueError(COUNT.form)
 
 
+def parse_number(value: object) -> float:
+    """A number without a unit, such as a temperature; the environment writes it as text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", value):
+        return float(value)
+    raise ValueError(NUMBER.form)
+
+
 def parse_flag(value: object) -> bool:
     """true or false; the environment writes it as text."""
     if isinstance(value, bool):
@@ -196,6 +205,7 @@ BANDWIDTH: Final = Unit(
 )
 SHARE: Final = Unit("share", 'a share such as "75%", 0% to 100%', parse_share, write_share)
 COUNT: Final = Unit("number", "a whole number", parse_count, int)
+NUMBER: Final = Unit("decimal", "a number such as 0.7", parse_number, float)
 FLAG: Final = Unit("yes or no", "true or false", parse_flag, bool)
 RATE_LIMIT: Final = _or_unlimited(RATE)
 BANDWIDTH_LIMIT: Final = _or_unlimited(BANDWIDTH)
@@ -205,6 +215,7 @@ Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(writ
 Bytes = Annotated[int, BeforeValidator(parse_size), PlainSerializer(write_size, when_used="json"), SIZE]
 Share = Annotated[float, BeforeValidator(parse_share), PlainSerializer(write_share, when_used="json"), SHARE]
 Count = Annotated[int, BeforeValidator(parse_count), COUNT]
+Number = Annotated[float, BeforeValidator(parse_number), NUMBER]
 Flag = Annotated[bool, BeforeValidator(parse_flag), FLAG]
 PerSecond = Annotated[Rate, PlainValidator(parse_rate), PlainSerializer(str, when_used="json"), RATE]
 RateLimit = Annotated[
