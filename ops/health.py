@@ -34,7 +34,7 @@ async def serve_health(listen: str, ready: Callable[[], bool]) -> AsyncIterator[
         host, _, port = listen.rpartition(":")
         site = web.TCPSite(runner, host.strip("[]"), int(port))
         await site.start()
-        bound = runner.addresses[0]
-        yield f"{bound[0]}:{bound[1]}"
+        host, port, *_ = runner.addresses[0]
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         await runner.cleanup()

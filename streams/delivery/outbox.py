@@ -142,8 +142,7 @@ class Outbox:
     def _on_failure(self, batch: _Batch, error: BaseException) -> None:
         if isinstance(error, MessageSizeTooLargeError):
             if len(batch.messages) > 1:  # the topic takes less than our batches hold: each by itself
-                for message in batch.messages:
-                    self._spawn(self._send(self._new_batch(batch.to, message, batch.attempts)))
+                self._spawn(self._send_apart(batch))
                 return
             if (on_refused := batch.messages[0].on_refused) is not None:
                 self._mark(batch, stuck=False)
@@ -160,6 +159,11 @@ class Outbox:
         )
         self._mark(batch, stuck=True)
         self._spawn(self._send_again(batch))
+
+    async def _send_apart(self, batch: _Batch) -> None:
+        """One after the other: many that wait for one partition at once run into aiokafka's timeout for a place."""
+        for message in batch.messages:
+            await self._send(self._new_batch(batch.to, message, batch.attempts))
 
     async def _send_again(self, batch: _Batch) -> None:
         pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(batch.attempts, 10))

@@ -1,0 +1,177 @@
+"""The private names of aiokafka, Faust and mode that the transport and the outbox rely on.
+
+They have no promise behind them. An upgrade that moves one fails here, with its name, and not in a worker at night.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.consumer import AIOKafkaConsumer as ConsumerClass
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment, Subscription, SubscriptionState, TopicPartitionState
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record import default_records, memory_records, util
+from aiokafka.structs import TopicPartition
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.drivers import aiokafka as faust_driver
+
+UPGRADE = "aiokafka, Faust or mode was upgraded: streams/transport or streams/delivery has to follow"
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "expected", "is_async"),
+    [
+        (Fetcher, "_notify", ["future"], False),
+        (Fetcher, "_create_fetch_waiter", [], False),
+        (Fetcher, "_proc_fetch_request", ["assignment", "node_id", "request"], True),
+        (Fetcher, "seek_to", ["tp", "offset"], False),
+        (FetchResult, "getall", ["max_records"], False),
+        (FetchResult, "has_more", [], False),
+        (FetchError, "check_raise", [], False),
+        (SubscriptionState, "fetch_context", [], False),
+        (Assignment, "state_value", ["tp"], False),
+        (GroupCoordinator, "_do_heartbeat", [], True),
+        (GroupCoordinator, "fetch_committed_offsets", ["partitions"], True),
+        (AbstractPartitionAssignor, "assign", ["cluster", "members"], False),
+        (AbstractPartitionAssignor, "metadata", ["topics"], False),
+        (AbstractPartitionAssignor, "on_assignment", ["assignment"], False),
+        (BatchBuilder, "append", ["timestamp", "key", "value", "headers"], False),
+        (BatchBuilder, "close", [], False),
+        (AIOKafkaProducer, "create_batch", [], False),
+        (AIOKafkaProducer, "send_batch", ["batch", "topic", "partition"], True),
+        (ConsumerClass, "commit", ["offsets"], True),
+        (util, "decode_varint", ["buffer", "pos"], False),
+    ],
+)
+def test_a_method_takes_what_we_give_it(owner: Any, name: str, expected: list[str], is_async: bool) -> None:
+    found = getattr(owner, name, None)
+    assert found is not None, f"{owner.__name__}.{name} is gone. {UPGRADE}"
+    # What is compiled tells no signature; it is called in tests/unit/transport/test_tolerant.py.
+    if not inspect.isbuiltin(found) and "cyfunction" not in type(found).__name__:
+        assert parameters(found)[: len(expected)] == expected, f"{owner.__name__}.{name}. {UPGRADE}"
+        assert inspect.iscoroutinefunction(found) == is_async, f"{owner.__name__}.{name}. {UPGRADE}"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (SubscriptionState, "reassignment_in_progress"),
+        (SubscriptionState, "subscription"),
+        (Subscription, "assignment"),
+        (Assignment, "active"),
+        (Assignment, "tps"),
+        (TopicPartitionState, "position"),
+    ],
+)
+def test_a_property_is_one(owner: Any, name: str) -> None:
+    assert isinstance(inspect.getattr_static(owner, name, None), property), f"{owner.__name__}.{name}. {UPGRADE}"
+
+
+def test_reading_by_our_own_hand_finds_what_it_extends() -> None:
+    assert parameters(PartitionRecords.__init__) == [
+        "tp", "records", "aborted_transactions", "fetch_offset", "key_deserializer", "value_deserializer",
+        "check_crcs", "isolation_level",
+    ], UPGRADE  # fmt: skip
+    assert issubclass(memory_records._MemoryRecordsPy, object), UPGRADE
+    for owner, names in (
+        (memory_records._MemoryRecordsPy, ("next_batch", "_cache_next")),
+        (default_records._DefaultRecordBatchPy, ("_read_msg",)),
+    ):
+        for name in names:
+            assert callable(getattr(owner, name, None)), f"{owner.__name__}.{name} is gone. {UPGRADE}"
+    assert parameters(FetchRequest.__init__)[:5] == [
+        "max_wait_time", "min_bytes", "max_bytes", "isolation_level", "topics",
+    ], UPGRADE  # fmt: skip
+
+
+def test_the_outbox_makes_batches_of_its_own() -> None:
+    assert parameters(BatchBuilder.__init__)[:2] == ["batch_size", "compression_type"], UPGRADE
+    assert default_records.DefaultRecordBatch.CODEC_GZIP == 1, UPGRADE
+    builder = BatchBuilder(1, default_records.DefaultRecordBatch.CODEC_GZIP)
+    taken = builder.append(timestamp=None, key=None, value=None, headers=[("name", None)])
+    assert taken is not None, f"the first message of a batch finds room, whatever its size. {UPGRADE}"
+    assert builder.append(timestamp=None, key=b"k", value=b"v", headers=[]) is None, UPGRADE
+    builder.close()
+    assert builder._build() is builder._build(), f"a batch may be sent again. {UPGRADE}"
+
+
+async def test_a_consumer_holds_what_the_hand_out_reads_and_sets() -> None:
+    consumer = AIOKafkaConsumer(group_id=None, bootstrap_servers="127.0.0.1:1")
+    assert hasattr(consumer, "_closed"), UPGRADE
+    assert consumer._fetcher is None, UPGRADE
+    assert hasattr(consumer, "_coordinator"), UPGRADE
+    assert hasattr(consumer, "_client"), UPGRADE
+    assert isinstance(consumer._subscription, SubscriptionState), UPGRADE
+
+
+def test_the_fetcher_keeps_its_records_where_we_take_them() -> None:
+    """Attributes that are set in `__init__`: a fetcher cannot be made without a connection."""
+    source = inspect.getsource(Fetcher.__init__)
+    for name in (
+        "_records", "_prefetch_backoff", "_fetch_waiters", "_wait_consume_future", "_closed", "_max_partition_fetch_bytes",
+        "_fetch_max_bytes", "_isolation_level", "_check_crcs",
+    ):  # fmt: skip
+        assert f"self.{name} = " in source, f"Fetcher.{name} is gone. {UPGRADE}"
+    assert "self.generation = " in inspect.getsource(GroupCoordinator.__init__), UPGRADE
+    assert "self._assignment = " in inspect.getsource(FetchResult.__init__), UPGRADE
+
+
+def test_a_fetch_waits_for_what_the_hand_out_notifies() -> None:
+    """The fetch routine goes on when `_wait_consume_future` is done and asks again with what `_records` lacks."""
+    routine = inspect.getsource(Fetcher._fetch_requests_routine)
+    assert "self._wait_consume_future = create_future()" in routine, UPGRADE
+    assert "for waiter in self._fetch_waiters" in routine, UPGRADE
+    assert "self._proc_fetch_request(" in routine, f"it is looked up at each fetch, so that it can be paced. {UPGRADE}"
+    assert "in self._records" in inspect.getsource(Fetcher._get_actions_per_node), UPGRADE
+    assert "self._do_heartbeat()" in inspect.getsource(GroupCoordinator._heartbeat_routine), UPGRADE
+    assert fetcher.FetchResult is FetchResult, UPGRADE
+
+
+async def test_inside_a_fetch_context_no_idle_time_is_counted() -> None:
+    subscriptions = SubscriptionState()
+    with subscriptions.fetch_context():
+        assert subscriptions.fetcher_idle_time == 0, UPGRADE
+
+
+def test_a_waiter_is_told_once_and_forgotten_when_it_is_done() -> None:
+    source = inspect.getsource(Fetcher._create_fetch_waiter)
+    assert "add_done_callback" in source, UPGRADE
+    assert "self._fetch_waiters.add" in source, UPGRADE
+    assert "not future.done()" in inspect.getsource(Fetcher._notify), f"notifying twice is fine. {UPGRADE}"
+
+
+def test_topic_partitions_are_tuples_of_topic_and_number() -> None:
+    assert TopicPartition("t", 3) == ("t", 3), UPGRADE
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (FaustConsumer, "_drain_messages"),
+        (FaustConsumer, "on_partitions_revoked"),
+        (FaustConsumer, "on_partitions_assigned"),
+        (FaustConsumer, "_commit_handler"),
+        (FaustConsumer, "wait_empty"),
+        (FaustConsumer, "perform_seek"),
+        (FaustConsumer, "can_resume_flow"),
+        (faust_driver.Producer, "on_start"),
+        (faust_driver.Producer, "flush"),
+        (faust_driver.Transport, "Consumer"),
+    ],
+)
+def test_faust_calls_what_we_override(owner: Any, name: str) -> None:
+    in_class = hasattr(owner, name) or f"self.{name} = " in inspect.getsource(owner.__init__)
+    assert in_class or name in getattr(owner, "__annotations__", {}), f"{owner.__name__}.{name} is gone. {UPGRADE}"
