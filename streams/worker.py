@@ -39,6 +39,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
+        self._started = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -72,6 +73,7 @@ class Worker:
         await self._app.start()
         watch = asyncio.create_task(self._watch())
         self._stack.callback(watch.cancel)
+        self._started = True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -87,7 +89,7 @@ class Worker:
     @property
     def ready(self) -> bool:
         """Whether partitions are assigned (perhaps none: more workers than partitions)."""
-        return self.consumer.assigned.is_set()
+        return self._started and self.consumer.assigned.is_set()
 
     async def wait_ready(self) -> None:
         await self.consumer.assigned.wait()

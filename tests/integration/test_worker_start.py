@@ -1,0 +1,172 @@
+"""A worker that cannot start says why in one line and ends with 2; one that can says so on its health endpoints.
+
+On the run's broker the contract's topics are deleted and made: tests that share it use names of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from ops.brokers import Broker
+from streams.settings import Settings
+from streams.worker import Worker
+from topics import catalogue, provision
+
+HEADRACE = [sys.executable, "-c", "from ops.cli import main; main()", "worker"]
+PROVIDER = """
+[[providers]]
+name = "main"
+endpoints = [{ url = "http://127.0.0.1:9/v1" }]
+"""
+KEYED = PROVIDER.replace("/v1", '/v1", api_key_env = "KEY_OF_THE_TEST')
+FLEET = """
+[topics]
+partitions = 12
+[http]
+listen = "127.0.0.1:0"
+"""
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts `headrace worker` with a settings file of this text and the broker at this address."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(text: str, servers: str = "127.0.0.1:1") -> subprocess.Popen[str]:
+        settings = tmp_path / "headrace.toml"
+        settings.write_text(f'[kafka]\nbootstrap_servers = "{servers}"\n{text}')
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        started.append(
+            subprocess.Popen(
+                [*HEADRACE, "--settings", str(settings)],
+                env=environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def only_line(process: subprocess.Popen[str]) -> str:
+    """What a worker said that could not start."""
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, ""), said
+    (line,) = said.splitlines()
+    return line
+
+
+def test_no_provider(start: Start) -> None:
+    assert "providers" in only_line(start(FLEET))
+
+
+def test_a_broker_that_cannot_be_reached(start: Start) -> None:
+    line = only_line(start(FLEET + PROVIDER, "127.0.0.1:1"))
+    assert "127.0.0.1:1" in line
+    assert "kafka.bootstrap_servers" in line
+
+
+def test_an_api_key_that_is_not_there(start: Start) -> None:
+    line = only_line(start(FLEET + KEYED))
+    assert "api_key_env" in line
+    assert "KEY_OF_THE_TEST" in line
+
+
+def test_an_unknown_setting(start: Start) -> None:
+    line = only_line(start(FLEET + "retries = 3\n" + PROVIDER))
+    assert "http.retries" in line
+
+
+async def test_missing_topics_and_topics_with_other_partitions(start: Start, broker: Broker) -> None:
+    servers = broker.bootstrap_servers
+    await delete_contract_topics(servers)
+    line = only_line(start(FLEET + PROVIDER, servers))
+    assert "agent." in line
+    assert "headrace topics apply" in line
+
+    await provision.apply({"bootstrap_servers": servers}, catalogue(10))
+    line = only_line(start(FLEET + PROVIDER, servers))
+    assert "agent." in line
+    assert "10" in line
+    assert "12" in line
+
+
+def test_a_taken_port(start: Start, topics: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        line = only_line(start(FLEET.replace("127.0.0.1:0", address) + PROVIDER, topics))
+    assert "http.listen" in line
+    assert address in line
+    assert "in use" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_can_start_is_ready_counts_and_leaves_with_0(
+    start: Start, topics: str, number: signal.Signals
+) -> None:
+    process = start(FLEET + PROVIDER, topics)
+    assert process.stderr is not None
+    said = iter(process.stderr.readline, "")
+    ready = next(line for line in said if '"ready"' in line)
+    found = re.search(r'"http":"([^"]+)"', ready.replace(" ", ""))
+    assert found is not None, ready
+    with urlopen(f"http://{found[1]}/readyz", timeout=5) as answer:
+        assert answer.status == 200
+    with urlopen(f"http://{found[1]}/metrics", timeout=5) as answer:
+        assert b"headrace_partitions 36.0" in answer.read()
+    process.send_signal(number)
+    out, rest = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "")
+    assert "drained" in rest
+    assert "Traceback" not in rest
+
+
+def test_a_worker_that_has_not_started_is_not_ready() -> None:
+    assert not Worker(Settings()).ready
+
+
+@pytest.fixture
+async def topics(broker: Broker) -> str:
+    """The address of a broker that has the contract's topics."""
+    options = {"bootstrap_servers": broker.bootstrap_servers}
+    report = await provision.apply(options, catalogue(12))
+    if any(difference.kind == "partitions" for difference in report.differences):
+        await delete_contract_topics(broker.bootstrap_servers)
+        await provision.apply(options, catalogue(12))
+    return broker.bootstrap_servers
+
+
+async def delete_contract_topics(servers: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        ours = {spec.name for spec in catalogue()}
+        if there := ours & set(await admin.list_topics()):
+            await admin.delete_topics(sorted(there))
+        async with asyncio.timeout(30):
+            while ours & set(await admin.list_topics()):  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(0.1)
+    finally:
+        await admin.close()
