@@ -1,0 +1,250 @@
+"""What every worker cached, read from `cache.entries` into this worker's table.
+
+A plain consumer without a group, so that every worker reads all partitions. It goes on where the table's positions say, and
+writes each fetch with the positions behind it in one go: what is before a position is in the table, whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from schemas.cache_entry import EXPIRES_AT_MS
+from schemas.limits import MIB
+from streams.cache.disk import DiskTable, Entry
+from streams.cache.errors import StoreClosedError, StoreError
+from streams.cache.layout import MAX_KEY_BYTES, Positions
+from streams.transport.fetch import Fetch
+from streams.transport.offsets import Record
+from topics.headers import CE_SOURCE
+from topics.names import CACHE_ENTRIES
+
+log = structlog.get_logger("headrace.cache")
+
+_FETCH_BYTES: Final = 8 * MIB
+_PARTITION_FETCH_BYTES: Final = MIB
+_MOST_RECORDS: Final = 2_000
+_WAIT_S: Final = 0.5
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
+
+
+@dataclass(slots=True)
+class ReadCounts:
+    """Records since the start."""
+
+    stored: int = 0
+    expired: int = 0
+    deleted: int = 0
+    unreadable: int = 0
+    """Without a key, with one that is too long, or without a legible `expires_at_ms`."""
+
+
+class EntryReader:
+    """Keeps a table up to date. `start` it, and await `caught_up` before the worker calls itself ready.
+
+    `on_entries(keys)` is called for entries that are in the table now and came from another worker, or were deleted: what
+    memory holds of them is old. `source` is this worker's, as its publisher has it.
+    """
+
+    def __init__(
+        self,
+        client_options: Mapping[str, Any],
+        table: DiskTable,
+        *,
+        source: bytes,
+        on_entries: Callable[[Sequence[bytes]], None],
+        now: Callable[[], float],
+        ready_within_s: float,
+        topic: str = CACHE_ENTRIES,
+        partitions_every_s: float = 60.0,
+    ) -> None:
+        self.counts = ReadCounts()
+        self.caught_up = asyncio.Event()
+        """Set when the reader has reached the ends that it found when it started, or after `ready_within_s`."""
+        self.lag = 0
+        """Records on the topic that are not in the table yet."""
+        self._client_options = client_options
+        self._table = table
+        self._source = source
+        self._on_entries = on_entries
+        self._now = now
+        self._ready_within_s = ready_within_s
+        self._topic = topic
+        self._partitions_every_s = partitions_every_s
+        self._next: Positions = {}
+        self._wanted: Positions | None = None
+        self._failures = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to read, now and for good; a broker that is away is waited for."""
+        loop = asyncio.get_running_loop()
+        self._late = loop.call_later(self._ready_within_s, self._go_on_cold)
+        self._task = loop.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is None:
+            return
+        self._late.cancel()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _go_on_cold(self) -> None:
+        if not self.caught_up.is_set():
+            log.warning("not all cached answers are read yet, working without them", lag=self.lag, topic=self._topic)
+            self.caught_up.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._read_until_partitions_change()
+            except StoreClosedError:
+                return
+            except Exception as error:  # the cache is no reason to end a worker
+                await self._back_off(error)
+
+    async def _back_off(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            log.warning(
+                "cached answers of other workers are not read now, trying again", error=str(error) or repr(error)
+            )
+        pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures, 10))
+        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+        if isinstance(error, StoreError):
+            try:
+                await self._table.reopen()  # RocksDB writes nothing after a full disk until then
+            except StoreError:
+                return  # the next round says so again
+
+    async def _read_until_partitions_change(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **{
+                **self._client_options,
+                "group_id": None,
+                "enable_auto_commit": False,
+                "auto_offset_reset": "earliest",
+                "isolation_level": "read_committed",
+                "fetch_max_wait_ms": 100,
+                "fetch_max_bytes": _FETCH_BYTES,
+                "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
+            }
+        )
+        try:
+            await consumer.start()
+            partitions = await self._partitions(consumer)
+            if not partitions:
+                raise KafkaError(f"the topic {self._topic} is not there; `headrace topics apply` makes it")
+            await self._assign(consumer, partitions)
+            fetch = Fetch(consumer)
+            loop = asyncio.get_running_loop()
+            look_again_at = loop.time() + self._partitions_every_s
+            while True:
+                await self._take_fetched(consumer, fetch)
+                if loop.time() > look_again_at:
+                    look_again_at = loop.time() + self._partitions_every_s
+                    if await self._partitions(consumer) not in (partitions, []):
+                        return
+        finally:
+            await consumer.stop()
+
+    async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+        """All partitions of the topic, looked up without asking for it by name, which might create it."""
+        cluster = await consumer._client.fetch_all_metadata()
+        found = cluster.partitions_for_topic(self._topic) or ()
+        return [TopicPartition(self._topic, number) for number in sorted(found)]
+
+    async def _assign(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
+        stored = await self._table.positions()
+        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        self._next = {}
+        for partition in partitions:
+            at = stored.get(partition, -1)
+            # Behind the end: the topic was made anew since.
+            self._next[partition] = at if begins[partition] <= at <= ends[partition] else begins[partition]
+            consumer.seek(partition, self._next[partition])
+        if self._wanted is None:
+            self._wanted = dict(ends)
+            log.info(
+                "reading cached answers", topic=self._topic, records=sum(ends[p] - self._next[p] for p in partitions)
+            )
+        self._check_caught_up()
+
+    async def _take_fetched(self, consumer: AIOKafkaConsumer, fetch: Fetch) -> None:
+        ready = fetch.ready()
+        if not ready:
+            await fetch.wait(_WAIT_S)
+            return
+        entries: list[Entry] = []
+        news: list[bytes] = []
+        positions: Positions = {}
+        for partition in ready:
+            try:
+                records, position = fetch.take(partition, _MOST_RECORDS)
+            except UnicodeDecodeError:
+                records, position = await fetch.take_tolerant(partition)
+            if position is not None:
+                positions[partition] = position
+                self._sort(records, entries, news)
+        if not positions:
+            return
+        await self._table.put_many(entries, positions)
+        self._next.update(positions)
+        self._note_lag(consumer)
+        if self._failures:
+            self._failures = 0
+            log.info("cached answers of other workers are read again", topic=self._topic)
+        self._check_caught_up()
+        if news:
+            self._on_entries(news)
+
+    def _sort(self, records: Sequence[Record], entries: list[Entry], news: list[bytes]) -> None:
+        """Turn records into entries; keys that this worker did not write itself go to `news`."""
+        now_ms = self._now() * 1000
+        counts = self.counts
+        for record in records:
+            key, value = record.key, record.value
+            headers = dict(record.headers)
+            expires_at_ms = _number(headers.get(EXPIRES_AT_MS))
+            if not key or len(key) > MAX_KEY_BYTES or (value is not None and expires_at_ms is None):
+                counts.unreadable += 1
+                continue
+            if value is None:
+                counts.deleted += 1
+                entries.append(Entry(key, None))
+                news.append(key)
+            elif expires_at_ms is None or expires_at_ms <= now_ms:
+                counts.expired += 1
+                entries.append(Entry(key, None))  # an older one under this key is replaced, not brought back
+            else:
+                counts.stored += 1
+                entries.append(Entry(key, value, expires_at_ms / 1000))
+                if headers.get(CE_SOURCE) != self._source:
+                    news.append(key)
+
+    def _note_lag(self, consumer: AIOKafkaConsumer) -> None:
+        self.lag = sum(
+            max(0, (consumer.last_stable_offset(TopicPartition(*partition)) or 0) - position)
+            for partition, position in self._next.items()
+        )
+
+    def _check_caught_up(self) -> None:
+        if self.caught_up.is_set() or self._wanted is None:
+            return
+        if all(self._next.get(partition, end) >= end for partition, end in self._wanted.items()):
+            log.info("cached answers are read", stored=self.counts.stored, expired=self.counts.expired)
+            self.caught_up.set()
+
+
+def _number(text: bytes | None) -> int | None:
+    """A decimal header's number; None for anything else, and for numbers that no clock shows."""
+    return int(text) if text is not None and text.isdigit() and len(text) < 16 else None
