@@ -16,12 +16,12 @@ from streams.settings import Settings
 from streams.worker import Worker
 from topics import provision
 from topics.catalogue import catalogue
-from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES
+from topics.names import CACHE_ENTRIES, DEAD_LETTERS, REQUEST_TOPICS, RESPONSES
 from topics.provision import ProvisionError
 
 log = structlog.get_logger("headrace.worker")
 
-_NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS})
+_NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS, CACHE_ENTRIES})
 
 
 class CannotStartError(Exception):

@@ -12,6 +12,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from streams.app import build_app, producer_options
+from streams.cache.build import open_cache
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
@@ -60,16 +61,20 @@ class Worker:
         outbox = Outbox(producer)
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
+        self._cache = await open_cache(settings, producer, delivery, self._stack)
+        stage = self._cache.stage
         self._dispatch = Dispatch(
-            settings.queueing.priority, settings.concurrency.total, providers, delivery, now=time.time
+            settings.queueing.priority, settings.concurrency.total, providers, stage, now=time.time
         )
         self._stack.push_async_callback(self._dispatch.stop)
+        stage.connect(self._dispatch)
         waits = settings.queueing.timeout
         decoder = Decoder(settings.requests.max_bytes, {"high": waits.high, "normal": waits.normal, "low": waits.low})
         reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)
-        intake = Intake(decoder, self._dispatch, delivery, delivery, reply_topics, now=time.time)
+        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=time.time)
         self._app = build_app(settings, producer, intake.accept)
         self._stack.push_async_callback(self._app.stop)
+        await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
         await self._app.start()
         watch = asyncio.create_task(self._watch())
         self._stack.callback(watch.cancel)
@@ -112,4 +117,5 @@ class Worker:
             metrics.IN_FLIGHT.set(self._dispatch.in_flight)
             for priority, count in self._dispatch.waiting().items():
                 metrics.WAITING.labels(priority).set(count)
+            self._cache.report()
             await asyncio.sleep(_WATCH_S)

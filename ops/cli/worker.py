@@ -25,6 +25,7 @@ def worker(settings: settings_option = None) -> None:
 
     from ops import logs
     from ops.worker_process import CannotStartError, run_worker
+    from streams.cache.errors import StoreError
 
     loaded = load(settings)
     loaded.ensure_provider()
@@ -32,7 +33,7 @@ def worker(settings: settings_option = None) -> None:
     logs.configure(logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second)
     try:
         asyncio.run(run_worker(loaded))
-    except CannotStartError as error:
+    except (CannotStartError, StoreError) as error:
         fail(str(error))
     except OSError as error:
         if error.errno is None or "bind" not in str(error):

@@ -1,6 +1,5 @@
 """The demo from start to end."""
 
-import asyncio
 import tempfile
 import time
 import uuid
@@ -10,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx2
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from ops.cli.config_text import as_toml
@@ -24,12 +21,13 @@ from ops.demo.surroundings import (
     prepare_topics,
     running_simulator,
 )
-from ops.fleet import Fleet, WorkerProcess
+from ops.fleet import Fleet
 from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
 from ops.load.ledger import Ledger
 from ops.load.play import Player
 from ops.load.report import LoadResult, shown_live
 from ops.load.traffic import Traffic
+from ops.scrape import scrape
 from streams.settings import Effective, Settings
 
 AGENTS: Final = 100
@@ -83,7 +81,7 @@ async def run_demo(
             f"provider: simulator at {url}, first token after {SIMULATOR['ttft']}, then {SIMULATOR['per-token']} a token"
         )
         settings_file = folder / "headrace.toml"
-        settings_file.write_text(as_toml(Effective(demo_settings(base, url, run), {})))
+        settings_file.write_text(as_toml(Effective(demo_settings(base, url, run, folder / "cache"), {})))
         say(f"limits: requests and tokens a minute unlimited, {CONNECTIONS} connections a worker; all else by default")
         fleet = await stack.enter_async_context(Fleet(settings_file, folder))
         await fleet.start(options.workers)
@@ -111,18 +109,21 @@ async def run_demo(
                     "workers": options.workers,
                     "broker": broker.kind,
                 }
-                counts = await by_worker(fleet.workers)
+                counts = await scrape(fleet.workers)
                 report(LoadResult(ledger.summary(), lasted_s, interrupted, facts, counts))
 
 
-def demo_settings(base: Settings, url: str, group_id: str) -> Settings:
-    """Settings of the demo's workers: [kafka] and [topics] of `base`, the simulator for a provider, all else default."""
+def demo_settings(base: Settings, url: str, group_id: str, store: Path) -> Settings:
+    """Settings of the demo's workers: [kafka] and [topics] of `base`, the simulator for a provider, a cache store of its own,
+    all else default.
+    """
     unlimited = {"requests": "unlimited", "tokens": "unlimited"}
     return Settings.model_validate(
         {
             "kafka": base.kafka.model_copy(update={"group_id": group_id}),
             "topics": base.topics,
             "concurrency": {"per_host": CONNECTIONS},
+            "cache": {"disk": {"path": store}},
             "providers": [
                 {
                     "name": "simulator",
@@ -134,25 +135,3 @@ def demo_settings(base: Settings, url: str, group_id: str) -> Settings:
             ],
         }
     )
-
-
-async def by_worker(workers: list[WorkerProcess]) -> dict[str, dict[str, int]]:
-    """Responses of each worker by status, from its /metrics; a worker that does not answer is left out."""
-    async with httpx2.AsyncClient(timeout=2.0, trust_env=False) as client:
-        asked = await asyncio.gather(*(_responses(client, worker) for worker in workers), return_exceptions=True)
-    return {
-        worker.name: counts
-        for worker, counts in zip(workers, asked, strict=True)
-        if not isinstance(counts, BaseException)
-    }
-
-
-async def _responses(client: httpx2.AsyncClient, worker: WorkerProcess) -> dict[str, int]:
-    answer = await client.get(f"http://{worker.http}/metrics")
-    counts: dict[str, int] = {}
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            if sample.name == "headrace_responses_total":
-                status = sample.labels["status"]
-                counts[status] = counts.get(status, 0) + int(sample.value)
-    return counts

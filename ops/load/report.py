@@ -13,9 +13,11 @@ from rich.table import Table
 
 from ops.load.ledger import Summary
 from ops.load.play import View, written_ms
+from ops.scrape import WorkerCounts
 
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 5.0
+_CACHE = ("memory", "disk", "joined", "miss")
 _COUNTS = ("sent", "answered", "ok", "error", "expired", "rejected", "dead", "lost", "duplicates")
 
 
@@ -28,14 +30,21 @@ class LoadResult:
     interrupted: bool = False
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     """What it ran with, for programs: rate, broker, …"""
-    by_worker: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Responses of each worker by status, as its own metrics tell."""
+    by_worker: Mapping[str, WorkerCounts] = field(default_factory=dict)
+    """What each worker counted, as its own metrics tell."""
 
     def flat(self) -> dict[str, Any]:
-        """One level of keys: the summary's, the facts, and `<worker>_responses`."""
-        counts = {f"{name}_responses": sum(statuses.values()) for name, statuses in self.by_worker.items()}
+        """One level of keys: the summary's, the facts, `<worker>_responses`, and `cache_<where an answer came from>`."""
+        counts = {f"{name}_responses": sum(worker.responses.values()) for name, worker in self.by_worker.items()}
         ends = {"lasted_s": round(self.lasted_s, 1), "interrupted": self.interrupted}
-        return {**asdict(self.summary), **ends, **self.facts, **counts}
+        cache = {f"cache_{result}": count for result, count in self.cache().items()}
+        return {**asdict(self.summary), **ends, **self.facts, **counts, **cache}
+
+    def cache(self) -> dict[str, int]:
+        """Requests of all workers by where their answer came from; empty where no worker told."""
+        if not self.by_worker:
+            return {}
+        return {name: sum(worker.cache.get(name, 0) for worker in self.by_worker.values()) for name in _CACHE}
 
 
 @asynccontextmanager
@@ -79,11 +88,13 @@ def summary_table(result: LoadResult) -> RenderableType:
     if result.by_worker:
         workers = Table(box=SIMPLE_HEAD, pad_edge=False)
         workers.add_column("worker")
-        statuses = sorted({status for counts in result.by_worker.values() for status in counts})
-        for heading in ("responses", *statuses):
+        statuses = sorted({status for worker in result.by_worker.values() for status in worker.responses})
+        for heading in ("responses", *statuses, *(f"cache {name}" for name in _CACHE)):
             workers.add_column(heading, justify="right")
-        for worker, counts in result.by_worker.items():
-            workers.add_row(worker, str(sum(counts.values())), *(str(counts.get(status, 0)) for status in statuses))
+        for name, worker in result.by_worker.items():
+            numbers = [sum(worker.responses.values()), *(worker.responses.get(status, 0) for status in statuses)]
+            numbers += [worker.cache.get(where, 0) for where in _CACHE]
+            workers.add_row(name, *map(str, numbers))
         parts.append(workers)
     return Group(*parts)
 

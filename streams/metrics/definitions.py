@@ -33,6 +33,15 @@ CACHE_REQUESTS = Counter(
     "headrace_cache_requests", "Requests by where their answer came from: memory, disk, joined, miss.", ["result"]
 )
 
+CACHE_BYTES = Gauge("headrace_cache_bytes", "Bytes in the memory tier, by segment.", ["segment"])
+CACHE_ENTRIES_HELD = Gauge("headrace_cache_entries", "Entries in the memory tier, by segment.", ["segment"])
+CACHE_EVICTED = Gauge(
+    "headrace_cache_evicted", "Entries that made room for others since the start, by segment.", ["segment"]
+)
+CACHE_TORN = Gauge("headrace_cache_torn", "Values on disk that were not what had been written; none was served.")
+CACHE_LAG = Gauge("headrace_cache_lag", "Entries of other workers that are not in this worker's table yet.")
+CACHE_UNSHARED = Gauge("headrace_cache_unshared", "Entries that could not be shared since the start.")
+
 # flow
 WAITING = Gauge("headrace_waiting_requests", "Requests waiting for dispatch, by class.", ["priority"])
 IN_FLIGHT = Gauge("headrace_in_flight_requests", "Requests dispatched to a provider and not answered yet.")

@@ -42,6 +42,7 @@ class Pipeline:
             "kafka.group_id": self.group_id,
             "topics.partitions": PARTITIONS,
             "http.listen": "127.0.0.1:0",
+            "cache.disk.path": str(self.directory / "cache"),
             "concurrency.per_host": 1000,
             "concurrency.per_agent": 1000,
             **{name.replace("__", "."): value for name, value in changed.items()},

@@ -11,6 +11,7 @@ from ops.dead_letters import Found, Selection, why_not
 from ops.load.ledger import Ledger
 from ops.load.report import LoadResult
 from ops.load.traffic import request_id_of
+from ops.scrape import WorkerCounts
 from ops.send import Incoming, LineError, from_line, from_text
 from ops.tail import as_object, printable
 from schemas.dead_letter import DeadLetter
@@ -130,6 +131,6 @@ def test_a_result_for_programs_is_flat() -> None:
     books = Ledger()
     books.note_sent("a", 0)
     books.note_answer("a", "ok", 5)
-    flat = LoadResult(books.summary(), 1.25, facts={"rate_per_s": 2.0}, by_worker={"w0": {"ok": 1}}).flat()
+    flat = LoadResult(books.summary(), 1.25, facts={"rate_per_s": 2.0}, by_worker={"w0": WorkerCounts({"ok": 1})}).flat()
     assert all(not isinstance(value, dict | list) for value in flat.values())
     assert (flat["sent"], flat["p50_ms"], flat["rate_per_s"], flat["w0_responses"]) == (1, 5.0, 2.0, 1)

@@ -1,0 +1,93 @@
+"""The cache from the settings: both tiers, what fills them, and the stage in front."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+
+from streams.cache.answers import Answer
+from streams.cache.disk import DiskTable
+from streams.cache.entries import SharedShelf
+from streams.cache.memory import MemoryTier
+from streams.cache.publisher import EntryPublisher
+from streams.cache.reader import EntryReader
+from streams.cache.rocks import TableOptions
+from streams.cache.slots import open_slot
+from streams.cache.stage import CacheRules, CacheStage
+from streams.metrics import definitions as metrics
+from streams.pipeline import Answers
+from streams.settings import Settings
+from topics.names import CACHE_ENTRIES
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCache:
+    """A worker's cache, running."""
+
+    stage: CacheStage
+    _memory: MemoryTier[Answer]
+    _table: DiskTable
+    _publisher: EntryPublisher
+    _reader: EntryReader
+
+    async def wait_warm(self) -> None:
+        """Returns when the worker has what the others cached, or has waited for it long enough."""
+        await self._reader.caught_up.wait()
+
+    def report(self) -> None:
+        """Set the gauges."""
+        for segment, stats in self._memory.stats().items():
+            metrics.CACHE_BYTES.labels(segment).set(stats.bytes)
+            metrics.CACHE_ENTRIES_HELD.labels(segment).set(stats.entries)
+            metrics.CACHE_EVICTED.labels(segment).set(stats.evicted)
+        metrics.CACHE_TORN.set(self._table.counts.torn)
+        metrics.CACHE_LAG.set(self._reader.lag)
+        metrics.CACHE_UNSHARED.set(self._publisher.counts.dropped + self._publisher.counts.failed)
+
+
+async def open_cache(
+    settings: Settings, producer: AIOKafkaProducer, answers: Answers, stack: AsyncExitStack
+) -> WorkerCache:
+    """Open the store and begin to read what the others cached; all of it closes with `stack`.
+
+    Raises StoreError, one line, where the store cannot be opened.
+    """
+    cache = settings.cache
+    table = await open_slot(
+        cache.disk.path,
+        TableOptions(cap_bytes=cache.disk.size, ttl_s=cache.disk.ttl, compressed=cache.disk.compression),
+    )
+    stack.push_async_callback(table.close)
+    await producer.partitions_for(CACHE_ENTRIES)  # known before the first entry
+    source = f"/headrace/worker/{uuid.uuid4()}".encode()
+    publisher = EntryPublisher(producer, source)
+    stack.push_async_callback(publisher.stop)
+    segments = cache.memory.segments
+    memory: MemoryTier[Answer] = MemoryTier(
+        cache.memory.size,
+        {"responses": segments.responses, "metadata": segments.metadata, "routing": segments.routing},
+    )
+    rules = CacheRules(
+        namespace=cache.namespace,
+        max_temperature=cache.max_temperature,
+        memory_ttl_s=cache.memory.ttl,
+        ttl_s=cache.disk.ttl,
+        finished_window_s=cache.finished_window,
+    )
+    stage = CacheStage(rules, memory, SharedShelf(table, publisher, time.time), answers, now=time.time)
+    stack.push_async_callback(stage.stop)
+    reader = EntryReader(
+        settings.kafka.client_options(),
+        table,
+        source=source,
+        on_entries=stage.forget,
+        now=time.time,
+        ready_within_s=cache.ready_within,
+    )
+    reader.start()
+    stack.push_async_callback(reader.stop)
+    return WorkerCache(stage, memory, table, publisher, reader)
