@@ -89,7 +89,7 @@ def summary_table(result: LoadResult) -> RenderableType:
         workers = Table(box=SIMPLE_HEAD, pad_edge=False)
         workers.add_column("worker")
         statuses = sorted({status for worker in result.by_worker.values() for status in worker.responses})
-        for heading in ("responses", *statuses, *(f"cache {name}" for name in _CACHE)):
+        for heading in ("responses", *statuses, *(f"from {name}" if name != "miss" else "missed" for name in _CACHE)):
             workers.add_column(heading, justify="right")
         for name, worker in result.by_worker.items():
             numbers = [sum(worker.responses.values()), *(worker.responses.get(status, 0) for status in statuses)]

@@ -46,7 +46,7 @@ def plan_call(
 def _hinted(hint: Hint) -> tuple[str, int]:
     if hint.fault is not None:
         return hint.fault, 200
-    assert hint.status is not None  # noqa: S101
+    assert hint.status is not None
     return _outcome_of(hint.status), hint.status
 
 
