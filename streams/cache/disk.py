@@ -58,10 +58,11 @@ class TableCounts:
 
 @dataclass(frozen=True, slots=True)
 class TableStats:
-    """A table as it is now. `entries` is RocksDB's estimate: replaced and expired ones count until their file goes."""
+    """A table as it is now. `entries` is RocksDB's estimate: replaced and expired ones count until their file goes.
+    `files_bytes` are the compressed entries alone, `disk_bytes` all that the folder takes, the log included."""
 
     entries: int
-    live_bytes: int
+    files_bytes: int
     disk_bytes: int
     files: int
     hits: int
@@ -243,7 +244,7 @@ class DiskTable:
         db, counts = self._open_db, self.counts
         return TableStats(
             entries=db.property_int_value("rocksdb.estimate-num-keys") or 0,
-            live_bytes=db.property_int_value("rocksdb.estimate-live-data-size") or 0,
+            files_bytes=db.property_int_value("rocksdb.live-sst-files-size") or 0,
             disk_bytes=disk_bytes(self.path),
             files=int(db.property_value("rocksdb.num-files-at-level0") or 0),
             hits=counts.hits,

@@ -18,6 +18,7 @@ from rocksdict import (
     Cache,
     DBCompactionStyle,
     DBCompressionType,
+    Env,
     FifoCompactOptions,
     Options,
     Rdict,
@@ -108,6 +109,9 @@ def _entries(options: TableOptions) -> Options:
     # Positions are written with every batch but hardly fill a buffer: flushed alone, the entries would leave the log to
     # grow for the positions' sake. Flushed together, both are of one moment in the files too.
     rocks.set_atomic_flush(True)
+    background = Env()
+    background.lower_thread_pool_cpu_priority()  # compressing may wait, requests may not
+    rocks.set_env(background)
     rocks.set_write_buffer_size(buffer_bytes)
     rocks.set_max_write_buffer_number(2)
     rocks.set_max_total_wal_size(3 * buffer_bytes)
