@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
     "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
     "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),
+    "cache": Entry("ops.cli.cache", "Look into the answer cache and clear it.", _USE),
     "config": Entry("ops.cli.config", "Show and check the settings.", _SET_UP),
     "topics": Entry("ops.cli.topics", "Make, list and compare the topics on a broker.", _SET_UP),
     "schemas": Entry("ops.cli.schemas", "Export the message contract as JSON Schema and AsyncAPI.", _SET_UP),

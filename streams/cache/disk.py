@@ -122,9 +122,13 @@ class DiskTable:
             await self._run(self._purge)
 
     async def compact(self) -> None:
-        """Write out what is in memory, drop the files that are over the cap or too old, merge small ones. Raises StoreError."""
+        """Write out what is in memory, drop the files that are over the cap or too old, merge small ones. Raises StoreError.
+
+        Call it now and then: where nothing is written, nothing else makes RocksDB drop what is too old. Writes wait for it,
+        look-ups do not.
+        """
         async with self._writes:
-            await self._run(self._compact)
+            await asyncio.to_thread(self._compact)  # takes seconds, and the table's own thread has look-ups to answer
 
     async def reopen(self) -> None:
         """Close and open again: after a full disk RocksDB writes nothing until then. Raises as `open`."""

@@ -41,6 +41,12 @@ class Side:
             while len(await self.table.get_many(keys, time.time())) < len(set(keys)):  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.005)
 
+    async def sees_none(self, keys: list[bytes]) -> None:
+        """Returns when the table holds none of the keys."""
+        async with asyncio.timeout(20):
+            while await self.table.get_many(keys, time.time()):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.005)
+
 
 @pytest.fixture
 async def topic(broker: Broker, unique: Callable[[str], str]) -> str:
