@@ -5,7 +5,7 @@ header `expires_at_ms` says until when it is good (Unix time in milliseconds, de
 parsing them. A record without a value takes the entry back.
 
 Entries are written with `payload` as the last field, so that a reader can cut the provider's answer out as it came:
-`decode_entry` reads 2 KB in 2 µs, the models in 20 and more.
+`decode_entry` reads 2 KB in 3 µs without looking into the payload, whatever its size.
 """
 
 from dataclasses import dataclass

@@ -125,9 +125,8 @@ def _entries(options: TableOptions) -> Options:
     rocks.set_level_zero_stop_writes_trigger(_NEVER)
     blocks = BlockBasedOptions()
     blocks.set_block_cache(Cache(options.block_cache_bytes))
-    blocks.set_block_size(
-        16 * KIB
-    )  # what is compressed together: 4 KiB holds one or two answers, and costs a fifth more disk
+    # What is compressed together. Answers of 2 KB compress 2.2x, 2.6x and 2.8x in blocks of 4, 16 and 64 KiB.
+    blocks.set_block_size(16 * KIB)
     blocks.set_bloom_filter(10, False)  # 1 % of the files that lack a key are read in vain
     blocks.set_cache_index_and_filter_blocks(True)  # so that the block cache bounds them too
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)

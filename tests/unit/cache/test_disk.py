@@ -203,3 +203,16 @@ async def test_purged_room_is_given_back(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
     finally:
         await table.close()
+
+
+async def test_look_ups_are_answered_while_the_table_compacts(table: DiskTable) -> None:
+    random = Random(2)
+    await table.put_many([Entry(random.randbytes(16), random.randbytes(10_000), NOW + 9) for _ in range(1_000)])
+    await table.put_many([Entry(b"k", b"v", NOW + 9)])
+    compacting = asyncio.create_task(table.compact())
+    answered = 0
+    while not compacting.done():
+        assert (await table.get_many([b"k"], NOW))[b"k"].value == b"v"
+        answered += 1
+    await compacting
+    assert answered > 1
