@@ -1,8 +1,9 @@
 """The tier on disk: one RocksDB table of cache entries, and how far the topic they come from has been read.
 
 Everything but compaction runs on one thread of the table's own. A look-up is one multi-get. A write is batches of at most
-256 KB: rocksdict holds the interpreter lock over a write, and a batch takes 0.8 ms (p99 1.3 ms). The positions are in the last batch: whatever kills the process, every entry before a position is there. There is no fsync, so a
-power cut may cost the last seconds; it never costs the order.
+256 KB: rocksdict holds the interpreter lock over a write, and a batch takes 0.8 ms (p99 1.3 ms). The positions are in the last
+batch: whatever kills the process, every entry before a position is there. There is no fsync, so a power cut may cost the last
+seconds; it never costs the order.
 """
 
 from __future__ import annotations

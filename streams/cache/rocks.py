@@ -25,7 +25,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from schemas.limits import KIB, MIB
+from schemas.limits import ANSWER_RECORD_BYTES, KIB, MIB
 
 POSITIONS: Final = "positions"
 """The column family of topic positions. The default one holds the entries."""
@@ -61,7 +61,9 @@ class TableOptions:
     @property
     def files_bytes(self) -> int:
         """The part of the cap that table files may take."""
-        return max(self.cap_bytes // 2, self.cap_bytes - _OVERHEAD_BUFFERS * self.write_buffer_bytes)
+        # A small buffer overshoots by an entry, and an entry may be as large as a record.
+        overhead = max(_OVERHEAD_BUFFERS * self.write_buffer_bytes, 4 * ANSWER_RECORD_BYTES)
+        return max(self.cap_bytes // 2, self.cap_bytes - overhead)
 
 
 def open_rocks(path: Path, options: TableOptions) -> Rdict:
