@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint fmt lock clean
+.PHONY: setup demo bench test lint fmt lock clean
 
 setup: $(READY)
 
@@ -17,6 +17,9 @@ $(READY): requirements.lock requirements-dev.lock pyproject.toml
 
 demo: $(READY)          ## replay a real trace through two workers; ARGS="--seconds 20 --broker apache" passes options on
 	@$(BIN)/headrace demo $(ARGS)
+
+bench: $(READY)         ## the pipeline beside its peers; ARGS="latency", "provider", "memory" or "scale" for the others
+	@$(BIN)/headrace bench $(or $(ARGS),pipeline)
 
 test: $(READY)          ## all tests, on a real broker; ARGS="tests/unit -k offsets" narrows
 	$(BIN)/python -m pytest $(ARGS)

@@ -34,6 +34,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "demo": Entry("ops.cli.demo", "Replay a real trace through workers on this machine.", _TRY),
     "broker": Entry("ops.cli.broker", "Run a local Kafka broker, embedded or Apache.", _TRY),
     "provider-sim": Entry("ops.cli.provider_sim", "Run a simulated LLM provider.", _TRY),
+    "bench": Entry("ops.cli.bench", "Measure the pipeline on this machine, beside peers.", _TRY),
     "replay": Entry("ops.cli.replay", "Replay a request trace against a running fleet.", _TRY),
 }
 

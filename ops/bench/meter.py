@@ -1,0 +1,54 @@
+"""A stop watch in the process that is measured: from its first record to its last ack."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, Final
+
+import orjson
+
+RESULT: Final = "RESULT "
+"""Begins the line on which a process says its figures."""
+
+
+class Meter:
+    """Counts one process's time and CPU. `begin` may be called again; the first call counts."""
+
+    def __init__(self) -> None:
+        self.began_at: float | None = None
+        self._cpu_s = 0.0
+
+    def begin(self) -> None:
+        """The first record is there."""
+        if self.began_at is None:
+            self.began_at, self._cpu_s = time.time(), time.process_time()
+
+    def figures(self, records: int, ended_at: float | None = None) -> dict[str, Any]:
+        """Rate and CPU up to now, or up to `ended_at` (Unix time); the CPU is always up to now."""
+        began_at, ended_at = self.began_at or time.time(), ended_at or time.time()
+        cpu_s = time.process_time() - self._cpu_s
+        return {
+            "records": records,
+            "began_at": began_at,
+            "ended_at": ended_at,
+            "rate": round(records / max(1e-9, ended_at - began_at), 1),
+            "cpu_us": round(cpu_s / max(1, records) * 1e6, 2),
+            "cpu_cores": round(cpu_s / max(1e-9, ended_at - began_at), 2),
+        }
+
+    def end(self, records: int) -> None:
+        """The last ack is there: say the figures."""
+        say_result(self.figures(records))
+
+
+def say_result(figures: dict[str, Any]) -> None:
+    """Print the figures on one line, for the process that started this one."""
+    sys.stdout.write(f"\n{RESULT}{orjson.dumps(figures).decode()}\n")
+    sys.stdout.flush()
+
+
+def leave() -> None:
+    """End at once: a framework's orderly end is not measured, and some take half a minute."""
+    os._exit(0)

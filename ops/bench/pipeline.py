@@ -1,0 +1,168 @@
+"""Records a second through the whole pipeline, the worker beside its peers: same broker, same records, rounds interleaved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from ops.bench.figures import Report
+from ops.bench.ground import Ground, Say
+from ops.bench.machine import machine, peer_versions, versions
+from ops.bench.run import BenchError
+from ops.bench.venvs import peer_python
+from ops.bench.work import Load
+
+_RUN_WITHIN_S: Final = 300.0
+PRODUCT: Final = "headrace"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A peer: its script, whose environment it runs in, and which share of the records it answers."""
+
+    label: str
+    module: str
+    lock: str | None = None
+    """None: it needs nothing that the product does not, and runs in the product's environment."""
+    share: float = 1.0
+    """A slow one answers the first part only: it is a rate that is measured."""
+    packages: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+PEERS: Final[Mapping[str, Peer]] = {
+    "handler": Peer("the work alone, no Kafka", "handler"),
+    "aiokafka": Peer("aiokafka, send per record", "aiokafka_record"),
+    "aiokafka_batch": Peer("aiokafka, batches by hand", "aiokafka_batch"),
+    "quix": Peer(
+        "Quix Streams, RocksDB state",
+        "quix_state",
+        "requirements.lock",
+        0.5,
+        ("quixstreams", "confluent-kafka", "pydantic"),
+    ),
+    "faststream": Peer(
+        "FastStream, batches in, publish per record", "faststream_batch", "requirements.lock", 0.2, ("faststream",)
+    ),
+    "faststream_batch": Peer(
+        "FastStream, batches, no ids in headers", "faststream_batch", "requirements.lock", 0.5, options=("--batches",)
+    ),
+    "faust": Peer("Faust, event by event", "faust_event", share=0.1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Every run's figures, by peer and round; and who could not be measured, with the reason."""
+
+    runs: Mapping[str, Sequence[Mapping[str, Any]]]
+    failed: Mapping[str, str]
+
+    def rates(self, name: str) -> list[float]:
+        return [float(run["rate"]) for run in self.runs[name]]
+
+    def rate(self, name: str) -> float:
+        return median(self.rates(name))
+
+    def ratio(self, name: str) -> float:
+        """The worker's median rate over the peer's."""
+        return self.rate(PRODUCT) / self.rate(name)
+
+    def spread(self, name: str) -> tuple[float, float]:
+        """The smallest and largest ratio of one round."""
+        ratios = [ours / theirs for ours, theirs in zip(self.rates(PRODUCT), self.rates(name), strict=True)]
+        return min(ratios), max(ratios)
+
+    def cpu_us(self, name: str) -> float:
+        return median(float(run["cpu_us"]) for run in self.runs[name])
+
+    def report(self, facts: Mapping[str, Any]) -> Report:
+        """The table and the values; `ratios` are the worker's median rate over the peers'."""
+        labels = {PRODUCT: "Headrace", **{name: PEERS[name].label for name in self.runs if name != PRODUCT}}
+        peers = [name for name in self.runs if name != PRODUCT]
+        rows = [["Headrace", f"{self.rate(PRODUCT):,.0f}", f"{self.cpu_us(PRODUCT):.1f}", "", ""]]
+        for name in peers:
+            low, high = self.spread(name)
+            figures = [f"{self.rate(name):,.0f}", f"{self.cpu_us(name):.1f}", f"{self.ratio(name):.2f}"]
+            rows.append([labels[name], *figures, f"{low:.2f} to {high:.2f}"])
+        values = {
+            "ratios": {name: round(self.ratio(name), 3) for name in peers},
+            "ratio_spread": {name: [round(each, 3) for each in self.spread(name)] for name in peers},
+            "rates": {name: self.rate(name) for name in self.runs},
+            "cpu_us": {name: self.cpu_us(name) for name in self.runs},
+            "failed": self.failed,
+            "runs": self.runs,
+            **facts,
+        }
+        return Report(
+            f"Pipeline, hits: {facts['records']:,} records, {facts['rounds']} rounds",
+            ["", "records/s", "CPU us a record", "Headrace is … times as fast", "by round"],
+            rows,
+            values,
+            bars={labels[name]: self.rate(name) for name in sorted(self.runs, key=self.rate, reverse=True)},
+            notes=[f"{name} was not measured: {reason}" for name, reason in self.failed.items()],
+        )
+
+
+async def measure(ground: Ground, names: Sequence[str], records: int, rounds: int) -> Report:
+    """Run everybody once a round. A peer that fails is reported with its reason and left out of later rounds."""
+    say = ground.say
+    load = Load(records)
+    pythons, failed = await _environments(names, say)
+    await ground.warm(load)
+    await ground.filled(load)
+    runs: dict[str, list[Mapping[str, Any]]] = {PRODUCT: [], **{name: [] for name in names if name not in failed}}
+    for number in range(1, rounds + 1):
+        for name in [PRODUCT, *names]:
+            if name in failed:
+                continue
+            try:
+                figures = await _run_one(ground, name, pythons.get(name), records)
+            except BenchError as error:
+                if name == PRODUCT:
+                    raise
+                failed[name] = str(error)
+                del runs[name]
+                say(f"{name} cannot be measured: {error}")
+                continue
+            runs[name].append(figures)
+            say(f"round {number}: {name:15} {figures['rate']:>9,.0f}/s {figures['cpu_us']:>6.1f} us of CPU a record")
+    facts = {"records": records, "rounds": rounds, "broker": ground.broker.kind, "machine": machine()}
+    return Rounds(runs, failed).report({**facts, "versions": await _versions(names, pythons)})
+
+
+async def _run_one(ground: Ground, name: str, python: Path | None, records: int) -> Mapping[str, Any]:
+    await ground.fresh_answers()
+    if name == PRODUCT:
+        return await ground.run_worker(records).result(_RUN_WITHIN_S)
+    peer = PEERS[name]
+    group = ground.name(name)
+    arguments = [ground.servers, group, str(round(records * peer.share)), *peer.options]
+    return await ground.run(f"ops.bench.peers.{peer.module}", arguments, python).result(_RUN_WITHIN_S)
+
+
+async def _environments(names: Sequence[str], say: Say) -> tuple[dict[str, Path], dict[str, str]]:
+    """The interpreters of the peers that have one of their own; and whose could not be made."""
+    pythons: dict[str, Path] = {}
+    failed: dict[str, str] = {}
+    for name in names:
+        lock = PEERS[name].lock
+        if lock is None:
+            continue
+        try:
+            pythons[name] = await peer_python(lock, say)
+        except BenchError as error:
+            failed[name] = f"its environment cannot be made: {error}"
+            say(f"{name}: {failed[name]}")
+    return pythons, failed
+
+
+async def _versions(names: Sequence[str], pythons: Mapping[str, Path]) -> dict[str, Any]:
+    found: dict[str, Any] = {PRODUCT: versions()}
+    for name in names:
+        if name in pythons:
+            found[name] = await peer_versions(pythons[name], list(PEERS[name].packages))
+    return found

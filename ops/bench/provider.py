@@ -1,0 +1,145 @@
+"""Provider calls: the worker's path, a bare aiohttp loop as the limit, the LiteLLM proxy, and the whole worker with misses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from ops.bench.figures import Report
+from ops.bench.ground import LIMITS, UPSTREAM_MS, Ground
+from ops.bench.machine import machine, peer_versions, versions
+from ops.bench.run import BenchError
+from ops.bench.venvs import peer_python
+from ops.bench.work import Load
+from ops.brokers.ready import free_ports
+from ops.fleet import clean_environment
+from ops.process import ChildProcess
+
+CONCURRENCY: Final = (1, 8, 32, 128)
+LITELLM: Final = "litellm"
+_LOCK: Final = "litellm-requirements.lock"
+_PROXY_WITHIN_S: Final = 180.0
+_MISSES: Final = 20_000
+
+
+async def measure(ground: Ground, seconds: float, *, with_litellm: bool) -> Report:
+    """Every client at every concurrency, one after the other; then misses through a whole worker."""
+    runs: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    facts: dict[str, Any] = {"machine": machine(), "versions": {"headrace": versions()}}
+    settings = ground.settings(ground.name("provider"))
+    for client in ("headrace", "aiohttp"):
+        for concurrency in CONCURRENCY:
+            options = ["--settings", str(settings)]
+            runs.append(await _run(ground, client, client, ground.upstream, concurrency, seconds, options))
+    if with_litellm:
+        try:
+            python = await peer_python(_LOCK, ground.say)
+            facts["versions"][LITELLM] = await peer_versions(python, [LITELLM])
+            async with _proxy(ground, python) as (url, pid):
+                options = ["--pid", str(pid)]
+                runs += [await _run(ground, LITELLM, "aiohttp", url, each, seconds, options) for each in CONCURRENCY]
+        except BenchError as error:
+            failed[LITELLM] = str(error)
+            ground.say(f"{LITELLM} cannot be measured: {error}")
+    whole = await _whole_worker(ground)
+    values = {"runs": runs, "worker": whole, "failed": failed, "upstream_ms": UPSTREAM_MS, **facts}
+    return Report(
+        f"Calls to an upstream of {UPSTREAM_MS} ms",
+        ["", "concurrency", "calls/s", "CPU ms a call", "added p50 ms", "added p99 ms", "failed"],
+        [_row(run) for run in runs]
+        + [
+            [
+                "worker, Kafka to Kafka",
+                "up to 1000",
+                f"{whole['rate']:,.0f}",
+                f"{whole['cpu_us'] / 1000:.3f}",
+                "",
+                "",
+                "0",
+            ]
+        ],
+        {**values, "ratios": _ratios(runs)},
+        notes=[LIMITS],
+    )
+
+
+async def _run(
+    ground: Ground, name: str, client: str, url: str, concurrency: int, seconds: float, options: Sequence[str]
+) -> dict[str, Any]:
+    arguments = [client, url, str(concurrency), str(seconds), *options]
+    figures = await ground.run("ops.bench.calls", arguments).result(seconds + 60)
+    ground.say(
+        f"{name:10} {concurrency:>4} at a time: {figures['rate']:>8,.0f}/s, {figures['cpu_ms']:.3f} ms of CPU a call"
+    )
+    return {"client": name, "concurrency": concurrency, **figures}
+
+
+async def _whole_worker(ground: Ground) -> dict[str, Any]:
+    await ground.filled(Load(_MISSES, distinct=_MISSES, run="miss"))
+    await ground.fresh_answers()
+    figures = await ground.run_worker(_MISSES).result(180)
+    ground.say(f"worker, Kafka to Kafka: {figures['rate']:,.0f}/s, {figures['cpu_us'] / 1000:.3f} ms of CPU a call")
+    return figures
+
+
+def _row(run: dict[str, Any]) -> list[str]:
+    added = [f"{run['ms'][name] - UPSTREAM_MS:.2f}" for name in ("p50", "p99")]
+    return [
+        run["client"],
+        str(run["concurrency"]),
+        f"{run['rate']:,.0f}",
+        f"{run['cpu_ms']:.3f}",
+        *added,
+        str(run["failed"]),
+    ]
+
+
+def _ratios(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The worker's best rate over the others'."""
+    best: dict[str, float] = {}
+    for run in runs:
+        best[run["client"]] = max(best.get(run["client"], 0.0), run["rate"])
+    return {name: round(best["headrace"] / rate, 2) for name, rate in best.items() if name != "headrace" and rate}
+
+
+@asynccontextmanager
+async def _proxy(ground: Ground, python: Path) -> AsyncIterator[tuple[str, int]]:
+    """The LiteLLM proxy with one worker process in front of the upstream; its URL and process id."""
+    (port,) = free_ports(1)
+    config = ground.folder / "litellm.yaml"
+    config.write_text(
+        "model_list:\n  - model_name: small\n    litellm_params:\n      model: openai/small\n"
+        f"      api_base: {ground.upstream}\n      api_key: none\nlitellm_settings:\n  telemetry: false\n"
+    )
+    command = [str(python.with_name("litellm")), "--config", str(config), "--host", "127.0.0.1"]
+    env = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    log = ground.folder / "litellm.log"
+    child = ChildProcess([*command, "--port", str(port), "--num_workers", "1"], log, clean_environment(env))
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await _answers(f"{url}/health/liveliness", child)
+        yield f"{url}/v1", child.pid
+    finally:
+        await asyncio.to_thread(child.stop)
+
+
+async def _answers(url: str, child: ChildProcess) -> None:
+    try:
+        async with asyncio.timeout(_PROXY_WITHIN_S), aiohttp.ClientSession() as session:
+            while child.alive():
+                try:
+                    async with session.get(url) as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        pass
+    raise BenchError(f"the proxy did not start: {child.last_words()}")
