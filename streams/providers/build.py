@@ -1,4 +1,4 @@
-"""Providers from the settings: HTTP clients, keys, slots."""
+"""Providers from the settings: transports, keys, slots."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from streams.providers.aiohttp_transport import AiohttpTransport
 from streams.providers.endpoint import Endpoint
 from streams.providers.providers import Provider, Providers
 from streams.providers.retry import RetryPolicy
@@ -18,7 +19,7 @@ from streams.settings import Settings, SettingsError
 
 
 async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers:
-    """The providers that the settings name; their clients close with `stack`.
+    """The providers that the settings name; their connections close with `stack`.
 
     Slots are held here, before the client: a request that queues inside an HTTP pool costs it a walk over all its
     connections. Raises SettingsError for a key that is not there.
@@ -30,26 +31,24 @@ async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers
             raise SettingsError(
                 f'providers.{provider.name}.format: "{provider.format}" is not served yet; use "openai"'
             )
-        client = await stack.enter_async_context(
-            httpx2.AsyncClient(
-                transport=ShardedTransport(partial(_pool, settings, tls), settings.network.keep_alive.timeout),
-                timeout=httpx2.Timeout(provider.timeout),
-                follow_redirects=False,
-            )
-        )
         per_host = min(provider.connections.per_host, settings.concurrency.per_host)
         by_host: dict[str, int] = {}
         for endpoint in provider.endpoints:
             host = _host(endpoint.url)
             by_host[host] = by_host.get(host, 0) + 1
+        transports: dict[bool, httpx2.AsyncBaseTransport] = {}
         endpoints = []
         for endpoint in provider.endpoints:
+            multiplexed = settings.network.multiplexing and urlsplit(endpoint.url).scheme == "https"
+            if multiplexed not in transports:
+                made = _multiplexed(settings, tls) if multiplexed else _plain(settings, provider.connections.max, tls)
+                transports[multiplexed] = await stack.enter_async_context(made)
             slots = max(1, per_host // by_host[_host(endpoint.url)])
             endpoints.append(
                 Endpoint(
                     provider.name,
                     endpoint.url,
-                    client,
+                    transports[multiplexed],
                     endpoint.headers,
                     slots,
                     settings.requests.max_answer_bytes,
@@ -63,18 +62,23 @@ async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers
     return Providers(built, time.time)
 
 
-def _pool(settings: Settings, tls: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
+def _plain(settings: Settings, connections: int, tls: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
+    """For endpoints that speak no HTTP/2: one call a connection."""
     keep_alive = settings.network.keep_alive
-    return httpx2.AsyncHTTPTransport(
-        verify=tls,
-        http2=settings.network.multiplexing,
-        trust_env=False,  # a proxy variable meant for a shell must not send paid traffic elsewhere
-        limits=httpx2.Limits(
-            max_connections=POOL_CALLS,
-            max_keepalive_connections=POOL_CALLS if keep_alive.enabled else 0,
-            keepalive_expiry=keep_alive.timeout,
-        ),
+    return AiohttpTransport(connections, keep_alive.timeout if keep_alive.enabled else None, tls)
+
+
+def _multiplexed(settings: Settings, tls: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
+    """For endpoints that may speak HTTP/2, which they say in the TLS handshake."""
+    keep_alive = settings.network.keep_alive
+    limits = httpx2.Limits(
+        max_connections=POOL_CALLS,
+        max_keepalive_connections=POOL_CALLS if keep_alive.enabled else 0,
+        keepalive_expiry=keep_alive.timeout,
     )
+    # trust_env: a proxy variable meant for a shell must not send paid traffic elsewhere
+    pool = partial(httpx2.AsyncHTTPTransport, verify=tls, http2=True, trust_env=False, limits=limits)
+    return ShardedTransport(pool, keep_alive.timeout)
 
 
 def _host(url: str) -> str:

@@ -1,4 +1,4 @@
-"""One endpoint of a provider: its HTTP client, its slots, one call."""
+"""One endpoint of a provider: its slots, one call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import replace
+from typing import Final
 
 import httpx2
 
@@ -16,15 +18,26 @@ from streams.metrics import definitions as metrics
 from streams.providers import openai
 from streams.providers.openai import Answer, Failure
 
+_HEADERS: Final = {
+    "accept": "application/json",
+    "accept-encoding": "gzip, deflate",
+    "content-type": "application/json",
+    "user-agent": "headrace",
+}
+
 
 class Endpoint:
-    """Calls one address. `slots` bounds the calls under way; take one before each call and give it back after it."""
+    """Calls one address. `slots` bounds the calls under way; take one before each call and give it back after it.
+
+    It calls the transport itself: httpx2's client would add cookies, redirects and authentication, which no provider asks
+    for, and a fifth of a call's CPU (docs/decisions/0010-aiohttp-under-httpx.md).
+    """
 
     def __init__(
         self,
         provider: str,
         url: str,
-        client: httpx2.AsyncClient,
+        transport: httpx2.AsyncBaseTransport,
         headers: Mapping[str, str],
         slots: int,
         max_answer_bytes: int,
@@ -33,23 +46,30 @@ class Endpoint:
         self.provider = provider
         self.url = url
         self.free = slots
-        self._client = client
-        self._headers = {"content-type": "application/json", **headers}
+        self._transport = transport
+        self._urls = {operation: httpx2.URL(url + path) for operation, path in openai.PATHS.items()}
+        self._headers = {**_HEADERS, **{name.lower(): value for name, value in headers.items()}}
         if api_key is not None:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._api_key = api_key
         self._max_answer_bytes = max_answer_bytes
+        self._seconds = metrics.PROVIDER_SECONDS.labels(provider)
+        self._answers = metrics.PROVIDER_CALLS.labels(provider, "ok")
+        self._prompt_tokens = metrics.PROVIDER_TOKENS.labels(provider, "prompt")
+        self._completion_tokens = metrics.PROVIDER_TOKENS.labels(provider, "completion")
 
     async def call(self, request: Request, timeout_s: float) -> Answer | Failure:
         """One attempt. Raises nothing but CancelledError."""
         began = time.monotonic()
         found = await self._call(request, timeout_s)
-        metrics.PROVIDER_SECONDS.labels(self.provider).observe(time.monotonic() - began)
-        metrics.PROVIDER_CALLS.labels(self.provider, "ok" if isinstance(found, Answer) else found.type).inc()
+        self._seconds.observe(time.monotonic() - began)
         if isinstance(found, Answer):
-            metrics.PROVIDER_TOKENS.labels(self.provider, "prompt").inc(found.usage.prompt_tokens)
-            metrics.PROVIDER_TOKENS.labels(self.provider, "completion").inc(found.usage.completion_tokens)
-        elif self._api_key is not None and self._api_key in found.message:  # some providers quote the key they refuse
+            self._answers.inc()
+            self._prompt_tokens.inc(found.usage.prompt_tokens)
+            self._completion_tokens.inc(found.usage.completion_tokens)
+            return found
+        metrics.PROVIDER_CALLS.labels(self.provider, found.type).inc()
+        if self._api_key is not None and self._api_key in found.message:  # some providers quote the key they refuse
             return replace(found, message=found.message.replace(self._api_key, "***"))
         return found
 
@@ -69,12 +89,11 @@ class Endpoint:
             )
 
     async def _exchange(self, request: Request) -> Answer | Failure:
-        async with self._client.stream(
-            "POST",
-            self.url + openai.PATHS[request.operation],
-            content=openai.encode(request),
-            headers=self._headers,
-        ) as response:
+        url = self._urls[request.operation]
+        response = await self._transport.handle_async_request(
+            httpx2.Request("POST", url, headers=self._headers, content=openai.encode(request))
+        )
+        async with aclosing(response):
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk

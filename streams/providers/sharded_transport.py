@@ -1,4 +1,4 @@
-"""Many small connection pools behind one HTTP client.
+"""Many small connection pools behind one transport.
 
 httpcore looks at every connection of a pool at the beginning and at the end of every call, and asks the socket of every idle
 one whether it is still open: with 500 connections a call cost 5 ms of CPU here, and a worker fell over at 150 calls/s. Pools

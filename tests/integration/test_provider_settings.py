@@ -1,0 +1,85 @@
+"""Providers built from the settings: which one serves a model, its key, its slots."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from ops.provider_sim import ProviderSim
+from streams.pipeline import Outcome
+from streams.providers.build import open_providers
+from streams.providers.providers import Call
+from streams.settings import Settings, SettingsError
+from tests.integration.provider_rig import API_KEY
+from tests.unit.flow.samples import pending
+
+
+def settings(url: str, **provider: object) -> Settings:
+    return Settings.model_validate({"providers": [{"name": "sim", "endpoints": [{"url": url}], **provider}]})
+
+
+async def test_providers_are_built_from_the_settings_and_chosen_by_model(simulator: ProviderSim) -> None:
+    several = Settings.model_validate(
+        {
+            "providers": [
+                {"name": "gpt", "models": ["gpt-*"], "endpoints": [{"url": simulator.url}]},
+                {"name": "rest", "models": ["small", "large"], "endpoints": [{"url": simulator.url}]},
+            ]
+        }
+    )
+    async with AsyncExitStack() as stack:
+        providers = await open_providers(several, stack)
+        for model, name in (("gpt-9", "gpt"), ("small", "rest")):
+            request = pending(model=model)
+            call = providers.reserve(request)
+            assert isinstance(call, Call)
+            assert (await call.call(request)).provider == name
+            call.release()
+        unknown = providers.reserve(pending(model="\U000e0001" * 256))
+        assert isinstance(unknown, Outcome)
+        assert unknown.error is not None
+        assert (unknown.error.type, unknown.error.retryable) == ("invalid_request", False)
+        assert len(unknown.error.message) <= 1024
+
+
+async def test_the_key_comes_from_the_environment_and_goes_into_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = bytearray()
+    done = asyncio.Event()
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.extend(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+        done.set()
+
+    server = await asyncio.start_server(on_connect, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    keyed = settings("", endpoints=[{"url": f"http://{host}:{port}/v1", "api_key_env": "TEST_KEY"}])
+    async with server, AsyncExitStack() as stack:
+        with pytest.raises(SettingsError, match="TEST_KEY"):
+            await open_providers(keyed, stack)
+        monkeypatch.setenv("TEST_KEY", API_KEY)
+        providers = await open_providers(keyed, stack)
+        request = pending()
+        call = providers.reserve(request)
+        assert isinstance(call, Call)
+        calling = asyncio.create_task(call.call(request))
+        await asyncio.wait_for(done.wait(), 5)
+        calling.cancel()
+    assert f"bearer {API_KEY}".encode() in bytes(seen).replace(b"Bearer", b"bearer")
+    assert b"POST /v1/chat/completions HTTP/1.1" in seen
+
+
+async def test_a_provider_and_a_host_get_no_more_calls_than_their_connections(simulator: ProviderSim) -> None:
+    limits = settings(
+        "", endpoints=[{"url": simulator.url}, {"url": f"{simulator.url}/"}], connections={"max": 3, "per_host": 3}
+    )
+    async with AsyncExitStack() as stack:
+        providers = await open_providers(limits, stack)
+        held: list[Call] = []
+        while isinstance(call := providers.reserve(pending()), Call):
+            held.append(call)
+        assert len(held) == 2  # a host's slots are shared between the endpoints on it: 3 // 2 each
+        for call in held:
+            call.release()
