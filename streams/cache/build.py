@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import structlog
 from aiokafka import AIOKafkaProducer
 
 from streams.cache.answers import Answer
 from streams.cache.disk import DiskTable
 from streams.cache.entries import SharedShelf
+from streams.cache.errors import StoreError
 from streams.cache.memory import MemoryTier
 from streams.cache.publisher import EntryPublisher
 from streams.cache.reader import EntryReader
@@ -22,6 +25,10 @@ from streams.metrics import definitions as metrics
 from streams.pipeline import Answers
 from streams.settings import Settings
 from topics.names import CACHE_ENTRIES
+
+log = structlog.get_logger("headrace.cache")
+
+_MEASURE_EVERY_S = 30.0  # a look at every file of the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +97,25 @@ async def open_cache(
     )
     reader.start()
     stack.push_async_callback(reader.stop)
+    upkeep = asyncio.create_task(_keep_up(table, cache.disk.cleanup_interval))
+    stack.callback(upkeep.cancel)
     return WorkerCache(stage, memory, table, publisher, reader)
+
+
+async def _keep_up(table: DiskTable, cleanup_interval_s: float) -> None:
+    """Drop what is too old even where nothing new pushes it out, and measure what is left. Look-ups go on meanwhile."""
+    clean_at = time.monotonic() + cleanup_interval_s
+    while True:
+        try:
+            if time.monotonic() >= clean_at:
+                clean_at = time.monotonic() + cleanup_interval_s
+                await table.compact()
+            stats = await table.stats()
+        except StoreError as error:
+            log.warning("the cache store cannot be cleaned up now, trying again", error=str(error))
+        else:
+            metrics.CACHE_DISK_BYTES.set(stats.disk_bytes)
+            metrics.CACHE_DISK_ENTRIES.set(stats.entries)
+            metrics.CACHE_DISK_FILES.set(stats.files)
+            metrics.CACHE_DISK_EXPIRED.set(stats.expired)
+        await asyncio.sleep(min(_MEASURE_EVERY_S, cleanup_interval_s))

@@ -156,10 +156,12 @@ class CacheStage:
 
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
         """An outcome from the stages behind: kept if it may be, and told to those who joined."""
-        self._answers.respond(request, outcome)
         joiners: Sequence[PendingRequest] = ()
-        if outcome.status == "ok" and outcome.payload is not None:
-            self._keep(request, outcome.payload, outcome)
+        ok = outcome.status == "ok" and outcome.payload is not None
+        if ok:  # shared before the caller knows: who asks again at once, of another worker, should find it
+            self._keep(request, outcome)
+        self._answers.respond(request, outcome)
+        if ok:
             joiners = self._land(request)
             outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
         elif outcome.status == "error" and outcome.error is not None and not outcome.error.retryable:
@@ -177,8 +179,8 @@ class CacheStage:
         self._answers.abandon(request)
         self._hand_over(request)
 
-    def _keep(self, request: PendingRequest, payload: bytes, outcome: Outcome) -> None:
-        now, cache = self._now(), request.request.cache
+    def _keep(self, request: PendingRequest, outcome: Outcome) -> None:
+        now, cache, payload = self._now(), request.request.cache, outcome.payload or b""
         ttl_s = min(self._rules.ttl_s, cache.ttl_s or self._rules.ttl_s)
         answer = Answer(payload, outcome.usage, outcome.provider or "", now + ttl_s)
         key = request.store_key

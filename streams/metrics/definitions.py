@@ -38,6 +38,12 @@ CACHE_ENTRIES_HELD = Gauge("headrace_cache_entries", "Entries in the memory tier
 CACHE_EVICTED = Gauge(
     "headrace_cache_evicted", "Entries that made room for others since the start, by segment.", ["segment"]
 )
+CACHE_DISK_BYTES = Gauge("headrace_cache_disk_bytes", "Bytes of this worker's store on disk, its log included.")
+CACHE_DISK_ENTRIES = Gauge("headrace_cache_disk_entries", "Entries on disk, as RocksDB estimates them.")
+CACHE_DISK_FILES = Gauge("headrace_cache_disk_files", "Files of this worker's store on disk.")
+CACHE_DISK_EXPIRED = Gauge(
+    "headrace_cache_disk_expired", "Look-ups that found only an expired entry on disk, since the start."
+)
 CACHE_TORN = Gauge("headrace_cache_torn", "Values on disk that were not what had been written; none was served.")
 CACHE_LAG = Gauge("headrace_cache_lag", "Entries of other workers that are not in this worker's table yet.")
 CACHE_UNSHARED = Gauge("headrace_cache_unshared", "Entries that could not be shared since the start.")

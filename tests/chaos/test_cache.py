@@ -59,7 +59,7 @@ async def test_a_failing_call_is_tried_by_the_next_one_that_waits_for_it(pipelin
     async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
         await fleet.start(1)
         for number in range(20):
-            value = same(f"joined-{number}", "fails at first", latency_ms=300, fail_first=4)
+            value = same(f"joined-{number}", "fails at first", latency_ms=300, status=500, fail_first=4)
             await traffic.send("normal", f"agent-{number}", value)
         assert await traffic.wait_answered(60)
         summary = traffic.ledger.summary()
@@ -116,7 +116,7 @@ async def test_restarted_new_and_wiped_workers_are_warm(pipeline: Pipeline, meas
         assert await ask_all("wiped") == {"disk"}
         await fleet.start(1)
         await pipeline.wait_members(2, 30)
-        assert "none" not in await ask_all("with a new one")
+        assert await ask_all("with a new one") <= {"disk", "memory"}
     calls = pipeline.simulator.calls_by_id()
     measured(
         f"{len(questions)} questions asked 4 times of a worker restarted, wiped and joined: {sum(calls.values())} calls"

@@ -37,7 +37,10 @@ def test_memory_in_use_stays_within_a_quarter_of_what_the_tier_says(
     least: int, most: int, record_property: Callable[[str, object], None]
 ) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", _FILL, str(SIZE_BYTES), str(least), str(most)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _FILL, str(SIZE_BYTES), str(least), str(most)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found = json.loads(ran.stdout)
     record_property("measured", f"{found['used'] / 1e6:.0f} MB in use for {found['held'] / 1e6:.0f} MB held")
