@@ -48,22 +48,26 @@ async def measure(ground: Ground, rates: Sequence[int], seconds: float) -> Repor
                 load = Load(round(rate * (seconds + WARM_UP_S)), distinct, value_bytes=459, run=run)
                 figures = await OpenLoop(ground.servers, load, rate, process).run()
                 runs.append({"kind": kind, "rate": rate, **figures})
-                rows.append(_row(kind, rate, figures))
-                ground.say(" ".join(f"{cell:>8}" for cell in rows[-1]))
-    columns = ["", "rate/s", *(f"answer {name}" for name in QUANTILES), *(f"reader {name}" for name in QUANTILES)]
+                rows += (made := _rows(kind, rate, figures))
+                for row in made:
+                    ground.say(" ".join(f"{cell:>8}" for cell in row))
     values = {"runs": runs, "seconds": seconds, "upstream_ms": UPSTREAM_MS, "machine": machine()}
     return Report(
         "Latency in ms, open loop",
-        [*columns, "unanswered", "worker cores"],
+        ["", "rate/s", "until", *QUANTILES, "unanswered", "worker cores"],
         rows,
         {**values, "versions": versions(), "broker": ground.broker.kind},
         notes=[f"misses are answered by an upstream of {UPSTREAM_MS} ms; {LIMITS}"],
     )
 
 
-def _row(kind: str, rate: int, figures: dict[str, Any]) -> list[str]:
-    cells = [f"{figures[clock][name]:.1f}" for clock in ("answer_ms", "reader_ms") for name in QUANTILES]
-    return [kind, str(rate), *cells, str(figures["unanswered"]), f"{figures['worker_cores']:.2f}"]
+def _rows(kind: str, rate: int, figures: dict[str, Any]) -> list[list[str]]:
+    """One by each clock."""
+    ends = [str(figures["unanswered"]), f"{figures['worker_cores']:.2f}"]
+    return [
+        [kind, str(rate), clock, *(f"{figures[f'{clock}_ms'][name]:.1f}" for name in QUANTILES), *ends]
+        for clock in ("answer", "reader")
+    ]
 
 
 class OpenLoop:
