@@ -1,6 +1,6 @@
 """Calls to an upstream as fast as they come back, so many at a time; in a process of its own.
 
-    python -m ops.bench.calls CLIENT URL CONCURRENCY SECONDS [--settings FILE] [--pid PID]
+    python -m ops.bench.calls CLIENT URL CONCURRENCY SECONDS [--settings FILE] [--pid PID] [--key-file FILE]
 
 CLIENT is `headrace` (the worker's provider path: reserve, call, release, with FILE's provider) or `aiohttp` (a bare session,
 the limit; also the load on a proxy). The CPU is this process's, or with PID that of the process tree that it loads.
@@ -78,10 +78,10 @@ async def provider_path(settings_file: Path) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def bare(url: str) -> AsyncIterator[Call]:
+async def bare(url: str, key: str) -> AsyncIterator[Call]:
     """An aiohttp session and nothing else."""
     body = orjson.dumps(_REQUEST.payload)
-    headers = {"content-type": "application/json", "authorization": "Bearer bench"}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
         async def call() -> bool:
@@ -140,9 +140,11 @@ async def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--settings", type=Path)
     parser.add_argument("--pid", type=int)
+    parser.add_argument("--key-file", type=Path)
     given = parser.parse_args()
+    key = given.key_file.read_text() if given.key_file else "none"
     cpu_s = time.process_time if given.pid is None else lambda: tree_cpu_s(given.pid)
-    async with provider_path(given.settings) if given.client == "headrace" else bare(given.url) as call:
+    async with provider_path(given.settings) if given.client == "headrace" else bare(given.url, key) as call:
         say_result(await closed_loop(call, given.concurrency, given.seconds, cpu_s))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,8 +42,8 @@ async def measure(ground: Ground, seconds: float, *, with_litellm: bool) -> Repo
         try:
             python = await peer_python(_LOCK, ground.say)
             facts["versions"][LITELLM] = await peer_versions(python, [LITELLM])
-            async with _proxy(ground, python) as (url, pid):
-                options = ["--pid", str(pid)]
+            async with _proxy(ground, python) as (url, pid, key_file):
+                options = ["--pid", str(pid), "--key-file", str(key_file)]
                 runs += [await _run(ground, LITELLM, "aiohttp", url, each, seconds, options) for each in CONCURRENCY]
         except BenchError as error:
             failed[LITELLM] = str(error)
@@ -109,9 +110,11 @@ def _ratios(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def _proxy(ground: Ground, python: Path) -> AsyncIterator[tuple[str, int]]:
-    """The LiteLLM proxy with one worker process in front of the upstream; its URL and process id."""
+async def _proxy(ground: Ground, python: Path) -> AsyncIterator[tuple[str, int, Path]]:
+    """The LiteLLM proxy with one worker process in front of the upstream; its URL, process id, and a file with its key."""
     (port,) = free_ports(1)
+    key_file = ground.folder / "litellm.key"
+    key_file.write_text(f"sk-{secrets.token_hex(24)}")  # it does not start without one
     config = ground.folder / "litellm.yaml"
     config.write_text(
         "model_list:\n  - model_name: small\n    litellm_params:\n      model: openai/small\n"
@@ -119,12 +122,13 @@ async def _proxy(ground: Ground, python: Path) -> AsyncIterator[tuple[str, int]]
     )
     command = [str(python.with_name("litellm")), "--config", str(config), "--host", "127.0.0.1"]
     env = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    env["LITELLM_MASTER_KEY"] = key_file.read_text()
     log = ground.folder / "litellm.log"
     child = ChildProcess([*command, "--port", str(port), "--num_workers", "1"], log, clean_environment(env))
     try:
         url = f"http://127.0.0.1:{port}"
         await _answers(f"{url}/health/liveliness", child)
-        yield f"{url}/v1", child.pid
+        yield f"{url}/v1", child.pid, key_file
     finally:
         await asyncio.to_thread(child.stop)
 
