@@ -19,7 +19,6 @@ from ops.bench.run import BenchError, Run
 from ops.bench.upstream import LISTENS
 from ops.bench.work import REQUEST_TOPICS, Load
 from ops.brokers import Broker, BrokerError, start_broker_async
-from ops.process import ChildProcess
 from ops.records import open_reader, partitions_of
 from topics import catalogue, provision
 from topics.names import DEAD_LETTERS, RESPONSES
@@ -45,11 +44,10 @@ _SETTLED_S: Final = 1.0
 class Ground:
     """Runs during `standing`. Topics are as a new broker has them after `headrace topics apply`."""
 
-    def __init__(self, broker: Broker, upstream: str, upstream_child: ChildProcess, folder: Path, say: Say) -> None:
+    def __init__(self, broker: Broker, upstream: str, folder: Path, say: Say) -> None:
         self.broker = broker
         self.servers = broker.bootstrap_servers
         self.upstream = upstream
-        self.upstream_child = upstream_child
         self.folder = folder
         self.say = say
         self._names = itertools.count(1)
@@ -162,19 +160,15 @@ async def standing(kind: str, say: Say) -> AsyncIterator[Ground]:
         try:
             broker = await start_broker_async(kind, progress=say)
         except BrokerError as error:
-            raise BrokerlessError(str(error)) from error
+            raise BenchError(str(error)) from error
         upstream = Run(folder, "upstream", "ops.bench.upstream", [str(UPSTREAM_MS)])
         async with broker:
             try:
                 url = await upstream.wait_for(LISTENS, 20)
                 say(f"broker: {broker.kind} at {broker.bootstrap_servers}; upstream: {UPSTREAM_MS} ms at {url}")
                 say(LIMITS)
-                ground = Ground(broker, url, upstream.child, folder, say)
+                ground = Ground(broker, url, folder, say)
                 await ground.apply()
                 yield ground
             finally:
                 await upstream.stop()
-
-
-class BrokerlessError(BenchError):
-    """No broker can be started here."""

@@ -1,7 +1,8 @@
 """A provider that answers every POST after a fixed time, and costs next to nothing.
 
-The provider simulator (an aiohttp server with a ledger and a latency model) takes 0.3 ms of CPU a call; where the client is
-measured on the same two cores, the other side must not be what bounds it. One HTTP/1.1 request at a time on a connection.
+The provider simulator (an aiohttp server with a ledger and a latency model) takes 0.15 ms of CPU a call, this 0.06 (16 calls
+at a time, 2 cores): where the client is measured on the same cores, the other side must not be what bounds it. One HTTP/1.1
+request at a time on a connection.
 
     python -m ops.bench.upstream LATENCY_MS
 """

@@ -5,7 +5,12 @@ from pathlib import Path
 import orjson
 import pytest
 
+from ops.bench.chart import bar_chart
+from ops.bench.work import Load, handle
 from ops.brokers import kafka_jars
+from schemas.request import Request
+from schemas.response import Response
+from streams.cache.key import payload_digest
 from tests.chaos.fixtures import Measured
 from tests.integration.cli import headrace
 
@@ -49,3 +54,29 @@ async def test_a_peer_that_does_not_exist_and_a_broker_of_yours_are_one_line(tmp
         called = await headrace("bench", "pipeline", *options, cwd=tmp_path)
         assert (called.code, len(called.err.splitlines())) == (2, 1)
         assert said in called.err
+
+
+def test_the_requests_of_a_benchmark_are_valid_and_as_many_payloads_as_it_says() -> None:
+    load = Load(3_000, distinct=50, agents=7, value_bytes=4_096)
+    requests = [Request.model_validate_json(value) for _, _, value in load.requests()]
+    assert len({payload_digest(request.operation, request.payload) for request in requests}) == 50
+    assert len({request.request_id for request in requests}) == 3_000
+    assert {key.decode() for _, key, _ in load.requests()} == {f"agent-{n}" for n in range(7)}
+    assert all(4_090 <= len(value) <= 4_096 for _, _, value in load.requests())
+    shares = [sum(topic.endswith(name) for topic, _, _ in load.requests()) for name in ("high", "normal", "low")]
+    assert all(abs(share - wanted) <= 90 for share, wanted in zip(shares, (300, 2_100, 600), strict=True))
+
+
+def test_what_the_peers_write_is_a_response_of_the_contract() -> None:
+    topic, _, value = Load(1).request(0)
+    key, answer, headers = handle(topic, 3, 17, 1_795_000_000_000, value)
+    response = Response.model_validate_json(answer)
+    assert (key, response.status, response.cache, response.agent_id) == (b"agent-0", "ok", "memory", "agent-0")
+    assert ("ce_id", f"{topic}:3:17".encode()) in headers
+
+
+def test_a_chart_has_a_bar_for_each_value_and_the_longest_fills_it() -> None:
+    drawn = bar_chart("Rates", {"Headrace": 50_000.0, "a < b": 25_000.0}, highlight="Headrace", unit="/s")
+    assert drawn.count("<rect") == 3
+    assert ("a &lt; b" in drawn, "50,000/s" in drawn) == (True, True)
+    assert ('width="410.0"' in drawn, 'width="205.0"' in drawn) == (True, True)
