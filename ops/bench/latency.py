@@ -54,10 +54,13 @@ async def measure(ground: Ground, rates: Sequence[int], seconds: float) -> Repor
     values = {"runs": runs, "seconds": seconds, "upstream_ms": UPSTREAM_MS, "machine": machine()}
     return Report(
         "Latency in ms, open loop",
-        ["", "rate/s", "until", *QUANTILES, "unanswered", "worker cores"],
+        ["", "rate/s", "until", *QUANTILES, "lost", "cores"],
         rows,
         {**values, "versions": versions(), "broker": ground.broker.kind},
-        notes=[f"misses are answered by an upstream of {UPSTREAM_MS} ms; {LIMITS}"],
+        notes=[
+            "cores: CPU of the worker; lost: not answered 20 s after the last request",
+            f"misses are answered by an upstream of {UPSTREAM_MS} ms; {LIMITS}",
+        ],
     )
 
 

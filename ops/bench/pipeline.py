@@ -99,11 +99,14 @@ class Rounds:
         }
         return Report(
             f"Pipeline, hits: {facts['records']:,} records, {facts['rounds']} rounds",
-            ["", "records/s", "CPU us a record", "Headrace is … times as fast", "by round"],
+            ["", "records/s", "CPU us a record", "ratio", "ratio by round"],
             rows,
             values,
             bars={labels[name]: self.rate(name) for name in sorted(self.runs, key=self.rate, reverse=True)},
-            notes=[f"{name} was not measured: {reason}" for name, reason in self.failed.items()],
+            notes=[
+                "ratio: Headrace's median rate over theirs",
+                *(f"{name} was not measured: {reason}" for name, reason in self.failed.items()),
+            ],
         )
 
 
