@@ -169,7 +169,7 @@ def _show(report: "Report", console: "Console") -> None:
 
     table = Table(box=SIMPLE_HEAD, title=report.title, title_justify="left", pad_edge=False)
     for place, column in enumerate(report.columns):
-        table.add_column(column, justify="right" if place else "left", no_wrap=not place)
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
     for row in report.rows:
         table.add_row(*row)
     console.print(table)
