@@ -7,7 +7,20 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_late
 from streams.metrics import definitions
 
 METRICS = [found for found in vars(definitions).values() if isinstance(found, Counter | Gauge | Histogram)]
-LABELS = {"segment", "priority", "provider", "result", "reason", "status", "kind", "tier", "model", "worker", "endpoint", "cache"}
+LABELS = {
+    "segment",
+    "priority",
+    "provider",
+    "result",
+    "reason",
+    "status",
+    "kind",
+    "tier",
+    "model",
+    "worker",
+    "endpoint",
+    "cache",
+}
 
 
 def test_every_metric_is_headraces_own_and_says_what_it_means() -> None:

@@ -131,6 +131,8 @@ def test_a_result_for_programs_is_flat() -> None:
     books = Ledger()
     books.note_sent("a", 0)
     books.note_answer("a", "ok", 5)
-    flat = LoadResult(books.summary(), 1.25, facts={"rate_per_s": 2.0}, by_worker={"w0": WorkerCounts({"ok": 1})}).flat()
+    flat = LoadResult(
+        books.summary(), 1.25, facts={"rate_per_s": 2.0}, by_worker={"w0": WorkerCounts({"ok": 1})}
+    ).flat()
     assert all(not isinstance(value, dict | list) for value in flat.values())
     assert (flat["sent"], flat["p50_ms"], flat["rate_per_s"], flat["w0_responses"]) == (1, 5.0, 2.0, 1)
