@@ -20,6 +20,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+_FILE_WIDTH = 120
+"""Of tables that go into a file or a pipe, which have no width of their own."""
+
 broker_option = Annotated[str, typer.Option(metavar="apache|embedded", help="Kind of broker to start.")]
 json_option = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - for stdout.")
@@ -140,6 +143,8 @@ def _bench(
             fail(f"{file}: there is no folder {file.absolute().parent}")
     to_stdout = json_file == Path("-")
     console = Console(stderr=to_stdout)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
 
     def say(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True)
