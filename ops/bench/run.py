@@ -31,7 +31,7 @@ class Run:
     ) -> None:
         self._log = folder / f"{name}.log"
         self._from = self._log.stat().st_size if self._log.exists() else 0
-        extra: Mapping[str, str] = {"PYTHONUNBUFFERED": "1"}
+        extra: Mapping[str, str] = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(folder)}  # some leave their stores behind
         if python is not None:
             extra = {**extra, "PYTHONPATH": str(ROOT)}
         command = [str(python or sys.executable), "-m", module, *arguments]
