@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Iterator
@@ -60,9 +61,21 @@ async def run_worker(settings: Settings) -> None:
         stack.callback(crashed.cancel)
         if not await _unless(stop.asked, ready, crashed):
             return
+        _settle_memory()
         log.info("ready", http=address, partitions=len(worker.consumer.partitions), group=settings.kafka.group_id)
         if not await _unless(stop.asked, crashed):
             await _drain(worker, settings.kafka.drain_deadline, stop.at_once)
+
+
+def _settle_memory() -> None:
+    """Take what the start has made out of the garbage collector's sight, and let it look less often.
+
+    What a record makes goes by reference counts; the collector walked over the libraries' 200,000 objects for nothing. It
+    cost 8 of 44 us a record (`headrace bench pipeline`, hits).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
 
 
 async def check_start(settings: Settings) -> None:

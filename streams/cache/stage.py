@@ -82,7 +82,8 @@ class CacheStage:
             if answer is None:
                 missing.append(request)
             else:
-                self._hit(request, answer, "memory")
+                self._answers.respond(request, answer.outcome("memory"))
+        metrics.CACHE_REQUESTS.labels("memory").inc(len(requests) - len(missing))
         if missing:
             task = asyncio.create_task(self._look_up(missing))
             self._tasks.add(task)

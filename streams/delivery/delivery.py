@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, lru_cache, partial
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
+from prometheus_client import Counter, Histogram
 
 from schemas import limits
 from schemas.dead_letter import DeadLetter
 from schemas.errors import clip
-from schemas.response import WireError, encode_response
+from schemas.response import Status, WireError, encode_response
 from streams.delivery.outbox import Message, Outbox
 from streams.intake.decode import Refused
 from streams.metrics import definitions as metrics
 from streams.pipeline import Outcome, PendingRequest, Source, refused
 from streams.transport.offsets import Record
 from topics.headers import response_headers, rfc3339
-from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
+from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES, Priority
 from topics.partitioner import partition_for
 
 _SOURCE = b"/headrace"
@@ -53,8 +54,10 @@ class Delivery:
         """Write the response; finishes the record once it is acked. Costs no wait."""
         now = self._now()
         total_s = max(0.0, now - request.received_at)
-        waited_until = request.dispatched_at or now
-        completed_at = datetime.fromtimestamp(now, UTC)
+        total_ms = queue_ms = round(total_s * 1000, 3)
+        if request.dispatched_at is not None:
+            queue_ms = round(max(0.0, request.dispatched_at - request.received_at) * 1000, 3)
+        completed_at, written = _moment(int(now * 1000))
         value = encode_response(
             request_id=request.request_id,
             agent_id=request.agent_id,
@@ -66,15 +69,15 @@ class Delivery:
             cache=outcome.cache,
             provider=outcome.provider,
             attempts=outcome.attempts,
-            queue_ms=round(max(0.0, waited_until - request.received_at) * 1000, 3),
+            queue_ms=queue_ms,
             provider_ms=round(outcome.provider_s * 1000, 3),
-            total_ms=round(total_s * 1000, 3),
+            total_ms=total_ms,
             completed_at=completed_at,
         )
         headers = response_headers(
             event_id=request.event_id,
             source=_SOURCE,
-            time=rfc3339(completed_at),
+            time=written,
             request_id=request.request_id,
             traceparent=request.traceparent,
         )
@@ -85,8 +88,8 @@ class Delivery:
             self._partition(request.reply_topic, key),
             Message(key, value, headers, receipt, request.index, on_refused),
         )
-        metrics.RESPONSES.labels(request.priority, outcome.status).inc()
-        metrics.RESPONSE_SECONDS.labels(request.priority).observe(total_s)
+        _responses(request.priority, outcome.status).inc()
+        _response_seconds(request.priority).observe(total_s)
 
     def abandon(self, request: PendingRequest) -> None:
         """Nothing to write: the record's new owner does."""
@@ -126,7 +129,7 @@ class Delivery:
 
     def _respond_rejected(self, record: Record, receipt: Source, index: int, refused: Refused, agent_id: str) -> None:
         now = self._now()
-        completed_at = datetime.fromtimestamp(now, UTC)
+        completed_at, written = _moment(int(now * 1000))
         total_s = max(0.0, now - record.timestamp / 1000)
         value = encode_response(
             request_id=refused.request_id,
@@ -142,12 +145,12 @@ class Delivery:
         headers = response_headers(
             event_id=f"{record.topic}:{record.partition}:{record.offset}".encode(),
             source=_SOURCE,
-            time=rfc3339(completed_at),
+            time=written,
             request_id=refused.request_id,
         )
         key = agent_id.encode()
         self._outbox.post(self._partition(RESPONSES, key), Message(key, value, headers, receipt, index))
-        metrics.RESPONSES.labels(PRIORITY_OF[record.topic], "rejected").inc()
+        _responses(PRIORITY_OF[record.topic], "rejected").inc()
 
     def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:
         """The reply topic takes no message of this size: say so instead."""
@@ -162,6 +165,24 @@ class Delivery:
     def _partitions(self, topic: str) -> int:
         """How many the topic has now; 1 where it has just vanished: partition 0 is the one that will be there again."""
         return len(self._producer.client.cluster.partitions_for_topic(topic) or (0,))
+
+
+@lru_cache(maxsize=1)
+def _moment(unix_ms: int) -> tuple[datetime, bytes]:
+    """A moment and how headers write it: the answers of one millisecond share it (1.4 us otherwise)."""
+    moment = datetime.fromtimestamp(unix_ms / 1000, UTC)
+    return moment, rfc3339(moment)
+
+
+# prometheus-client looks a child up under a lock, 0.8 us each time.
+@cache
+def _responses(priority: Priority, status: Status) -> Counter:
+    return metrics.RESPONSES.labels(priority, status)
+
+
+@cache
+def _response_seconds(priority: Priority) -> Histogram:
+    return metrics.RESPONSE_SECONDS.labels(priority)
 
 
 class _Paid:

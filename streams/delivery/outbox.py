@@ -36,7 +36,7 @@ _ALONE_BYTES = 1
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Message:
     """One message and who is told when it has arrived."""
 
