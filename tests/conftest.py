@@ -11,10 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
 from ops.brokers import embedded as embedded_broker
 from tests.docker_broker import DockerBroker, docker_missing
+
+# Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 REAL_KAFKA = {"apache", "docker"}
 
