@@ -18,20 +18,29 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from streams.transport.offsets import Position, Record
-from streams.transport.pacing import pace_empty_fetches
+from streams.transport.pacing import pace_empty_fetches, pause_after_records
 from streams.transport.tolerant import TolerantRecords
+
+PAUSE_S = 0.002
+"""Between fetches that bring records. At 1,000 requests/s, all of them hits, a worker needs 0.51 of a core with it and 0.72
+without; the median answer takes 3 ms and 2 ms.
+"""
 
 
 class Fetch:
-    """The fetched records of one aiokafka consumer."""
+    """The fetched records of one aiokafka consumer.
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    A fetch asks only for partitions whose records were all taken, and may last `fetch_max_wait_ms`. So the next one waits
+    until the records are taken that may be taken now (at most 0.1 s, aiokafka's `_prefetch_backoff`): without that, an agent
+    that sends its next request after each answer waits 100 ms for every one of them.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, pause_s: float = PAUSE_S) -> None:
         self._consumer = consumer
         self._fetcher = consumer._fetcher
         self._subscriptions = consumer._subscription
         pace_empty_fetches(consumer)
-        # Partitions that we leave undrained on purpose must not hold back the fetches of the others.
-        self._fetcher._prefetch_backoff = 0.0
+        pause_after_records(consumer, pause_s)
         # Inside this context aiokafka counts no idle time. Held for good: neither a pause nor a long drain may end in
         # max_poll_interval, after which it would leave the group and wait for a poll before it comes back.
         self._context = self._subscriptions.fetch_context()
@@ -96,10 +105,27 @@ class Fetch:
     def _drop(self, partition: TopicPartition) -> None:
         """Forget what was fetched of the partition, and let the next fetch ask for more of it."""
         del self._fetcher._records[partition]
-        self._fetcher._notify(self._fetcher._wait_consume_future)
+        self._let_fetch([partition])
+
+    def _let_fetch(self, partitions: Sequence[TopicPartition]) -> None:
+        """Let aiokafka look whether it may fetch, unless a fetch is under way whose end makes it look.
+
+        It must not be woken in the turn in which a fetch ends: it looks before it has noted that end, finds nothing to do,
+        and comes back after 0.2 s. Most of the answers took 0.2 s when that happened again and again.
+        """
+        leader_of = self._consumer._client.cluster.leader_for_partition
+        if any(leader_of(partition) not in self._fetcher._in_flight for partition in partitions):
+            self._fetcher._notify(self._fetcher._wait_consume_future)
 
     async def wait(self, timeout_s: float) -> None:
-        """Until new records have come, `wake` was called, or the time is over."""
+        """Until new records have come, `wake` was called, or the time is over.
+
+        Call it when everything was taken that may be: what is left is left on purpose, and holds back no fetch any more.
+        """
+        left = [partition for partition, found in self._fetcher._records.items() if found._backoff]
+        for partition in left:
+            self._fetcher._records[partition]._backoff = 0.0
+        self._let_fetch(left)
         waiter = self._fetcher._create_fetch_waiter()
         try:
             await asyncio.wait([waiter], timeout=timeout_s)

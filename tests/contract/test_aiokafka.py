@@ -121,12 +121,14 @@ def test_the_fetcher_keeps_its_records_where_we_take_them() -> None:
     """Attributes that are set in `__init__`: a fetcher cannot be made without a connection."""
     source = inspect.getsource(Fetcher.__init__)
     for name in (
-        "_records", "_prefetch_backoff", "_fetch_waiters", "_wait_consume_future", "_closed", "_max_partition_fetch_bytes",
-        "_fetch_max_bytes", "_isolation_level", "_check_crcs",
+        "_records", "_in_flight", "_prefetch_backoff", "_fetch_waiters", "_wait_consume_future", "_closed",
+        "_max_partition_fetch_bytes", "_fetch_max_bytes", "_isolation_level", "_check_crcs",
     ):  # fmt: skip
         assert f"self.{name} = " in source, f"Fetcher.{name} is gone. {UPGRADE}"
     assert "self.generation = " in inspect.getsource(GroupCoordinator.__init__), UPGRADE
     assert "self._assignment = " in inspect.getsource(FetchResult.__init__), UPGRADE
+    for result in (FetchResult, FetchError):
+        assert "self._backoff = backoff" in inspect.getsource(result.__init__), UPGRADE
 
 
 def test_a_fetch_waits_for_what_the_hand_out_notifies() -> None:
