@@ -33,6 +33,8 @@ _FETCH_BYTES: Final = 8 * MIB
 _PARTITION_FETCH_BYTES: Final = MIB
 _MOST_RECORDS: Final = 2_000
 _WAIT_S: Final = 0.5
+_PAUSE_S: Final = 0.05
+"""Between fetches: another worker's answers may come in company, where each by itself would cost a fetch."""
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
 
 
@@ -144,7 +146,7 @@ class EntryReader:
             if not partitions:
                 raise KafkaError(f"the topic {self._topic} is not there; `headrace topics apply` makes it")
             await self._assign(consumer, partitions)
-            fetch = Fetch(consumer)
+            fetch = Fetch(consumer, pause_s=_PAUSE_S)
             loop = asyncio.get_running_loop()
             look_again_at = loop.time() + self._partitions_every_s
             while True:
