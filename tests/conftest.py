@@ -2,7 +2,7 @@
 
 One broker serves the whole run: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a container where a docker engine runs,
 else Apache Kafka where Java and Maven are, else the embedded one. The header of the run says which, and why not the
-ones before it. HEADRACE_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
+ones before it. TEST_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
 """
 
 import os
@@ -55,9 +55,9 @@ _CHOICE = pytest.StashKey[Choice]()
 
 def pytest_configure(config: pytest.Config) -> None:
     choice = config.stash[_CHOICE] = choose()
-    if os.environ.get("HEADRACE_REQUIRE_APACHE") == "1" and choice.kind not in REAL_KAFKA:
+    if os.environ.get("TEST_REQUIRE_APACHE") == "1" and choice.kind not in REAL_KAFKA:
         why = "; ".join(choice.passed_over)
-        raise pytest.UsageError(f"HEADRACE_REQUIRE_APACHE=1, but the broker would be {choice.kind}. {why}")
+        raise pytest.UsageError(f"TEST_REQUIRE_APACHE=1, but the broker would be {choice.kind}. {why}")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

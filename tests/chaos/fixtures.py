@@ -10,7 +10,7 @@ from ops.brokers import Broker, kafka_jars, start_broker
 from tests.chaos.pipeline import Pipeline, fresh_topics
 from tests.chaos.simulator import Simulator
 
-FULL = os.environ.get("HEADRACE_FULL") == "1"
+FULL = os.environ.get("TEST_FULL") == "1"
 """Whether to run the sizes that are promised; the default sizes are smaller, the rates and bars are the same."""
 
 
