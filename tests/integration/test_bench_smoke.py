@@ -22,9 +22,7 @@ ATTEMPTS = 2
 
 
 @pytest.mark.load
-@pytest.mark.skipif(
-    not FULL, reason="not reached yet: a worker runs at 0.6 to 1 times that loop; TEST_FULL=1 measures"
-)
+@pytest.mark.skipif(not FULL, reason="not reached yet: a worker runs at 0.6 to 1 times that loop; TEST_FULL=1 measures")
 @pytest.mark.timeout(180)
 async def test_the_worker_beats_an_aiokafka_loop_with_one_send_a_record(tmp_path: Path, measured: Measured) -> None:
     reason = kafka_jars.missing()
