@@ -109,7 +109,8 @@ def test_a_stopped_broker_goes_on_where_it_was_and_can_be_ended_while_stopped(
     assert started.pid is not None
     host, port = started.bootstrap_servers.split(":")
     os.kill(started.pid, signal.SIGSTOP)
-    assert not live_brokers(host, int(port), timeout_s=0.5)
+    # A process of many threads stops a moment after the signal: an answer may still be on its way out.
+    assert any(not live_brokers(host, int(port), timeout_s=0.5) for _ in range(20))
     os.kill(started.pid, signal.SIGCONT)
     wait_until_ready(host, int(port), started.alive, 30)
     os.kill(started.pid, signal.SIGSTOP)
