@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import structlog
+
 from schemas.response import NO_USAGE, CacheResult
 from streams.cache.answers import Answer
 from streams.cache.flights import Flights
@@ -18,6 +20,8 @@ from streams.cache.key import Namespace, cache_key, identity_key, payload_digest
 from streams.cache.memory import MemoryTier
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, Outcome, PendingRequest, Stage, expired
+
+log = structlog.get_logger("headrace.cache")
 
 _SWEEP_S = 0.1
 """How late the end of a joiner's time may be noticed."""
@@ -117,10 +121,16 @@ class CacheStage:
         now = self._now()
         wanted = [request.identity for request in requests]
         wanted += [request.read_key for request in requests if request.read_key is not None]
-        found = dict(await self._shelf.find(wanted, now))
-        pointed_at = [answer for answer in found.values() if isinstance(answer, bytes) and answer not in found]
-        if pointed_at:
-            found |= await self._shelf.find(pointed_at, now)
+        found: dict[bytes, Answer | bytes] = {}
+        try:
+            found |= await self._shelf.find(wanted, now)
+            pointed_at = [answer for answer in found.values() if isinstance(answer, bytes) and answer not in found]
+            if pointed_at:
+                found |= await self._shelf.find(pointed_at, now)
+        except (
+            Exception
+        ):  # a fault of the cache costs a call; unanswered, the records would hold their commits for ever
+            log.exception("a look-up on disk failed, asking the providers")
         missing: list[PendingRequest] = []
         for request in requests:
             answer, key = _found(request, found)
@@ -160,7 +170,10 @@ class CacheStage:
         joiners: Sequence[PendingRequest] = ()
         ok = outcome.status == "ok" and outcome.payload is not None
         if ok:  # shared before the caller knows: who asks again at once, of another worker, should find it
-            self._keep(request, outcome)
+            try:
+                self._keep(request, outcome)
+            except Exception:  # what is paid for reaches its caller, kept or not
+                log.exception("an answer could not be kept")
         self._answers.respond(request, outcome)
         if ok:
             joiners = self._land(request)

@@ -263,3 +263,21 @@ def test_whatever_happens_to_leaders_every_request_ends_exactly_once(chance: Ran
         assert len(bench.stage._flights) == 0
 
     asyncio.run(run())
+
+
+class BrokenShelf(DictShelf):
+    """A tier below memory in which everything goes wrong."""
+
+    async def find(self, keys: object, now: float) -> dict[bytes, Answer | bytes]:
+        raise RuntimeError("the disk is on fire")
+
+    def put_answer(self, key: bytes, request: PendingRequest, answer: Answer) -> None:
+        raise RuntimeError("the disk is on fire")
+
+
+async def test_a_fault_of_the_cache_costs_a_call_and_never_an_answer() -> None:
+    bench = Bench(BrokenShelf())
+    await bench.take(pending("one"), pending("joins", agent_id="b"))
+    assert bench.calls.names() == ["one"]
+    bench.end("one", OK)
+    assert [(name, outcome.status) for name, outcome in bench.ends.responses] == [("one", "ok"), ("joins", "ok")]
