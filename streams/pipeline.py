@@ -57,6 +57,10 @@ class PendingRequest:
     """Where an answer of somebody else's identical request may be found; None: it wants one of its own."""
     store_key: bytes | None = None
     """Where its answer is kept for others; None: it is not."""
+    route: str = ""
+    """Which requests it waits with, for the same things: provider and model group. Known once it waits for dispatch."""
+    tokens: int = 0
+    """What its call may use at most: the estimated input and the largest output. Known with the route."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from ops.bench.figures import quantiles
 from ops.bench.meter import say_result
 from ops.bench.work import Load
 from schemas.request import Request
+from streams.flow.calls import Busy
 from streams.pipeline import Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.settings import load_settings
@@ -66,8 +67,12 @@ async def provider_path(settings_file: Path) -> AsyncIterator[Call]:
                 expires_at=None,
                 reply_topic=RESPONSES,
             )
+            route = providers.route(request)
+            if isinstance(route, Outcome):
+                return False
+            request.route = route
             slot = providers.reserve(request)
-            if slot is None or isinstance(slot, Outcome):
+            if isinstance(slot, Busy | Outcome):
                 return False
             try:
                 return (await slot.call(request)).status == "ok"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import structlog
 
+from streams.flow.calls import Busy, Providers, Reservation
 from streams.flow.queues import ClassQueues
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, Outcome, PendingRequest, expired, refused
@@ -21,23 +21,6 @@ log = structlog.get_logger("headrace.flow")
 
 _SWEEP_S = 0.1
 """How late an expiry in the queue may be noticed."""
-
-
-class Reservation(Protocol):
-    """The right to one call; used by calling, given back otherwise."""
-
-    async def call(self, request: PendingRequest) -> Outcome:
-        """Make the call, with its retries, within the request's limits. Raises only when cancelled."""
-
-    def release(self) -> None:
-        """Give the slot back. Once, after `call` or instead of it."""
-
-
-class Providers(Protocol):
-    """Where calls go."""
-
-    def reserve(self, request: PendingRequest) -> Reservation | Outcome | None:
-        """A slot for the request; an outcome if it can never have one; None if it has to wait."""
 
 
 class Dispatch:
@@ -54,6 +37,7 @@ class Dispatch:
         self._queues = ClassQueues(priorities)
         self._most_in_flight = most_in_flight
         self._providers = providers
+        providers.on_room(lambda _: self._fill())
         self._answers = answers
         self._now = now
         self._calls: set[asyncio.Task[None]] = set()
@@ -62,6 +46,11 @@ class Dispatch:
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
         for request in requests:
+            route = self._providers.route(request)
+            if isinstance(route, Outcome):
+                self._answers.respond(request, route)
+                continue
+            request.route = route
             self._queues.put(request)
         self._fill()
         if len(self._queues) and self._sweeper is None and not self._stopped:
@@ -87,7 +76,7 @@ class Dispatch:
             self._answers.respond(self._queues.pop(request.priority), expired("in the queue"))
             return True
         reserved = self._providers.reserve(request)
-        if reserved is None:
+        if isinstance(reserved, Busy):
             return False
         self._queues.pop(request.priority)
         if isinstance(reserved, Outcome):

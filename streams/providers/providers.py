@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from schemas.response import WireError
+from streams.flow.calls import Busy
 from streams.pipeline import Outcome, PendingRequest, expired, refused
 from streams.providers.endpoint import Endpoint
 from streams.providers.openai import Answer, Failure
@@ -47,30 +48,43 @@ class Providers:
     """All providers of a worker; the first one that serves a request's model gets it."""
 
     def __init__(self, providers: Sequence[Provider], now: Callable[[], float]) -> None:
-        self._providers = providers
+        self._providers = {provider.name: provider for provider in providers}
         self._now = now
         self._of_model = lru_cache(maxsize=1024)(self._find)
+        self._tell: Callable[[str], None] = lambda _: None
 
-    def reserve(self, request: PendingRequest) -> Call | Outcome | None:
-        """A slot for the request; an outcome if no provider serves its model; None if it has to wait."""
+    def on_room(self, tell: Callable[[str], None]) -> None:
+        """`tell(route)` is called when a slot of a route was given back."""
+        self._tell = tell
+
+    def route(self, request: PendingRequest) -> str | Outcome:
+        """The provider's name, or an outcome if none serves the request's model."""
         model: str = request.request.payload["model"]
         provider = self._of_model(model)
-        if provider is None:
-            return refused("invalid_request", f"no provider serves the model {model!r}")
+        return (
+            refused("invalid_request", f"no provider serves the model {model!r}") if provider is None else provider.name
+        )
+
+    def reserve(self, request: PendingRequest) -> Call | Outcome | Busy:
+        """A slot for a request that has a route, or Busy if it has to wait."""
+        provider = self._providers[request.route]
         endpoint = provider.next_endpoint() if provider.free else None
-        return None if endpoint is None else Call(provider, endpoint, self._now)
+        return Busy("route") if endpoint is None else Call(provider, endpoint, self._now, self._tell)
 
     def _find(self, model: str) -> Provider | None:
-        return next((provider for provider in self._providers if provider.serves(model)), None)
+        return next((provider for provider in self._providers.values() if provider.serves(model)), None)
 
 
 class Call:
     """A reserved slot, and the call made with it."""
 
-    def __init__(self, provider: Provider, endpoint: Endpoint, now: Callable[[], float]) -> None:
+    def __init__(
+        self, provider: Provider, endpoint: Endpoint, now: Callable[[], float], tell: Callable[[str], None]
+    ) -> None:
         self._provider = provider
         self._endpoint = endpoint
         self._now = now
+        self._tell = tell
         self._attempts = 0
         provider.free -= 1
         endpoint.free -= 1
@@ -78,6 +92,7 @@ class Call:
     def release(self) -> None:
         self._provider.free += 1
         self._endpoint.free += 1
+        self._tell(self._provider.name)
 
     async def call(self, request: PendingRequest) -> Outcome:
         """The call with its retries. All of it together keeps to the provider's timeout, and to the request's own limit."""

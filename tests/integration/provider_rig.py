@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from ops.provider_sim import ProviderSim
+from streams.flow.calls import Busy
 from streams.pipeline import Outcome, PendingRequest
 from streams.providers.aiohttp_transport import AiohttpTransport
 from streams.providers.endpoint import Endpoint
@@ -30,6 +31,15 @@ API_KEY = "sk-1234567890abcdef"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+def ask(providers: Providers, request: PendingRequest) -> Call | Outcome | Busy:
+    """Find the request's route and ask for a slot, as flow does."""
+    route = providers.route(request)
+    if isinstance(route, Outcome):
+        return route
+    request.route = route
+    return providers.reserve(request)
+
+
 class Rig:
     """A provider over the given addresses; checks at its end that every slot came back."""
 
@@ -42,7 +52,7 @@ class Rig:
         self._slots = slots
 
     def reserve(self, request: PendingRequest) -> Call:
-        call = self.providers.reserve(request)
+        call = ask(self.providers, request)
         assert isinstance(call, Call)
         return call
 

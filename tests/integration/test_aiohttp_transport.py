@@ -24,7 +24,7 @@ from streams.providers.aiohttp_transport import AiohttpTransport
 from streams.providers.build import open_providers
 from streams.providers.providers import Call
 from streams.settings import Settings
-from tests.integration.provider_rig import free_port, over_aiohttp
+from tests.integration.provider_rig import ask, free_port, over_aiohttp
 from tests.unit.flow.samples import pending
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -327,7 +327,7 @@ async def test_http2_is_offered_where_multiplexing_is_on(
             }
         )
         providers = await open_providers(settings, stack)
-        call = providers.reserve(pending(expires_at=time.time() + 5))
+        call = ask(providers, pending(expires_at=time.time() + 5))
         assert isinstance(call, Call)
         outcome = await call.call(pending())
         call.release()

@@ -11,11 +11,13 @@ import orjson
 import pytest
 
 from ops.provider_sim import ProviderSim, SimSettings
+from streams.flow.calls import Busy
 from streams.providers.retry import RetryPolicy
 from tests.integration.provider_rig import (
     API_KEY,
     MAX_ANSWER_BYTES,
     OpenRig,
+    ask,
     asking,
     error_type,
     free_port,
@@ -150,7 +152,7 @@ async def test_endpoints_take_turns(rig: OpenRig, simulator: ProviderSim) -> Non
 async def test_a_full_provider_gives_no_slot_until_one_is_given_back(rig: OpenRig, simulator: ProviderSim) -> None:
     async with rig(simulator.url, slots=2) as sim:
         first, second = sim.reserve(asking()), sim.reserve(asking())
-        assert sim.providers.reserve(asking()) is None
+        assert ask(sim.providers, asking()) == Busy("route")
         first.release()
         sim.reserve(asking()).release()
         second.release()

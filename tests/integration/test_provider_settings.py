@@ -12,7 +12,7 @@ from streams.pipeline import Outcome
 from streams.providers.build import open_providers
 from streams.providers.providers import Call
 from streams.settings import Settings, SettingsError
-from tests.integration.provider_rig import API_KEY
+from tests.integration.provider_rig import API_KEY, ask
 from tests.unit.flow.samples import pending
 
 
@@ -33,11 +33,11 @@ async def test_providers_are_built_from_the_settings_and_chosen_by_model(simulat
         providers = await open_providers(several, stack)
         for model, name in (("gpt-9", "gpt"), ("small", "rest")):
             request = pending(model=model)
-            call = providers.reserve(request)
+            call = ask(providers, request)
             assert isinstance(call, Call)
             assert (await call.call(request)).provider == name
             call.release()
-        unknown = providers.reserve(pending(model="\U000e0001" * 256))
+        unknown = ask(providers, pending(model="\U000e0001" * 256))
         assert isinstance(unknown, Outcome)
         assert unknown.error is not None
         assert (unknown.error.type, unknown.error.retryable) == ("invalid_request", False)
@@ -62,7 +62,7 @@ async def test_the_key_comes_from_the_environment_and_goes_into_the_header(monke
         monkeypatch.setenv("TEST_KEY", API_KEY)
         providers = await open_providers(keyed, stack)
         request = pending()
-        call = providers.reserve(request)
+        call = ask(providers, request)
         assert isinstance(call, Call)
         calling = asyncio.create_task(call.call(request))
         await asyncio.wait_for(done.wait(), 5)
@@ -78,7 +78,7 @@ async def test_a_provider_and_a_host_get_no_more_calls_than_their_connections(si
     async with AsyncExitStack() as stack:
         providers = await open_providers(limits, stack)
         held: list[Call] = []
-        while isinstance(call := providers.reserve(pending()), Call):
+        while isinstance(call := ask(providers, pending()), Call):
             held.append(call)
         assert len(held) == 2  # a host's slots are shared between the endpoints on it: 3 // 2 each
         for call in held:

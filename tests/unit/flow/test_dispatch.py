@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from streams.flow.calls import Busy
 from streams.flow.dispatch import Dispatch
 from streams.pipeline import Outcome, PendingRequest, refused
 from tests.unit.flow.samples import SampleSource, pending, until
@@ -28,12 +29,17 @@ class HandledProviders:
         self.released = 0
         self.cancelled = 0
 
-    def reserve(self, request: PendingRequest) -> Slot | Outcome | None:
-        model = request.request.payload["model"]
-        if model == "nobody":
-            return refused("invalid_request", "no provider serves it")
+    def on_room(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
+
+    def route(self, request: PendingRequest) -> str | Outcome:
+        model: str = request.request.payload["model"]
+        return refused("invalid_request", "no provider serves it") if model == "nobody" else model
+
+    def reserve(self, request: PendingRequest) -> Slot | Outcome | Busy:
+        model = request.route
         if self.free.get(model, 1) < 1:
-            return None
+            return Busy("route")
         self.free[model] = self.free.get(model, 1_000_000) - 1
         return Slot(self, model)
 
@@ -65,6 +71,7 @@ class Slot:
     def release(self) -> None:
         self._providers.free[self._model] += 1
         self._providers.released += 1
+        self._providers.tell(self._model)
 
 
 class Answered:
