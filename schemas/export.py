@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from schemas.cache_entry import CACHE_ENTRY
 from schemas.dead_letter import DeadLetter
 from schemas.lease import LEASE
-from schemas.metric_sample import MetricSample
+from schemas.metric_sample import METRIC_SAMPLE
 from schemas.metric_window import MetricWindow
 from schemas.request import Request
 from schemas.response import Response
@@ -26,7 +26,7 @@ MESSAGES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "dead_letter": TypeAdapter(DeadLetter),
     "cache_entry": CACHE_ENTRY,
     "lease": LEASE,
-    "metric_sample": TypeAdapter(MetricSample),
+    "metric_sample": METRIC_SAMPLE,
     "metric_window": TypeAdapter(MetricWindow),
     "scaling_decision": TypeAdapter(ScalingDecision),
     "scaling_event": TypeAdapter(ScalingEvent),
