@@ -40,7 +40,7 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Hint]:
     """The body as an object, and its hint.
 
     Raises:
-        BadRequestError: no JSON object, a hint of the wrong shape, or a stream is asked for.
+        BadRequestError: no JSON object, or a hint of the wrong shape.
     """
     try:
         body = orjson.loads(raw)
@@ -48,8 +48,6 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Hint]:
         raise BadRequestError(f"the body is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise BadRequestError("the body is no JSON object")
-    if body.get("stream"):
-        raise BadRequestError("stream is not supported by the simulator")
     if not isinstance(body.get("model"), str):
         raise BadRequestError("model is required")
     given = body.get("headrace_sim")
@@ -62,11 +60,12 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Hint]:
 
 
 _NO_HINT = Hint()
+_HOW = frozenset({"headrace_sim", "stream", "stream_options"})
 
 
 def body_hash(body: dict[str, Any]) -> int:
-    """64 bits of what was asked; hints are left out, so that they change how an answer comes and never what it says."""
-    asked = {key: value for key, value in body.items() if key != "headrace_sim"}
+    """64 bits of what was asked. How the answer comes is left out, so that a stream and hints never change what it says."""
+    asked = {key: value for key, value in body.items() if key not in _HOW}
     return xxhash.xxh64_intdigest(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
 
 
@@ -92,12 +91,22 @@ def chat_tokens(body: dict[str, Any], hint: Hint) -> ChatTokens:
     return ChatTokens(prompt, completion, cut=completion < wanted)
 
 
-def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> dict[str, Any]:
-    """An answer of about four bytes a token, at least `least_bytes` long, that begins with the hash of the body."""
-    seen = body_hash(body)
+def chat_text(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> str:
+    """About four bytes a token, at least `least_bytes` long, beginning with the hash of the body."""
     size = max(tokens.completion * BYTES_PER_TOKEN, least_bytes)
-    opening = f"{seen:016x} ".encode()
-    text = (opening + _WORDS * (size // len(_WORDS) + 1))[:size].decode()
+    opening = f"{body_hash(body):016x} ".encode()
+    return (opening + _WORDS * (size // len(_WORDS) + 1))[:size].decode()
+
+
+def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> dict[str, Any]:
+    """A text; or, where `tool_choice` demands a tool, a call of it whose one argument `seen` is the hash of the body."""
+    seen = body_hash(body)
+    tool = _demanded_tool(body)
+    message: dict[str, Any] = {"role": "assistant", "content": chat_text(body, tokens, least_bytes)}
+    if tool is not None:
+        function = {"name": tool, "arguments": orjson.dumps({"seen": f"{seen:016x}"}).decode()}
+        call = {"id": f"call_{seen:016x}", "type": "function", "function": function}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
     return {
         "id": f"chatcmpl-{seen:016x}",
         "object": "chat.completion",
@@ -106,8 +115,8 @@ def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> d
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "finish_reason": "length" if tokens.cut else "stop",
+                "message": message,
+                "finish_reason": "tool_calls" if tool is not None else "length" if tokens.cut else "stop",
             }
         ],
         "usage": {
@@ -116,6 +125,17 @@ def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> d
             "total_tokens": tokens.prompt + tokens.completion,
         },
     }
+
+
+def _demanded_tool(body: dict[str, Any]) -> str | None:
+    """The tool that `tool_choice` names, or the first one if any will do."""
+    choice, tools = body.get("tool_choice"), body.get("tools")
+    try:
+        if isinstance(choice, dict):
+            return str(choice["function"]["name"])
+        return str(tools[0]["function"]["name"]) if choice == "required" and isinstance(tools, list) else None
+    except (KeyError, TypeError, IndexError) as error:
+        raise BadRequestError("tools and tool_choice must name functions") from error
 
 
 def embedding_inputs(body: dict[str, Any]) -> list[str | list[int]]:

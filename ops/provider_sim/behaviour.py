@@ -4,17 +4,23 @@ import math
 import random
 from dataclasses import dataclass
 
-from ops.provider_sim.settings import Hint, SimSettings
+from ops.provider_sim.settings import Hint, Outage, SimSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one call goes: after `delay_s` it ends as `outcome`, with `status`."""
+    """How one call goes: its first token after `first_s`, its last one `rest_s` later; it ends as `outcome`, with `status`."""
 
-    delay_s: float
+    first_s: float
+    rest_s: float
     outcome: str
     status: int
     retry_after_s: float
+
+    @property
+    def delay_s(self) -> float:
+        """When an answer that is not streamed comes."""
+        return self.first_s + self.rest_s
 
 
 def plan_call(
@@ -24,23 +30,31 @@ def plan_call(
 
     Args:
         settings: of all calls.
-        hint: of this one; what it names goes before the settings.
+        hint: of this one; what it names goes before the settings, but for an outage.
         completion_tokens: of the answer, for the latency model.
         earlier_calls: how often this request id has come before.
-        rng: takes exactly two draws a call, so that a changed setting leaves the others' sequence as it was.
+        rng: takes exactly three draws a call, so that a changed setting leaves the others' sequence as it was.
     """
-    drawn_fault, drawn_jitter = rng.random(), rng.gauss(0, 1)
+    drawn_fault, drawn_first, drawn_rest = rng.random(), rng.gauss(0, 1), rng.gauss(0, 1)
     outcome, status = "ok", 200
-    if hint.status is not None or hint.fault is not None:
+    if settings.outage != "none":
+        outcome, status = outage(settings.outage, settings.error_status)
+    elif hint.status is not None or hint.fault is not None:
         if hint.fail_first is None or earlier_calls < hint.fail_first:
             outcome, status = _hinted(hint)
     else:
         outcome, status = _drawn(settings, drawn_fault)
     retry_after_s = settings.retry_after_s if hint.retry_after_s is None else hint.retry_after_s
     if hint.latency_ms is not None:
-        return Plan(hint.latency_ms / 1000, outcome, status, retry_after_s)
-    modelled_ms = settings.latency_ms + settings.ttft_ms + settings.per_token_ms * completion_tokens
-    return Plan(modelled_ms / 1000 * math.exp(settings.jitter * drawn_jitter), outcome, status, retry_after_s)
+        return Plan(hint.latency_ms / 1000, 0.0, outcome, status, retry_after_s)
+    first_s = (settings.latency_ms + settings.ttft_ms) / 1000 * math.exp(settings.jitter * drawn_first)
+    rest_s = settings.per_token_ms * completion_tokens / 1000 * math.exp(settings.jitter * drawn_rest)
+    return Plan(first_s, rest_s, outcome, status, retry_after_s)
+
+
+def outage(kind: Outage, error_status: int) -> tuple[str, int]:
+    """Outcome and status of everything that comes during an outage; what comes through before the port closes is reset."""
+    return ("reset" if kind == "refuse" else kind), (error_status if kind == "error" else 200)
 
 
 def _hinted(hint: Hint) -> tuple[str, int]:

@@ -25,6 +25,12 @@ class Call:
 @dataclass(slots=True)
 class Counts:
     calls: int = 0
+    peers: set[tuple[object, ...]] = field(default_factory=set)
+    """Addresses and ports that anything came from: as many as there were connections."""
+    checks: int = 0
+    """Of health: GET of the models or of /healthz."""
+    compressed: int = 0
+    """Calls whose body came compressed."""
     in_flight: int = 0
     max_in_flight: int = 0
     by_id: dict[str, int] = field(default_factory=dict)
@@ -50,10 +56,15 @@ class Ledger:
     def earlier_calls(self, request_id: str | None) -> int:
         return self.counts.by_id.get(request_id, 0) if request_id is not None else 0
 
-    def arrive(self, request_id: str | None, operation: str) -> Call:
+    def met(self, peer: tuple[object, ...]) -> None:
+        """Count a connection, by its other end."""
+        self.counts.peers.add(peer)
+
+    def arrive(self, request_id: str | None, operation: str, *, compressed: bool = False) -> Call:
         counts = self.counts
         self._number += 1
         counts.calls += 1
+        counts.compressed += compressed
         counts.in_flight += 1
         counts.max_in_flight = max(counts.max_in_flight, counts.in_flight)
         if request_id is not None and (request_id in counts.by_id or len(counts.by_id) < MAX_IDS):
@@ -72,6 +83,9 @@ class Ledger:
         counts = self.counts
         return {
             "calls": counts.calls,
+            "connections": len(counts.peers),
+            "checks": counts.checks,
+            "compressed": counts.compressed,
             "in_flight": counts.in_flight,
             "max_in_flight": counts.max_in_flight,
             "by_outcome": dict(counts.by_outcome),

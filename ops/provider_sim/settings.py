@@ -1,23 +1,29 @@
 """What the simulator does to all calls (`SimSettings`) and what one call asks for itself (`Hint`)."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Fault = Literal["hang", "reset", "invalid_json", "truncated"]
+Fault = Literal["hang", "reset", "invalid_json", "truncated", "stall", "slow_drip"]
+Outage = Literal["none", "refuse", "hang", "error", "reset", "slow_drip"]
+LimitKind = Literal["none", "token_bucket", "sliding_window"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[float, Field(ge=0, le=3_600_000)]
 Tokens = Annotated[int, Field(ge=0, le=1_000_000_000)]
 AnswerBytes = Annotated[int, Field(ge=0, le=64 * 1024 * 1024)]
 Status = Annotated[int, Field(ge=200, le=599)]
 
+LIMIT_KEYS: Final = frozenset({"limit", "limit_requests", "limit_tokens", "limit_window_s"})
+"""Settings of which a change begins a new count of the limits."""
+
 
 class SimSettings(BaseModel):
-    """Latency model and faults of all calls; `POST /admin/config` changes any of them at run time.
+    """Latency model, limits and faults of all calls; `POST /admin/config` changes any of them at run time.
 
-    The time of an answer is `latency_ms + ttft_ms + per_token_ms * completion tokens`, times a lognormal factor with
-    median 1 and the standard deviation `jitter` of its logarithm (0.3: two thirds of the answers from -26 to +35 %).
-    The shares are of all calls and add up to at most 1.
+    The first token comes after `latency_ms + ttft_ms`, and the rest takes `per_token_ms` a completion token: each of the two
+    times a lognormal factor of its own with median 1 and the standard deviation `jitter` of its logarithm (0.3: two thirds
+    of them from -26 to +35 %). An answer that is not streamed comes when its stream would have ended. The shares of faults
+    are of all calls and add up to at most 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +34,17 @@ class SimSettings(BaseModel):
     jitter: Annotated[float, Field(ge=0, le=3)] = 0
     seed: int = 0
 
+    limit: LimitKind = "none"
+    """How `limit_requests` and `limit_tokens` are enforced, for each model: what does not fit is answered with 429."""
+    limit_requests: Annotated[int, Field(ge=1)] = 3500
+    limit_tokens: Annotated[int, Field(ge=1)] = 90_000
+    limit_window_s: Annotated[float, Field(gt=0, le=86_400)] = 60
+    """Time for which the two are given: the window's length, and the time in which an empty bucket fills."""
+    limit_charge: Literal["used", "reserved"] = "used"
+    """What a call is charged on arrival: the tokens that its answer will report, or its prompt and its max_tokens."""
+
+    outage: Outage = "none"
+    """What happens to every call and every check, whatever they ask for; `refuse` listens no more."""
     error_share: Share = 0
     error_status: Status = 500
     rate_limited_share: Share = 0
@@ -36,8 +53,16 @@ class SimSettings(BaseModel):
     reset_share: Share = 0
     invalid_json_share: Share = 0
     truncated_share: Share = 0
+    stall_share: Share = 0
+    slow_drip_share: Share = 0
+    drip_interval_ms: Milliseconds = 1000
+    """Time between two bytes of an answer that drips."""
     answer_bytes: AnswerBytes = 0
     """At least this many bytes of text in every chat answer; for answers too large to be taken."""
+    accept_gzip: bool = True
+    """Whether compressed requests are taken; else they are answered with 415."""
+    gzip_answers: bool = False
+    """Whether answers are compressed for those who accept that."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
@@ -53,6 +78,8 @@ class SimSettings(BaseModel):
             ("reset", self.reset_share),
             ("invalid_json", self.invalid_json_share),
             ("truncated", self.truncated_share),
+            ("stall", self.stall_share),
+            ("slow_drip", self.slow_drip_share),
         )
 
 
@@ -64,7 +91,7 @@ class Hint(BaseModel):
     id: str | None = None
     """The request's id in the ledger and the counts; without it the payload's `user`."""
     latency_ms: Milliseconds | None = None
-    """Exactly this time, in place of the latency model."""
+    """Exactly this time, in place of the latency model; a stream's first token comes after it too."""
     status: Status | None = None
     """Answer with this status; 429 comes with Retry-After."""
     retry_after_s: Annotated[float, Field(ge=0)] | None = None

@@ -84,7 +84,6 @@ async def test_embeddings_come_as_numbers_and_as_base64(client: Client) -> None:
         ([], "no JSON object"),
         ({"model": "small"}, "messages must be"),
         ({"messages": []}, "model is required"),
-        (chat() | {"stream": True}, "stream is not supported"),
         (chat() | {"max_tokens": 0}, "max_tokens must be"),
         (chat(latency=1), "headrace_sim"),
     ],

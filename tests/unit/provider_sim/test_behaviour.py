@@ -71,7 +71,7 @@ def test_a_request_can_fail_its_first_calls_only() -> None:
 
 def test_a_hint_goes_before_the_faults_of_all() -> None:
     assert plan(SimSettings(hang_share=1), Hint(status=200)).outcome == "ok"
-    assert plan(SimSettings(), Hint(status=429, retry_after_s=7)) == Plan(0, "rate_limited", 429, 7)
+    assert plan(SimSettings(), Hint(status=429, retry_after_s=7)) == Plan(0, 0, "rate_limited", 429, 7)
 
 
 def test_completion_tokens_are_the_lesser_of_max_tokens_and_hint() -> None:

@@ -1,0 +1,243 @@
+"""What the simulator does with each request, whatever HTTP server it came through."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from ops.provider_sim import answers, anthropic, events, reply
+from ops.provider_sim.behaviour import Plan, outage, plan_call
+from ops.provider_sim.ledger import Ledger
+from ops.provider_sim.limits import Limits, Verdict, openai_headers
+from ops.provider_sim.reply import JSON, Reply
+from ops.provider_sim.settings import LIMIT_KEYS, Hint, SimSettings
+
+_STATUS_CLIENT_GONE: Final = 499
+_STREAM: Final = {"content-type": events.STREAM_TYPE, "cache-control": "no-cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that was understood."""
+
+    request_id: str | None
+    model: str
+    operation: str
+    hint: Hint
+    prompt_tokens: int
+    completion_tokens: int
+    most_tokens: int
+    """Prompt and all that the answer may have."""
+    answer: Callable[[], dict[str, Any]]
+    events: Callable[[], Iterable[bytes]] | None
+    """Set where a stream is asked for."""
+    error: Callable[[int, str], dict[str, Any]]
+    limit_headers: Callable[[SimSettings, Verdict], dict[str, str]]
+
+
+class Service:
+    """Counts, decides and answers."""
+
+    def __init__(self, settings: SimSettings, ledger: Ledger) -> None:
+        self._at_start = self.settings = settings
+        self._rng = random.Random(settings.seed)
+        self._limits = Limits(settings)
+        self.ledger = ledger
+        self.on_change: Callable[[], Awaitable[None]] | None = None
+        """Told when the settings have changed: a server that is to refuse connections has to act."""
+        self._calls = {
+            "/v1/chat/completions": self._prepare_chat,
+            "/v1/embeddings": self._prepare_embeddings,
+            "/v1/messages": self._prepare_messages,
+        }
+
+    async def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes, to: Reply) -> None:
+        """One request of the API. Names of headers are lower case."""
+        prepare = self._calls.get(path)
+        if method == "POST" and prepare is not None:
+            await self._call(prepare, headers, body, to)
+        elif method == "GET" and path in ("/v1/models", "/healthz"):
+            await self._check(path, to)
+        else:
+            await to.send(404, JSON, orjson.dumps(answers.error_answer(404, f"there is no {method} {path}")))
+
+    async def _check(self, path: str, to: Reply) -> None:
+        settings = self.settings
+        self.ledger.counts.checks += 1
+        found = answers.models_answer() if path == "/v1/models" else {"status": "ok"}
+        if settings.outage == "none":
+            return await to.send(200, JSON, orjson.dumps(found))
+        if settings.outage == "hang":
+            return await reply.hang()
+        outcome, status = outage(settings.outage, settings.error_status)
+        if outcome == "error":
+            found = answers.error_answer(status, "simulated outage")
+        drip_s = settings.drip_interval_ms / 1000
+        return await reply.whole(to, Plan(0, 0, outcome, status, 0), JSON, orjson.dumps(found), drip_s)
+
+    async def _call(
+        self,
+        prepare: Callable[[Mapping[str, str], dict[str, Any], Hint], Prepared],
+        headers: Mapping[str, str],
+        raw: bytes,
+        to: Reply,
+    ) -> None:
+        settings = self.settings
+        squeezed = headers.get("content-encoding") == "gzip"
+        if squeezed and not settings.accept_gzip:
+            return await self._refuse(to, 415, "compressed requests are not accepted")
+        try:
+            body, hint = answers.parse_body(reply.unpacked(raw) if squeezed else raw)
+            prepared = prepare(headers, body, hint)
+        except (answers.BadRequestError, ValueError) as error:
+            return await self._refuse(to, 400, str(error))
+        plan = plan_call(
+            settings,
+            hint,
+            completion_tokens=prepared.completion_tokens,
+            earlier_calls=self.ledger.earlier_calls(prepared.request_id),
+            rng=self._rng,
+        )
+        call = self.ledger.arrive(prepared.request_id, prepared.operation, compressed=squeezed)
+        said = {}
+        if plan.status < 300:  # what fails by itself is charged nothing
+            used = prepared.prompt_tokens + prepared.completion_tokens
+            charge = used if settings.limit_charge == "used" else prepared.most_tokens
+            verdict = self._limits.admit(prepared.model, charge, time.monotonic())
+            if verdict is not None:
+                said = prepared.limit_headers(settings, verdict)
+                if not verdict.admitted:
+                    plan = Plan(0, 0, "over_limit", 429, verdict.retry_after_s)
+        try:
+            squeeze = settings.gzip_answers and "gzip" in headers.get("accept-encoding", "")
+            await self._answer(to, plan, prepared, said, squeeze)
+        except (asyncio.CancelledError, ConnectionError):
+            gone = plan.outcome if plan.outcome in ("hang", "stall", "slow_drip") else "abandoned"
+            self.ledger.end(call, gone, _STATUS_CLIENT_GONE)
+            raise
+        self.ledger.end(call, plan.outcome, plan.status)
+        return None
+
+    async def _answer(self, to: Reply, plan: Plan, prepared: Prepared, said: dict[str, str], squeeze: bool) -> None:
+        if plan.outcome == "hang":
+            await asyncio.sleep(plan.delay_s)
+            await reply.hang()
+        drip_s = self.settings.drip_interval_ms / 1000
+        if plan.status >= 300:
+            await asyncio.sleep(plan.first_s)
+            headers = JSON | said
+            if plan.outcome == "rate_limited":
+                headers["retry-after"] = f"{plan.retry_after_s:g}"
+            error = prepared.error(plan.status, f"simulated {plan.status}: {plan.outcome}")
+            return await to.send(plan.status, headers, orjson.dumps(error))
+        if prepared.events is not None:
+            await asyncio.sleep(plan.first_s)
+            return await reply.streamed(to, plan, _STREAM | said, prepared.events(), drip_s)
+        await asyncio.sleep(plan.delay_s)
+        body, headers = orjson.dumps(prepared.answer()), JSON | said
+        if squeeze:
+            body, headers = reply.packed(body), headers | {"content-encoding": "gzip"}
+        return await reply.whole(to, plan, headers, body, drip_s)
+
+    async def _refuse(self, to: Reply, status: int, why: str) -> None:
+        refused = self.ledger.arrive(None, "unknown")
+        self.ledger.end(refused, "bad_request", status)
+        await to.send(status, JSON, orjson.dumps(answers.error_answer(status, why)))
+
+    def _prepare_chat(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
+        tokens = answers.chat_tokens(body, hint)
+        least = self.settings.answer_bytes if hint.answer_bytes is None else hint.answer_bytes
+        made = answers.chat_answer(body, tokens, least)
+        stream_options = body.get("stream_options")
+        wants_usage = isinstance(stream_options, dict) and bool(stream_options.get("include_usage"))
+        limit = body.get("max_completion_tokens", body.get("max_tokens"))
+        user = body.get("user")
+        return Prepared(
+            hint.id if hint.id is not None else user if isinstance(user, str) else None,
+            body["model"],
+            "chat.completions",
+            hint,
+            tokens.prompt,
+            tokens.completion,
+            tokens.prompt + (tokens.completion if limit is None else limit),
+            lambda: made,
+            (lambda: events.openai_events(made, include_usage=wants_usage)) if body.get("stream") else None,
+            answers.error_answer,
+            openai_headers,
+        )
+
+    def _prepare_embeddings(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
+        made = answers.embeddings_answer(body, hint)
+        prompt, user = made["usage"]["prompt_tokens"], body.get("user")
+        request_id = hint.id if hint.id is not None else user if isinstance(user, str) else None
+        error, limits = answers.error_answer, openai_headers
+        return Prepared(
+            request_id, body["model"], "embeddings", hint, prompt, 0, prompt, lambda: made, None, error, limits
+        )
+
+    def _prepare_messages(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
+        tokens = answers.chat_tokens(anthropic.as_chat(body), hint)
+        anthropic.check(headers, body)
+        least = self.settings.answer_bytes if hint.answer_bytes is None else hint.answer_bytes
+        made = anthropic.answer(body, tokens, least)
+        return Prepared(
+            anthropic.hinted_id(body, hint),
+            body["model"],
+            "messages",
+            hint,
+            tokens.prompt,
+            tokens.completion,
+            tokens.prompt + int(body["max_tokens"]),
+            lambda: made,
+            (lambda: events.anthropic_events(made)) if body.get("stream") else None,
+            anthropic.error_answer,
+            anthropic.limit_headers,
+        )
+
+    async def admin(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """The run-time switches: status and answer of `/admin/...`."""
+        match method, path:
+            case "GET", "/admin/stats":
+                used = {model: vars_of(counts) for model, counts in self._limits.used.items()}
+                return 200, self.ledger.stats() | {"by_model": used}
+            case "GET", "/admin/config":
+                return 200, self.settings.model_dump()
+            case "POST", "/admin/config":
+                return await self._configure(body)
+            case "POST", "/admin/reset":
+                self._rng = random.Random(self._at_start.seed)
+                self.ledger.reset()
+                self._limits = Limits(self._at_start)
+                await self.set(self._at_start)
+                return 200, self.settings.model_dump()
+        return 404, answers.error_answer(404, f"there is no {method} {path}")
+
+    async def _configure(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Change the named settings and leave the others."""
+        try:
+            named = orjson.loads(body)
+            changed = SimSettings.model_validate(self.settings.model_dump() | named)
+        except (ValueError, TypeError) as error:
+            return 400, answers.error_answer(400, str(error))
+        await self.set(changed)
+        return 200, changed.model_dump()
+
+    async def set(self, changed: SimSettings) -> None:
+        """From now on these settings."""
+        before, self.settings = self.settings, changed
+        if changed.seed != before.seed:
+            self._rng = random.Random(changed.seed)
+        if any(getattr(changed, key) != getattr(before, key) for key in LIMIT_KEYS):
+            self._limits = Limits(changed)
+        if self.on_change is not None:
+            await self.on_change()
+
+
+def vars_of(counts: Any) -> dict[str, int]:
+    return {name: getattr(counts, name) for name in ("requests", "tokens", "refused")}
