@@ -8,7 +8,7 @@ from schemas.limits import ERROR_MESSAGE_BYTES
 from schemas.message import Count, Instant, Message, NonNegative
 
 ScalingOutcome = Literal["applied", "failed", "superseded"]
-"""How a decision ended."""
+"""How a decision ended: carried out; not carried out, and why; or overtaken by a newer one before it was."""
 
 
 class ScalingEvent(Message):
@@ -19,6 +19,6 @@ class ScalingEvent(Message):
     outcome: ScalingOutcome
     workers_before: Count
     workers_after: Count
-    realizer: str = Field(description="What carried it out: local, kubernetes, none.")
+    realizer: str = Field(description="What carried it out: process, kubernetes.")
     took_s: NonNegative
     message: Annotated[str, Field(max_length=ERROR_MESSAGE_BYTES)] = ""

@@ -1,4 +1,4 @@
-"""[metrics], [http], [scaling] and [targets]: what is measured, and what the fleet does about it."""
+"""[metrics], [http] and [targets]: what is measured, where it is served, and what it is held against."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -10,7 +10,6 @@ from streams.settings.units import Count, PerSecond, Seconds, Share
 
 SystemMetric = Literal["cpu_usage", "memory_usage", "network_io", "disk_io"]
 ApplicationMetric = Literal["request_latency", "queue_length", "error_rate", "throughput"]
-Action = Literal["scale_out"]
 
 
 def _listen(value: str) -> str:
@@ -71,63 +70,6 @@ class Http(Section):
     def port(self) -> int:
         """Port to bind; 0 for any free one."""
         return int(self.listen.rpartition(":")[2])
-
-
-class CpuTrigger(Section):
-    """Too little processor."""
-
-    threshold: Share = setting("75%", "CPU use of the fleet above which it grows.", gt=0)
-    duration: Seconds = setting("5m", "For how long it must be above.", gt=0)
-    action: Action = setting("scale_out", "What follows.")
-
-
-class MemoryTrigger(Section):
-    """Too little memory."""
-
-    threshold: Share = setting("80%", "Memory use of the fleet above which it grows.", gt=0)
-    duration: Seconds = setting("5m", "For how long it must be above.", gt=0)
-    action: Action = setting("scale_out", "What follows.")
-
-
-class QueueTrigger(Section):
-    """Too much waiting: in workers, and in Kafka."""
-
-    length: Count = setting(1000, "Waiting requests above which the fleet grows.", ge=1)
-    wait_time: Seconds = setting("30s", "Wait for dispatch above which the fleet grows.", gt=0)
-    expired_share: Share = setting(
-        "1%", "Share of expired requests that counts like a too long wait, since most classes expire before it.", gt=0
-    )
-    action: Action = setting("scale_out", "What follows.")
-
-
-class Triggers(Section):
-    """What makes the fleet grow."""
-
-    cpu: CpuTrigger = Field(default_factory=CpuTrigger)
-    memory: MemoryTrigger = Field(default_factory=MemoryTrigger)
-    queue: QueueTrigger = Field(default_factory=QueueTrigger)
-
-
-class ScalingLimits(Section):
-    """How small and large the fleet may be."""
-
-    min: Count = setting(2, "Fewest workers.", ge=1)
-    max: Count = setting(10, "Most workers.", ge=1)
-    increment: Count = setting(1, "Workers added or removed at once.", ge=1)
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if self.min > self.max:
-            raise conflict("min must be at most max", "min", "max")
-        return self
-
-
-class Scaling(Section):
-    """When the fleet grows and shrinks."""
-
-    triggers: Triggers = Field(default_factory=Triggers)
-    limits: ScalingLimits = Field(default_factory=ScalingLimits)
-    cooldown: Seconds = setting("10m", "Rest after a change.")
 
 
 class LatencyTargets(Section):

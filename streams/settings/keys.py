@@ -90,8 +90,11 @@ def field_at(place: Place) -> FieldInfo | None:
 
 
 def unit_of(field: FieldInfo | None) -> Unit | None:
-    """The unit that stands in a field's annotation."""
-    return next((item for item in field.metadata if isinstance(item, Unit)), None) if field else None
+    """The unit that stands in a field's annotation, also where the value may be left out (`Seconds | None`)."""
+    if field is None:
+        return None
+    optional = (item for choice in get_args(field.annotation) for item in getattr(choice, "__metadata__", ()))
+    return next((item for item in (*field.metadata, *optional) if isinstance(item, Unit)), None)
 
 
 def nearest(place: Place) -> str | None:

@@ -10,12 +10,13 @@ from schemas import limits
 from streams.settings.base import Section, conflict, setting
 from streams.settings.cache import Cache
 from streams.settings.errors import SettingsError
-from streams.settings.fleet import Http, Metrics, Scaling, Targets
+from streams.settings.fleet import Http, Metrics, Targets
 from streams.settings.flow import Agents, Backpressure, Concurrency, Pool, Queueing
 from streams.settings.kafka import Kafka
 from streams.settings.providers import Provider, Routing
 from streams.settings.requests import Requests, Topics
 from streams.settings.runtime import Gc, Logging, Network, Pooling
+from streams.settings.scaling import Scaling, Supervisor
 
 # What a record carries besides its payload, at most: envelope, key and headers. A dead letter adds nine headers to its
 # record's own, one of them up to 1 KB.
@@ -39,6 +40,7 @@ class Settings(Section):
     metrics: Metrics = Field(default_factory=Metrics)
     http: Http = Field(default_factory=Http)
     scaling: Scaling = Field(default_factory=Scaling)
+    supervisor: Supervisor = Field(default_factory=Supervisor)
     targets: Targets = Field(default_factory=Targets)
     gc: Gc = Field(default_factory=Gc)
     pooling: Pooling = Field(default_factory=Pooling)
