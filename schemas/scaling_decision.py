@@ -35,7 +35,9 @@ class Signals:
     """The longest that a request had waited for dispatch."""
     expired: NonNegative | None = None
     """Share of the answers that said `expired`."""
+    answers: Count = 0
     throughput_per_s: NonNegative | None = None
+    """Answers a second, without the expired ones: what expires costs nobody's time."""
     provider_limited: bool = False
 
 

@@ -42,6 +42,7 @@ class QueueTrigger(Section):
     expired_share: Share = setting(
         "1%", "Share of expired requests that counts like a too long wait, since most classes expire before it.", gt=0
     )
+    expired_least: Count = setting(10, "Expired requests of a window below which their share does not count.")
     action: Action = setting("scale_out", "What follows.")
 
 
