@@ -152,9 +152,6 @@ def test_a_fleet_bound_by_its_provider_does_not_grow(provider_per_s: float, at_f
 @given(st.floats(30.0, 190.0))
 def test_a_bottleneck_that_says_nothing_costs_one_worker_an_hour_at_most(shared_per_s: float) -> None:
     """Something that all workers share is full, and nobody reports it: the step that brings nothing is not repeated."""
-    site = Site(per_worker_per_s=100.0, provider_per_s=shared_per_s)
-    hidden = Site(per_worker_per_s=shared_per_s / 2, cpu_when_full=0.3)
-    assert site.provider_per_s == 2 * hidden.per_worker_per_s
     grown = 0
     state, windows = ScalingState(2), minutes(1, 10, queued=5e3, throughput_per_s=shared_per_s)
     for minute in range(11, 11 + 180):
