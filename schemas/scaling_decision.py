@@ -54,7 +54,7 @@ class ScalingState:
     fired_at_s: NonNegative | None = None
     """When a trigger for growth fired last."""
     saturated_per_s: NonNegative | None = None
-    """Answers a second of one worker while more waited than it could take: the most that a worker was seen to do."""
+    """Answers a second of one worker: the most that one was seen to do since more waited than the fleet could take."""
     saturated_at_s: NonNegative | None = None
 
 

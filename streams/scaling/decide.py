@@ -27,6 +27,10 @@ BLOCKS: Final[tuple[Block, ...]] = (
 )  # fmt: skip
 
 
+_EPISODE_WINDOWS: Final = 3
+"""Triggers that fire again after so many windows belong to the same episode."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`desired` workers from now on. `direction` says whether that is a change; `reasons` asked, `blocked_by` held back."""
@@ -119,12 +123,20 @@ def _to_beat(windows: Sequence[Signals], state: ScalingState, target: int, polic
 
 
 def _learn(windows: Sequence[Signals], state: ScalingState, policy: Policy, now: float) -> ScalingState:
-    """Note what a worker does at most: the best of an episode in which triggers fire, and of the newest episode."""
-    seen = triggers.saturation(windows, policy)
-    if seen is None:
+    """Note the most that a worker was seen to do since more waited than the fleet could take.
+
+    The first window of such an episode may still be half idle, so that it says too little; a worker can always do what it
+    was seen to do, so that later windows raise it. Nothing is learnt where a provider's limit held the fleet back.
+    """
+    newest = windows[-1]
+    seen = triggers.done_by_one(newest)
+    if seen is None or newest.provider_limited:
         return state
-    same_episode = state.fired_at_s is not None and (state.saturated_at_s or 0.0) >= state.fired_at_s
-    best = max(seen, state.saturated_per_s or 0.0) if same_episode else seen
+    if not triggers.backlogged(newest, policy):
+        known = state.saturated_per_s
+        return state if known is None or seen <= known else replace(state, saturated_per_s=seen)
+    goes_on = state.fired_at_s is not None and now - state.fired_at_s <= _EPISODE_WINDOWS * policy.window_s
+    best = max(seen, state.saturated_per_s or 0.0) if goes_on else seen
     return replace(state, saturated_per_s=best, saturated_at_s=now)
 
 

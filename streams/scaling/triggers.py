@@ -82,19 +82,9 @@ def throughput(windows: Sequence[Signals], after_s: float | None = None) -> floa
     return sum(found) / len(found) if found else None
 
 
-def saturation(windows: Sequence[Signals], policy: Policy) -> float | None:
-    """Answers a second of one worker in the newest window, if too much waited at its begin and at its end.
-
-    In a window that began with a backlog the workers did what they could; nothing is learned where a provider's limit held
-    them back.
-    """
-    if len(windows) < 2:
-        return None
-    before, newest = windows[-2:]
-    joined = abs(before.end_s - newest.start_s) <= _ROUNDING_S
-    if not (joined and backlogged(before, policy) and backlogged(newest, policy)) or newest.provider_limited:
-        return None
-    return newest.throughput_per_s / newest.workers if newest.throughput_per_s and newest.workers else None
+def done_by_one(window: Signals) -> float | None:
+    """Answers a second of one worker, mean of the fleet; None where nothing was measured."""
+    return window.throughput_per_s / window.workers if window.throughput_per_s and window.workers else None
 
 
 def _above(

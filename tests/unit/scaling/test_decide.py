@@ -147,14 +147,23 @@ def test_the_fleet_does_not_shrink_to_fewer_than_its_load_was_seen_to_need() -> 
     assert after(minutes(11, 20, workers=3, throughput_per_s=33.0), forgotten).direction == "scale_in"
 
 
-def test_what_a_worker_can_do_is_learnt_where_too_much_waits_from_begin_to_end() -> None:
-    backlog = [window(19, queued=5e3), window(20, queued=6e3, throughput_per_s=50.0)]
-    assert after(backlog).state.saturated_per_s == 25.0
-    assert after([window(19), window(20, queued=6e3, throughput_per_s=50.0)]).state.saturated_per_s is None
-    limited = [window(19, queued=5e3), window(20, queued=6e3, throughput_per_s=50.0, provider_limited=True)]
-    assert after(limited).state.saturated_per_s is None
-    with_a_gap = [window(18, queued=5e3), window(20, queued=6e3, throughput_per_s=50.0)]
-    assert after(with_a_gap).state.saturated_per_s is None
+def test_what_a_worker_can_do_is_learnt_when_too_much_waits() -> None:
+    backlog = window(20, queued=6e3, throughput_per_s=50.0)
+    learnt = after([backlog]).state
+    assert (learnt.saturated_per_s, learnt.saturated_at_s) == (25.0, NOW)
+    assert after([window(20, throughput_per_s=50.0)]).state.saturated_per_s is None
+    assert after([replace(backlog, provider_limited=True)]).state.saturated_per_s is None
+
+    def then(newest: Signals, minutes_later: int) -> float | None:
+        moved = replace(
+            newest, start_s=newest.start_s + 60.0 * minutes_later, end_s=newest.end_s + 60.0 * minutes_later
+        )
+        return after([moved], learnt, NOW + 60 * minutes_later).state.saturated_per_s
+
+    assert then(window(20, throughput_per_s=60.0), 1) == 30.0  # a worker that did 30 can do 30
+    assert then(window(20, throughput_per_s=40.0), 1) == 25.0
+    assert then(replace(backlog, throughput_per_s=40.0), 1) == 25.0
+    assert then(replace(backlog, throughput_per_s=40.0), 30) == 20.0  # requests have become longer since
 
 
 def test_a_fleet_that_waits_for_its_provider_does_not_grow() -> None:

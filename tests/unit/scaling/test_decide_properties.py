@@ -123,7 +123,7 @@ def wavering(mean: float, noise: list[float]) -> Callable[[float], float]:
 
 
 @pytest.mark.parametrize("cpu_when_full", [1.0, 0.2], ids=["bound by CPU", "bound by calls"])
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(2, 9), NOISE, st.floats(0.9, 1.1), st.integers(2, 10))
 def test_a_load_that_wavers_by_ten_percent_around_a_threshold_makes_no_flapping(
     cpu_when_full: float, workers: int, noise: list[float], around: float, at_first: int
