@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
-from prometheus_client import Counter, Histogram
 
 from schemas import limits
 from schemas.dead_letter import DeadLetter
 from schemas.errors import clip
-from schemas.response import Status, WireError, encode_response
+from schemas.metric_sample import Component
+from schemas.response import WireError, encode_response
 from streams.delivery.outbox import Message, Outbox
 from streams.intake.decode import Refused
 from streams.metrics import definitions as metrics
 from streams.pipeline import Outcome, PendingRequest, Source, refused
 from streams.transport.offsets import Record
 from topics.headers import response_headers, rfc3339
-from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES, Priority
+from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
 from topics.partitioner import partition_for
 
 _SOURCE = b"/headrace"
@@ -88,8 +88,9 @@ class Delivery:
             self._partition(request.reply_topic, key),
             Message(key, value, headers, receipt, request.index, on_refused),
         )
-        _responses(request.priority, outcome.status).inc()
-        _response_seconds(request.priority).observe(total_s)
+        metrics.RESPONSES.count(
+            request.priority, _ended_by(outcome), request.request.operation, outcome.status, total_s
+        )
 
     def abandon(self, request: PendingRequest) -> None:
         """Nothing to write: the record's new owner does."""
@@ -150,7 +151,7 @@ class Delivery:
         )
         key = agent_id.encode()
         self._outbox.post(self._partition(RESPONSES, key), Message(key, value, headers, receipt, index))
-        _responses(PRIORITY_OF[record.topic], "rejected").inc()
+        metrics.RESPONSES.count(PRIORITY_OF[record.topic], "intake", "unknown", "rejected", total_s)
 
     def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:
         """The reply topic takes no message of this size: say so instead."""
@@ -174,15 +175,13 @@ def _moment(unix_ms: int) -> tuple[datetime, bytes]:
     return moment, rfc3339(moment)
 
 
-# prometheus-client looks a child up under a lock, 0.8 us each time.
-@cache
-def _responses(priority: Priority, status: Status) -> Counter:
-    return metrics.RESPONSES.labels(priority, status)
-
-
-@cache
-def _response_seconds(priority: Priority) -> Histogram:
-    return metrics.RESPONSE_SECONDS.labels(priority)
+def _ended_by(outcome: Outcome) -> Component:
+    """The stage that ended the request, for the count of answers."""
+    if outcome.cache != "none":
+        return "cache"
+    if outcome.attempts:
+        return "providers"
+    return "intake" if outcome.error is not None and outcome.error.type == "invalid_reply_to" else "flow"
 
 
 class _Paid:

@@ -1,11 +1,17 @@
-"""Every metric of a worker: its name, what it means, its labels. The only global state there is.
+"""Every metric: its name, what it means, its labels, in the order in which a request meets them. The only global state there is.
 
-Labels come from small fixed sets; an agent or a request is never one. Buckets are seconds.
+Labels come from small fixed sets; an agent or a request is never one. Buckets are seconds. What OpenTelemetry has a name for in
+its GenAI conventions bears that name, spelled as Prometheus does it (docs/metrics.md has the mapping).
 """
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from typing import Final
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+from schemas.request import Operation
+from streams.metrics.answers import AnswerCounts
 
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -56,25 +62,32 @@ QUEUE_SECONDS = Histogram(
 )
 
 # providers
-PROVIDER_CALLS = Counter(
-    "headrace_provider_calls", "Calls by provider and result: ok, or the error's type.", ["provider", "result"]
-)
+GEN_AI_OPERATIONS: Final[dict[Operation, str]] = {"chat.completions": "chat", "embeddings": "embeddings"}
+"""OpenTelemetry's names for our operations: values of the label `gen_ai_operation_name`."""
+_GEN_AI = ("gen_ai_provider_name", "gen_ai_operation_name")
+
 PROVIDER_SECONDS = Histogram(
-    "headrace_provider_seconds", "Duration of one call, by provider.", ["provider"], buckets=_LATENCY_S
+    "gen_ai_client_operation_duration_seconds",
+    "Duration of one provider call, retries apart; error_type is empty for an answer.",
+    [*_GEN_AI, "error_type"],
+    buckets=[0.01 * 2**n for n in range(14)],
 )
-PROVIDER_TOKENS = Counter(
-    "headrace_provider_tokens",
-    "Tokens that providers reported, by provider and kind: prompt, completion.",
-    ["provider", "kind"],
+PROVIDER_TOKENS = Histogram(
+    "gen_ai_client_token_usage",
+    "Tokens of one answered provider call, as the provider reported them, by type: input, output.",
+    [*_GEN_AI, "gen_ai_token_type"],
+    buckets=[4**n for n in range(14)],
+)
+PROVIDER_LIMITED = Counter(
+    "headrace_provider_limited_waits", "Calls that had to wait because their provider's limit is reached.", ["provider"]
 )
 
 # delivery
-RESPONSES = Counter("headrace_responses", "Responses acked by the broker, by class and status.", ["priority", "status"])
-RESPONSE_SECONDS = Histogram(
-    "headrace_response_seconds",
-    "From the record's timestamp to the response, by class.",
-    ["priority"],
-    buckets=_LATENCY_S,
+RESPONSES = AnswerCounts(
+    ("headrace_responses", "Responses, by class, the stage that ended the request, operation and status."),
+    ("headrace_response_seconds", "From the record's timestamp to the response, by class; bounds within 1.1 %."),
+    _LATENCY_S,
+    REGISTRY,
 )
 SEND_FAILURES = Counter(
     "headrace_send_failures", "Batches of answers that the broker did not take and that are sent again."

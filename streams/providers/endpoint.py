@@ -53,22 +53,18 @@ class Endpoint:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._api_key = api_key
         self._max_answer_bytes = max_answer_bytes
-        self._seconds = metrics.PROVIDER_SECONDS.labels(provider)
-        self._answers = metrics.PROVIDER_CALLS.labels(provider, "ok")
-        self._prompt_tokens = metrics.PROVIDER_TOKENS.labels(provider, "prompt")
-        self._completion_tokens = metrics.PROVIDER_TOKENS.labels(provider, "completion")
 
     async def call(self, request: Request, timeout_s: float) -> Answer | Failure:
         """One attempt. Raises nothing but CancelledError."""
         began = time.monotonic()
         found = await self._call(request, timeout_s)
-        self._seconds.observe(time.monotonic() - began)
+        tags = self.provider, metrics.GEN_AI_OPERATIONS[request.operation]
+        error_type = "" if isinstance(found, Answer) else found.type
+        metrics.PROVIDER_SECONDS.labels(*tags, error_type).observe(time.monotonic() - began)
         if isinstance(found, Answer):
-            self._answers.inc()
-            self._prompt_tokens.inc(found.usage.prompt_tokens)
-            self._completion_tokens.inc(found.usage.completion_tokens)
+            metrics.PROVIDER_TOKENS.labels(*tags, "input").observe(found.usage.prompt_tokens)
+            metrics.PROVIDER_TOKENS.labels(*tags, "output").observe(found.usage.completion_tokens)
             return found
-        metrics.PROVIDER_CALLS.labels(self.provider, found.type).inc()
         if self._api_key is not None and self._api_key in found.message:  # some providers quote the key they refuse
             return replace(found, message=found.message.replace(self._api_key, "***"))
         return found

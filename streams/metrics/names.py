@@ -1,0 +1,41 @@
+"""What `/metrics` shows, as a list: for the documentation, and for whoever checks a query against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client.metrics import MetricWrapperBase
+
+from streams.metrics import definitions
+from streams.metrics.answers import AnswerCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """One metric. `name` is as Prometheus shows it, without the endings of a histogram."""
+
+    name: str
+    kind: str
+    """counter, gauge or histogram"""
+    labels: tuple[str, ...]
+    meaning: str
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names that a query may ask for."""
+        return (
+            tuple(self.name + end for end in ("_bucket", "_sum", "_count"))
+            if self.kind == "histogram"
+            else (self.name,)
+        )
+
+
+def exposed() -> Iterator[Exposed]:
+    """Every metric of streams/metrics/definitions.py, in its order."""
+    for found in vars(definitions).values():
+        if isinstance(found, AnswerCounts):
+            yield from (Exposed(*each) for each in found.described())
+        elif isinstance(found, MetricWrapperBase):
+            ending = "_total" if found._type == "counter" else ""
+            yield Exposed(found._name + ending, found._type or "", tuple(found._labelnames), found._documentation)
