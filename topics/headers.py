@@ -148,3 +148,15 @@ def response_headers(
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent))
     return headers
+
+
+def message_headers(message: str, *, event_id: str, source: str, time: datetime) -> Headers:
+    """Headers of any other message of schemas/, by its name (`scaling_decision`)."""
+    return [
+        _SPECVERSION,
+        (CE_TYPE, ce_type(message).encode()),
+        _JSON,
+        (CE_ID, event_id.encode()),
+        (CE_SOURCE, source.encode()),
+        (CE_TIME, rfc3339(time)),
+    ]

@@ -92,3 +92,33 @@ RESPONSES = AnswerCounts(
 SEND_FAILURES = Counter(
     "headrace_send_failures", "Batches of answers that the broker did not take and that are sent again."
 )
+
+# scaling
+SCALING_LEADER = Gauge("headrace_scaling_leader", "1 in the control process that decides now, else 0.")
+SCALING_DECISIONS = Counter(
+    "headrace_scaling_decisions", "Decisions by what they ask for: scale_out, scale_in, hold.", ["action"]
+)
+SCALING_REASONS = Counter(
+    "headrace_scaling_reasons",
+    "Decisions by what asked for a step: cpu, memory, queue_length, wait, expired, calm, below_min, above_max.",
+    ["reason"],
+)
+SCALING_BLOCKED = Counter(
+    "headrace_scaling_blocked",
+    "Decisions by what held a step back: at_max, at_min, cooldown, provider_limited, pending, ineffective, missing_data.",
+    ["reason"],
+)
+SCALING_WANTED = Gauge("headrace_scaling_wanted_workers", "Workers that there should be, by the newest decision.")
+SCALING_REPORTED = Gauge("headrace_scaling_reported_workers", "Workers that reported in the newest window.")
+SCALING_EPOCH = Gauge("headrace_scaling_epoch", "Epoch of the newest decision that this process knows.")
+SCALING_OUTCOMES = Counter(
+    "headrace_scaling_outcomes", "What came of decisions: applied, failed, superseded.", ["result"]
+)
+SUPERVISED = Gauge(
+    "headrace_supervised_processes",
+    "Processes of this supervisor by kind (worker, control) and state: starting, ready, draining, waiting, given_up.",
+    ["kind", "state"],
+)
+SUPERVISED_RESTARTS = Counter(
+    "headrace_supervised_restarts", "Processes of this supervisor that ended by themselves, by kind.", ["kind"]
+)

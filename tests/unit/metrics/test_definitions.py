@@ -29,6 +29,8 @@ LABELS = {
     "gen_ai_operation_name",
     "gen_ai_token_type",
     "error_type",
+    "action",
+    "state",
 }
 
 

@@ -1,0 +1,55 @@
+"""Which record of `scaling.decisions` is in force: the first with a higher epoch than all before it. Pure.
+
+The topic is the referee. A decider writes its decision with the epoch behind the newest that it has read; whoever reads the
+topic, in its one order, passes over every record whose epoch is not new. So of two deciders that believe to be the one, the
+first to be written counts and the other's record changes nothing, whatever was stopped, delayed or sent again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from schemas.scaling_decision import ScalingDecision
+
+
+@dataclass(slots=True)
+class DecisionLog:
+    """The records of the topic, in their order.
+
+    >>> from datetime import UTC, datetime
+    >>> def record(epoch: int, decider: str) -> ScalingDecision:
+    ...     return ScalingDecision(epoch=epoch, at=datetime.now(UTC), action="hold", workers_now=2, workers_wanted=2,
+    ...                            reasons=(), decider_id=decider)
+    >>> log = DecisionLog()
+    >>> log.note(record(7, "a")), log.note(record(8, "b")), log.note(record(8, "a")), log.note(record(3, "a"))
+    (True, True, False, False)
+    >>> log.newest.decider_id, log.epoch, log.passed_over
+    ('b', 8, 2)
+    """
+
+    newest: ScalingDecision | None = None
+    passed_over: int = 0
+    """Records that were too late."""
+
+    @property
+    def epoch(self) -> int:
+        """The newest; 0 before the first decision."""
+        return self.newest.epoch if self.newest is not None else 0
+
+    def note(self, record: ScalingDecision) -> bool:
+        """Take the next record; whether it is in force."""
+        if record.epoch <= self.epoch:
+            self.passed_over += 1
+            return False
+        self.newest = record
+        return True
+
+
+def read_decision(value: bytes | None) -> ScalingDecision | None:
+    """A record's decision; None for one that is none."""
+    try:
+        return ScalingDecision.model_validate_json(value or b"")
+    except ValidationError:
+        return None

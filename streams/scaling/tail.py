@@ -1,0 +1,160 @@
+"""What a control process and a supervisor follow: the decisions, and the fleet's windows, read without a group.
+
+Everybody reads the same records in the same order, also who decides nothing now: so that one that takes over knows all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Self
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+from pydantic import ValidationError
+
+from schemas.metric_window import MetricWindow
+from schemas.scaling_decision import Signals
+from streams.scaling.log import DecisionLog, read_decision
+from streams.scaling.signals import FLEET, in_order, signals_of
+from topics.names import METRIC_WINDOWS, SCALING_DECISIONS
+
+log = structlog.get_logger("headrace.scaling")
+
+_DECISIONS = TopicPartition(SCALING_DECISIONS, 0)
+_WINDOWS = TopicPartition(METRIC_WINDOWS, 0)
+_POLL_MS: Final = 200
+_RETRY_S: Final = 1.0
+_CATCH_UP_S: Final = 20.0
+_DECISIONS_BACK: Final = 200
+"""How many of the newest records are read at the start. The newest epoch is among them, or 200 late ones came in a row."""
+_MOST_WINDOWS: Final = 2_000
+
+
+class ScalingTail:
+    """Follows the topics inside an `async with` block.
+
+    Args:
+        client_options: for the consumer.
+        windows_s: how far back in time windows are kept; 0: windows are not read.
+        now: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        client_options: Mapping[str, Any],
+        *,
+        windows_s: float = 0.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.decisions = DecisionLog()
+        self.read_at: float | None = None
+        """Monotonic time at which the topics were last known to be read to their ends."""
+        self._windows: deque[Signals] = deque(maxlen=_MOST_WINDOWS)
+        self._windows_s = windows_s
+        self._now = now
+        self._partitions = [_DECISIONS, *([_WINDOWS] if windows_s else [])]
+        self._consumer = AIOKafkaConsumer(
+            **{**client_options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "earliest"},
+            fetch_max_wait_ms=100,
+        )
+        self._positions: dict[TopicPartition, int] = {}
+        self._moved = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start, and read what is there. Raises KafkaError."""
+        try:
+            await self._consumer.start()
+            await self._begin()
+            self._task = asyncio.create_task(self._follow())
+            await self.catch_up()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    @property
+    def windows(self) -> Sequence[Signals]:
+        """The fleet's windows, ascending by time, each once."""
+        return in_order(self._windows)
+
+    async def catch_up(self) -> None:
+        """Wait until everything is read that the topics hold now. Raises KafkaError and TimeoutError."""
+        ends = await self._consumer.end_offsets(self._partitions)
+        if not await self.until(
+            lambda: all(self._positions.get(partition, 0) >= end for partition, end in ends.items()), _CATCH_UP_S
+        ):
+            raise TimeoutError(f"the scaling topics could not be read to their ends within {_CATCH_UP_S:.0f} s")
+        self.read_at = time.monotonic()
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until the condition holds, asked after each fetch; False if that takes longer."""
+        try:
+            async with asyncio.timeout(timeout_s), self._moved:
+                await self._moved.wait_for(condition)
+        except TimeoutError:
+            if self._task is not None and self._task.done():
+                self._task.result()
+            return False
+        return True
+
+    async def _begin(self) -> None:
+        begins = await self._consumer.beginning_offsets(self._partitions)
+        ends = await self._consumer.end_offsets(self._partitions)
+        self._positions = {_DECISIONS: max(begins[_DECISIONS], ends[_DECISIONS] - _DECISIONS_BACK)}
+        if self._windows_s:
+            since_ms = round((self._now() - self._windows_s) * 1000)
+            found = (await self._consumer.offsets_for_times({_WINDOWS: since_ms}))[_WINDOWS]
+            self._positions[_WINDOWS] = ends[_WINDOWS] if found is None else found.offset
+        self._consumer.assign(self._partitions)
+        for partition, offset in self._positions.items():
+            self._consumer.seek(partition, offset)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            except KafkaError as error:  # the client goes on by itself; what it cannot mend it says again
+                log.warning("the scaling topics cannot be read now, trying again", error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+                continue
+            for partition, records in batches.items():
+                for record in records:
+                    (self._note_decision if partition == _DECISIONS else self._note_window)(record)
+            async with self._moved:
+                for partition in self._partitions:
+                    self._positions[partition] = await self._consumer.position(partition)
+                self._moved.notify_all()
+
+    def _note_decision(self, record: Any) -> None:
+        decision = read_decision(record.value)
+        if decision is None:
+            log.warning("a record on the decisions' topic is none", offset=record.offset)
+        else:
+            self.decisions.note(decision)
+
+    def _note_window(self, record: Any) -> None:
+        if record.key != FLEET.encode():
+            return
+        try:
+            window = signals_of(MetricWindow.model_validate_json(record.value or b""))
+        except ValidationError:
+            log.warning("a record on the windows' topic is none", offset=record.offset)
+            return
+        self._windows.append(window)
+        while self._windows and self._windows[0].end_s < window.end_s - self._windows_s:
+            self._windows.popleft()
+
+    async def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._consumer.stop()
