@@ -8,7 +8,7 @@ meaning. Nothing here knows of topics or of the pipeline.
 from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse_cache_entry
 from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.errors import explain
-from schemas.lease import Lease, LeaseDemand, LeaseGrant, parse_lease
+from schemas.lease import Lease, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, parse_lease
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
 from schemas.request import CacheControl, CacheMode, Operation, Request
@@ -27,8 +27,10 @@ __all__ = [
     "ErrorType",
     "FinishedRequest",
     "Lease",
+    "LeaseClaim",
     "LeaseDemand",
     "LeaseGrant",
+    "LeaseMessage",
     "MetricSample",
     "MetricWindow",
     "Operation",

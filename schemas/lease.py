@@ -1,6 +1,7 @@
 """What a provider allows the whole fleet, handed out in parts: workers say what they need, one grantor grants it.
 
-The sum of the grants in force never exceeds the provider's limit. A grant holds for its window only.
+The order of the log decides: everybody reads the same records in the same order, and times are the broker's
+(LogAppendTime). The sum of the grants in force and of what was used in the window never exceeds the provider's limit.
 """
 
 from dataclasses import dataclass
@@ -8,28 +9,62 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.message import Count, Identifier, Instant, Message
+from schemas.message import Count, Identifier, Instant, Message, NonNegative
 
-
-class LeaseDemand(Message):
-    """One worker's need for the next window. The record's key is the provider."""
-
-    kind: Literal["demand"] = "demand"
-    provider: str = Field(min_length=1)
-    worker_id: Identifier
-    at: Instant
-    requests: Count = Field(description="Calls it wants to make in the next window.")
-    tokens: Count = Field(description="Tokens it expects them to take.")
-    requests_used: Count = Field(0, description="Calls made since its last demand.")
-    tokens_used: Count = Field(0, description="Tokens they took, as the provider counted them.")
+ANY_MODEL = "*"
+"""The model of a demand that only says that its worker is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one worker may use in the window."""
+    """Calls and their tokens."""
 
     requests: Count
     tokens: Count
+
+
+NOTHING = Grant(0, 0)
+
+
+class Slot(Message):
+    """What one worker used between two of its demands."""
+
+    number: Count = Field(description="Rises from slot to slot of a worker.")
+    requests: Count
+    tokens: Count
+
+
+class ProviderView(Message):
+    """What the provider's own answers said last; it corrects the fleet's view downward only."""
+
+    limit_requests: Count | None = None
+    limit_tokens: Count | None = None
+    remaining_requests: Count | None = None
+    remaining_tokens: Count | None = None
+    reset_s: NonNegative = Field(60.0, description="After so long it says nothing any more.")
+    pause_s: NonNegative = Field(0.0, description="The provider asked for no calls for so long.")
+
+
+class LeaseDemand(Message):
+    """One worker's need and what it used. The record's key is the provider."""
+
+    kind: Literal["demand"] = "demand"
+    provider: str = Field(min_length=1)
+    model: str = Field(ANY_MODEL, min_length=1, description="Limits are for a provider and model.")
+    worker_id: Identifier
+    at: Instant
+    requests: Count = Field(description="Calls it wants to make.")
+    tokens: Count = Field(description="Tokens it expects them to take.")
+    weight: NonNegative = Field(0.0, description="Those tokens, urgent classes counted more; 0: as the tokens.")
+    head_tokens: Count = Field(0, description="Tokens that its next call needs at once.")
+    requests_used: Count = Field(0, description="Calls made since its last demand.")
+    tokens_used: Count = Field(0, description="Tokens they took, as the provider counted them.")
+    seq: Count = Field(0, description="Rises with each demand of a worker for a provider and model.")
+    seen: int = Field(-1, ge=-1, description="Offset of the last grant that it had read.")
+    left: Grant = Field(NOTHING, description="Granted, in force and not used.")
+    open: Grant = Field(NOTHING, description="Taken for calls that do not count as used yet.")
+    slots: list[Slot] = Field([], description="Slots that changed, each with its present total.")
+    provider_view: ProviderView | None = None
 
 
 class LeaseGrant(Message):
@@ -37,18 +72,31 @@ class LeaseGrant(Message):
 
     kind: Literal["grant"] = "grant"
     provider: str = Field(min_length=1)
+    model: str = Field(ANY_MODEL, min_length=1)
     grantor_id: Identifier
     epoch: Count = Field(description="Rises with each new grantor; grants of a lower epoch are void.")
+    seq: Count = Field(0, description="Rises with each grant of an epoch; one that was seen already is void.")
     valid_from: Instant
     valid_until: Instant
-    grants: dict[str, Grant] = Field(description="By worker id. A worker that is not named has nothing.")
+    grants: dict[str, Grant] = Field(description="By worker id. A worker that is not named gets nothing new.")
+    limit_tokens: Count | None = Field(None, description="More than the provider's limit gives at once is refused.")
 
 
-Lease = Annotated[LeaseDemand | LeaseGrant, Field(discriminator="kind")]
+class LeaseClaim(Message):
+    """A worker takes over as the grantor, or says that it still is. The record's key is `*`."""
 
-LEASE: TypeAdapter[LeaseDemand | LeaseGrant] = TypeAdapter(Lease)
+    kind: Literal["claim"] = "claim"
+    grantor_id: Identifier
+    epoch: Count = Field(description="One more than the last; the first claim of an epoch is the one that counts.")
+    at: Instant
 
 
-def parse_lease(value: bytes) -> LeaseDemand | LeaseGrant:
-    """Read either kind. Raises pydantic.ValidationError (a ValueError)."""
+LeaseMessage = LeaseDemand | LeaseGrant | LeaseClaim
+Lease = Annotated[LeaseMessage, Field(discriminator="kind")]
+
+LEASE: TypeAdapter[LeaseMessage] = TypeAdapter(Lease)
+
+
+def parse_lease(value: bytes) -> LeaseMessage:
+    """Read any kind. Raises pydantic.ValidationError (a ValueError)."""
     return LEASE.validate_json(value)

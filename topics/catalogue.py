@@ -66,7 +66,7 @@ def catalogue(partitions: int = DEFAULT_PARTITIONS, replication_factor: int = 1)
         )
 
     # LogAppendTime: a request's time limits run from the record's timestamp, and the broker's clock is the one clock. Samples
-    # are held against it too: a worker whose clock is ahead must not close everybody's windows.
+    # and leases are held against it too: a worker whose clock is ahead must not close everybody's windows.
     clock = {"message_timestamp_type": "LogAppendTime"}
     answer, control = limits.ANSWER_RECORD_BYTES, limits.CONTROL_RECORD_BYTES
     requests = tuple(
@@ -89,7 +89,7 @@ def catalogue(partitions: int = DEFAULT_PARTITIONS, replication_factor: int = 1)
             # of entries would stay in the open segment.
             segment_ms=str(_HOUR_MS),
         ),
-        topic(names.LEASES, ("lease",), "provider", 1, 1, control),
+        topic(names.LEASES, ("lease",), "provider", 1, 1, control, **clock),
         topic(names.METRIC_SAMPLES, ("metric_sample",), "worker id or `fleet`", 1, 1, control, **clock),
         topic(names.METRIC_WINDOWS, ("metric_window",), "worker id or `fleet`", 1, 7, control),
         topic(names.SCALING_DECISIONS, ("scaling_decision",), "`workers`", 1, 30, control),

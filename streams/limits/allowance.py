@@ -1,0 +1,230 @@
+"""A worker's own part: what it was granted for one provider and model, and what it did with it.
+
+All that it holds ends at one moment, and each new grant moves that moment. Sums never rise but by grants: what is reserved
+leaves what is left; what was reserved and not used comes back at most once, and only while its grant holds. Use beyond a
+reservation is the one exception: it is told at once, and the next grants wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf
+
+from schemas.lease import LeaseDemand, Slot
+from streams.limits.amount import NONE, Amount
+from streams.limits.grantor import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What waits in the queues for a provider and model."""
+
+    requests: int = 0
+    tokens: int = 0
+    weight: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Allowance:
+    """What may be used now. Times are the broker's, at the latest that it may be (`BrokerClock.latest`)."""
+
+    route: Route
+    limit: Amount
+    window_s: float
+    lease_s: float
+    counts_at_end: bool = False
+    """Whether the provider counts a call when it ends, in place of when it comes."""
+    left: Amount = NONE
+    open: Amount = NONE
+    until: float = -inf
+    term: int = 0
+    """Rises when all that was held has lapsed: what was reserved before must not begin any more."""
+    seen: int = -1
+    seq: int = 0
+    used_requests: int = 0
+    used_tokens: int = 0
+    _slot: int = 0
+    _slots: dict[int, tuple[float, Amount]] = field(default_factory=dict)
+    _changed: set[int] = field(default_factory=set)
+    _sent: tuple[set[int], int, int] | None = None
+
+    def grant(self, offset: int, given: Amount, until: float, now: float) -> None:
+        """A grant that counts was read. One that is over adds nothing."""
+        self.seen = offset
+        self.lapse(now)
+        if until > now:
+            self.left += given
+            self.until = max(self.until, until)
+
+    def lapse(self, now: float) -> None:
+        """Drop what is over."""
+        if now >= self.until and self.until > -inf:
+            self.left, self.until = NONE, -inf
+            self.term += 1
+
+    def reserve(self, tokens: int, now: float) -> bool:
+        """Take one request and its tokens, both or neither."""
+        self.lapse(now)
+        wanted = Amount(0 if self.limit.requests == inf else 1, 0 if self.limit.tokens == inf else tokens)
+        if self.until <= now or not wanted.fits(self.left):
+            return False
+        self.left -= wanted
+        self.open += Amount(1, tokens)
+        return True
+
+    def book(self, used: Amount, now: float) -> int:
+        """What was open counts as used from now on; in which slot."""
+        self.open -= used
+        self._put(self._slot, used, now)
+        return self._slot
+
+    def unbook(self, slot: int, unused: Amount, term: int, now: float) -> None:
+        """So much of a slot was not used after all."""
+        found = self._slots.get(slot)
+        if found is None:
+            return  # it counts no more
+        self._slots[slot] = (found[0], found[1] - unused)
+        self._changed.add(slot)
+        if found[0] > now - self.lease_s:  # an old slot may not count any more when the grantor hears of this
+            self._return(unused, term, now)
+
+    def close(self, unused: Amount, term: int, now: float) -> None:
+        """What was open is not used."""
+        self.open -= unused
+        self._return(unused, term, now)
+
+    def owe(self, beyond: float, now: float) -> None:
+        """More was used than reserved: it counts from now, and uses up what is left."""
+        self.lapse(now)
+        self.left -= Amount(0, min(beyond, max(0.0, self.left.tokens)))
+        self._put(self._slot, Amount(0, beyond), now)
+
+    def _put(self, slot: int, used: Amount, now: float) -> None:
+        at, before = self._slots.get(slot, (now, NONE))
+        self._slots[slot] = (at, before + used)
+        self._changed.add(slot)
+
+    def _return(self, unused: Amount, term: int, now: float) -> None:
+        self.lapse(now)
+        if term == self.term and self.until > now:
+            self.left += Amount(
+                0 if self.limit.requests == inf else unused.requests, 0 if self.limit.tokens == inf else unused.tokens
+            )
+
+    def used(self, tokens: int) -> None:
+        """For the rate that the grantor sees."""
+        self.used_requests += 1
+        self.used_tokens += tokens
+
+    @property
+    def changed(self) -> bool:
+        """Whether the grantor does not know yet what was used."""
+        return bool(self._changed)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not self._changed and self.open == NONE and self.left == NONE
+
+    def demand(self, worker_id: str, need: Need, head_tokens: int, at: datetime, now: float) -> LeaseDemand:
+        """What to tell the grantor. Then `told` it, or not; until that is known, make no other."""
+        self.lapse(now)
+        old = [slot for slot, (began, _) in self._slots.items() if began < now - self.window_s - 5.0]
+        for slot in old:
+            del self._slots[slot]
+        self._changed -= set(old)
+        self.seq += 1
+        self._sent = (self._changed, self.used_requests, self.used_tokens)
+        self._changed, self.used_requests, self.used_tokens = set(), 0, 0
+        self._slot += 1  # what is used from here on counts from the next demand on
+        sent = self._sent[0]
+        return LeaseDemand(
+            provider=self.route[0],
+            model=self.route[1],
+            worker_id=worker_id,
+            at=at,
+            requests=need.requests,
+            tokens=need.tokens,
+            weight=need.weight,
+            head_tokens=head_tokens,
+            requests_used=self._sent[1],
+            tokens_used=self._sent[2],
+            seq=self.seq,
+            seen=self.seen,
+            left=self.left.wire(),
+            open=self.open.wire(),
+            slots=[
+                Slot(number=slot, requests=int(self._slots[slot][1].requests), tokens=int(self._slots[slot][1].tokens))
+                for slot in sorted(sent)
+            ],
+        )
+
+    def told(self, acked: bool) -> None:
+        """Whether the broker has the last demand. If not, or if nobody knows, the next one says it again."""
+        assert self._sent is not None, "told without a demand"
+        if not acked:
+            slots, requests, tokens = self._sent
+            self._changed |= slots & self._slots.keys()
+            self.used_requests += requests
+            self.used_tokens += tokens
+        self._sent = None
+
+
+@dataclass(slots=True, eq=False)
+class LeaseHold:
+    """One call's reservation. `now` is the broker's time; `alive` whether this worker is still a member of its group."""
+
+    allowance: Allowance
+    tokens: int
+    now: Callable[[], float]
+    alive: Callable[[], bool]
+    on_room: Callable[[], None]
+    term: int = 0
+    _slot: int | None = None
+    _begun: bool = False
+    _ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.term = self.allowance.term
+
+    def good(self) -> bool:
+        """Whether the call may begin; then it counts from now on."""
+        allowance, now = self.allowance, self.now()
+        allowance.lapse(now)
+        if self._ended or self.term != allowance.term or allowance.until <= now or not self.alive():
+            return False
+        if not self._begun and not allowance.counts_at_end:
+            self._slot = allowance.book(Amount(1, self.tokens), now)
+        self._begun = True
+        return True
+
+    def settle(self, tokens_used: int | None) -> None:
+        """See `Hold`."""
+        if self._ended:
+            return
+        self._ended = True
+        allowance, now = self.allowance, self.now()
+        used = self.tokens if tokens_used is None else max(0, tokens_used)
+        unused = Amount(0, max(0, self.tokens - used))
+        if self._slot is None:
+            self._slot = allowance.book(Amount(1, self.tokens), now)
+        if unused.tokens:
+            allowance.unbook(self._slot, unused, self.term, now)
+            self.on_room()
+        if used > self.tokens:
+            allowance.owe(used - self.tokens, now)
+        allowance.used(used)
+
+    def give_back(self) -> None:
+        """See `Hold`."""
+        if self._ended:
+            return
+        self._ended = True
+        whole = Amount(1, self.tokens)
+        if self._slot is None:
+            self.allowance.close(whole, self.term, self.now())
+        else:
+            self.allowance.unbook(self._slot, whole, self.term, self.now())
+        self.on_room()

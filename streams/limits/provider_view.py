@@ -1,0 +1,136 @@
+"""What providers say of their limits, and what we believe of it: only what is less than we thought, and not for long.
+
+Headers: https://platform.openai.com/docs/guides/rate-limits (x-ratelimit-*, durations such as "6m0s" or "20ms"),
+https://docs.anthropic.com/en/api/rate-limits (anthropic-ratelimit-*, moments in RFC 3339), and retry-after,
+retry-after-ms.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from math import inf
+from typing import Final
+
+from schemas.lease import ProviderView
+from streams.limits.amount import NONE, Amount
+
+MOST_S: Final = 60.0
+"""No header is believed for longer."""
+_LEAST_SHARE: Final = 0.1  # of the limit that is set: whatever a header says, so much is tried
+_NOISE_SHARE: Final = 0.05  # calls that are under way make both counts differ by so much
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_THROTTLED: Final = (429, 503, 529)
+
+
+def read_headers(headers: Mapping[str, str], status: int, now: float) -> ProviderView | None:
+    """What an answer's headers (names in lower case) say; None if nothing. `now` is Unix time, for headers with dates."""
+    found: dict[str, float] = {}
+    for resource in ("requests", "tokens"):
+        for what in ("limit", "remaining"):
+            value = _first(headers, f"x-ratelimit-{what}-{resource}", f"anthropic-ratelimit-{resource}-{what}")
+            if value is not None and value.isascii() and value.isdigit() and len(value) <= 12:
+                found[f"{what}_{resource}"] = int(value)
+    if status in _THROTTLED:
+        found["pause_s"] = min(MOST_S, _retry_after_s(headers, now))
+    if not found:
+        return None
+    resets = [
+        _reset_s(_first(headers, f"x-ratelimit-reset-{resource}", f"anthropic-ratelimit-{resource}-reset"), now)
+        for resource in ("requests", "tokens")
+    ]
+    known = [seconds for seconds in resets if seconds is not None]
+    return ProviderView.model_validate({**found, "reset_s": min(MOST_S, max(known, default=MOST_S))}, strict=False)
+
+
+class CorrectedLimit:
+    """The limit that is set, corrected downward by what the provider said last."""
+
+    def __init__(self, limit: Amount) -> None:
+        self.set = limit
+        self._said = limit
+        self._said_until = -inf
+        self._foreign = NONE
+        self._foreign_until = -inf
+        self._paused_until = -inf
+
+    def at(self, now: float) -> Amount:
+        """The limit that holds now."""
+        return self._said.least(self.set) if now < self._said_until else self.set
+
+    def foreign(self, now: float) -> Amount:
+        """What the provider counts beside our own use: others with the same key, or another way to count."""
+        return self._foreign if now < self._foreign_until else NONE
+
+    def paused(self, now: float) -> bool:
+        return now < self._paused_until
+
+    def correct(self, now: float, view: ProviderView, ours: Amount) -> None:
+        """Take in what the provider said; `ours` is what it should have counted by now."""
+        if view.pause_s:
+            self._paused_until = max(self._paused_until, now + min(view.pause_s, MOST_S))
+        least = Amount(_share(self.set.requests, _LEAST_SHARE), _share(self.set.tokens, _LEAST_SHARE))
+        limit = Amount(_or(view.limit_requests, inf), _or(view.limit_tokens, inf))
+        if view.limit_requests is not None or view.limit_tokens is not None:
+            self._said, self._said_until = limit.most(least), now + MOST_S
+        remaining = Amount(_or(view.remaining_requests, inf), _or(view.remaining_tokens, inf))
+        if view.remaining_requests is None and view.remaining_tokens is None:
+            return
+        allowed = limit.least(self.set)
+        self._foreign = Amount(
+            _beyond(allowed.requests, remaining.requests, ours.requests, least.requests),
+            _beyond(allowed.tokens, remaining.tokens, ours.tokens, least.tokens),
+        )
+        self._foreign_until = now + min(view.reset_s, MOST_S)
+
+
+def _beyond(allowed: float, remaining: float, ours: float, least: float) -> float:
+    """How much more than ours the provider has counted, at most so much that `least` is left."""
+    if inf in (allowed, remaining):
+        return 0.0
+    more = allowed - remaining - ours - allowed * _NOISE_SHARE
+    return max(0.0, min(more, allowed - least))
+
+
+def _share(whole: float, share: float) -> float:
+    return 0.0 if whole == inf else whole * share
+
+
+def _or(value: int | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _first(headers: Mapping[str, str], *names: str) -> str | None:
+    return next((headers[name].strip() for name in names if name in headers), None)
+
+
+def _retry_after_s(headers: Mapping[str, str], now: float) -> float:
+    millis = headers.get("retry-after-ms", "")
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", millis):
+        return float(millis) / 1000
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _reset_s(value: str | None, now: float) -> float | None:
+    """Seconds of "1s", "6m0s", "20ms", "12.5" or a moment."""
+    if not value:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        return float(value)
+    found = _DURATION.fullmatch(value)
+    if found is not None:
+        hours, minutes, seconds, millis = (float(part or 0) for part in found.groups())
+        return hours * 3600 + minutes * 60 + seconds + millis / 1000
+    try:
+        return max(0.0, datetime.fromisoformat(value).timestamp() - now)
+    except ValueError:
+        return None

@@ -1,0 +1,114 @@
+"""Who is granted how much: heads first, in turn; then in proportion to demand; then a little to everybody.
+
+The head of a worker's queue gets all of its tokens in one grant or nothing: what is there is kept until it is enough, so
+that small calls never starve a large one. Turns follow the tokens granted by demand (stride scheduling, Waldspurger 1995).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import ceil, inf
+
+from streams.limits.account import Account
+from streams.limits.amount import NONE, Amount
+from streams.limits.ledger import Ledger
+
+_LEAST_WEIGHT_SHARE = 0.25
+"""A worker counts with at least this part of the mean demand, so that a short queue is not forgotten beside long ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What to grant, by worker, and whether somebody has to wait."""
+
+    grants: dict[str, Amount]
+    scarce: bool
+
+
+def share(ledger: Ledger, known: Collection[str], now: float) -> Shares:
+    """Divide what may be granted now. `ledger` is advanced to `now`."""
+    limit = ledger.limit.at(now)
+    waiting = {
+        worker_id: account
+        for worker_id, account in ledger.accounts.items()
+        if worker_id in known and account.waiting.requests and account.head_tokens <= limit.tokens
+    }
+    grants: dict[str, Amount] = {}
+    available = ledger.available(now)
+    available, needed = _heads(ledger, waiting, available, grants)
+    ledger.needed = needed
+    if needed != NONE:
+        return Shares(grants, scarce=True)
+    available = _proportional(ledger, waiting, available, grants)
+    _standing(ledger, known, available, grants, now)
+    return Shares(grants, scarce=False)
+
+
+def _heads(
+    ledger: Ledger, waiting: dict[str, Account], available: Amount, grants: dict[str, Amount]
+) -> tuple[Amount, Amount]:
+    """Give every waiting worker what its next call needs, in turn; what is left, and what the first one without lacks."""
+    short = {worker_id: account for worker_id, account in waiting.items() if _lacks(account, 1) != NONE}
+    if not short:
+        return available, NONE
+    mean = sum(account.weight for account in waiting.values()) / len(waiting)
+    start = min(account.turn for account in waiting.values())
+    for account in ledger.accounts.values():
+        if account not in waiting.values():
+            account.turn = max(account.turn, start)  # who was quiet saved nothing up
+    for worker_id, account in sorted(short.items(), key=lambda item: (item[1].turn, item[0])):
+        lacks = _lacks(account, 1)
+        if not lacks.fits(available):
+            return available, lacks
+        available -= lacks
+        grants[worker_id] = lacks
+        account.turn += max(lacks.tokens, lacks.requests) / max(account.weight, mean * _LEAST_WEIGHT_SHARE, 1.0)
+    return available, NONE
+
+
+def _proportional(ledger: Ledger, waiting: dict[str, Account], available: Amount, grants: dict[str, Amount]) -> Amount:
+    """Give waiting workers for as many calls as they made of late in two leases, in proportion to demand."""
+    whole = sum(account.weight for account in waiting.values())
+    left = available
+    for worker_id, account in waiting.items():
+        ahead = ceil(account.rate.requests * ledger.rules.lease_s * 2)
+        lacks = _lacks(account, 1 + min(ahead, int(account.waiting.requests) - 1)) - grants.get(worker_id, NONE)
+        part = available * (account.weight / whole if whole else 0.0)
+        left -= _give(worker_id, lacks.most(NONE).least(part).least(left), grants)
+    return left
+
+
+def _standing(ledger: Ledger, known: Collection[str], available: Amount, grants: dict[str, Amount], now: float) -> None:
+    """Give every known worker what its next calls may need, so that they wait for nobody."""
+    if not known:
+        return
+    limit = ledger.limit.at(now)
+    each = _finite(limit) * (ledger.rules.standing_share / len(known))
+    each = Amount(max(1.0, each.requests), each.tokens)
+    for worker_id in sorted(known):
+        account = ledger.account(worker_id)
+        wants = each.most(account.rate * (2 * ledger.rules.lease_s))
+        lacks = wants - account.held - grants.get(worker_id, NONE)
+        if lacks.most(NONE).tokens < each.tokens / 4 and lacks.requests < each.requests / 4:
+            continue  # not worth a grant
+        given = lacks.most(NONE).least(available * 0.5)
+        available -= _give(worker_id, given, grants)
+
+
+def _lacks(account: Account, calls: int) -> Amount:
+    """What a worker's next `calls` calls need beyond what it holds."""
+    mean = account.waiting.tokens / account.waiting.requests
+    return (Amount(calls, account.head_tokens + (calls - 1) * mean) - account.held).most(NONE)
+
+
+def _give(worker_id: str, given: Amount, grants: dict[str, Amount]) -> Amount:
+    whole = Amount(int(given.requests), int(given.tokens)).most(NONE)
+    if whole != NONE:
+        grants[worker_id] = grants.get(worker_id, NONE) + whole
+    return whole
+
+
+def _finite(limit: Amount) -> Amount:
+    """Without a limit nothing needs to be granted."""
+    return Amount(0 if limit.requests == inf else limit.requests, 0 if limit.tokens == inf else limit.tokens)
