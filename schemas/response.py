@@ -1,7 +1,8 @@
 """A response: what came of a request.
 
 `Response` reads and checks one; `encode_response` writes one. Writing is on the hot path (a cache hit is little
-else) and goes straight to bytes: 1.5 µs against 5 and more through the model. A test holds the two to the same fields.
+else) and goes straight to bytes: 1.5 µs against 5 and more through the model, and 0.6 for a hit among others
+(`HitEncoder`). A test holds the three to the same fields.
 """
 
 from dataclasses import dataclass
@@ -127,3 +128,56 @@ def encode_response(
         },
         option=orjson.OPT_UTC_Z,
     )
+
+
+class HitEncoder:
+    """Writes responses to cache hits of one moment: what `encode_response` writes, the fields in another order.
+
+    `written_at` is the moment as RFC 3339.
+    """
+
+    def __init__(self, cache: CacheResult, written_at: bytes) -> None:
+        self._cache = cache
+        self._written_at = written_at
+        self._shared: dict[str, bytes] = {}
+
+    def encode(
+        self,
+        request_id: str,
+        agent_id: str,
+        conversation_id: str | None,
+        payload: bytes,
+        provider: str,
+        waited_ms: float,
+    ) -> bytes:
+        """The value of a response as UTF-8 JSON. `payload` is JSON; it is copied in unread."""
+        shared = self._shared.get(provider)
+        if shared is None:
+            shared = self._shared[provider] = self._encode_shared(provider)
+        return _HIT % (
+            orjson.dumps(request_id),
+            orjson.dumps(agent_id),
+            orjson.dumps(conversation_id),
+            payload,
+            shared,
+            waited_ms,
+            waited_ms,
+        )
+
+    def _encode_shared(self, provider: str) -> bytes:
+        fields = {
+            "status": "ok",
+            "error": None,
+            "usage": NO_USAGE,
+            "cache": self._cache,
+            "provider": provider,
+            "attempts": 0,
+            "completed_at": self._written_at.decode(),
+        }
+        return orjson.dumps(fields)[1:-1]
+
+
+_HIT: Final = (
+    b'{"request_id":%b,"agent_id":%b,"conversation_id":%b,"payload":%b,%b,'
+    b'"timing":{"queue_ms":%.3f,"provider_ms":0.0,"total_ms":%.3f}}'
+)

@@ -51,8 +51,10 @@ class PendingRequest:
     traceparent: bytes | None = None
     dispatched_at: float | None = None
     """When the first provider call was made ready; None before."""
+    digest: bytes = b""
+    """The same for every request of the same operation and payload."""
     identity: bytes = b""
-    """The same for every record of this request: agent, request_id and payload."""
+    """The same for every record of this request: agent, request_id and payload. Empty until somebody needs it."""
     read_key: bytes | None = None
     """Where an answer of somebody else's identical request may be found; None: it wants one of its own."""
     store_key: bytes | None = None
@@ -104,3 +106,23 @@ class Answers(Protocol):
 
     def abandon(self, request: PendingRequest) -> None:
         """Drop the request: its record belongs to another worker now, which answers it."""
+
+
+class KeptAnswer(Protocol):
+    """A provider's answer that the cache holds."""
+
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def provider(self) -> str: ...
+    def outcome(self, found_in: CacheResult) -> Outcome: ...
+
+
+Hit = tuple[PendingRequest, KeptAnswer]
+
+
+class HitAnswers(Answers, Protocol):
+    """The end of the pipeline, as the cache sees it."""
+
+    def respond_hits(self, hits: Sequence[Hit], found_in: CacheResult) -> None:
+        """As `respond` of each, with `outcome(found_in)`; but what a list of hits shares is made once."""

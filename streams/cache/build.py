@@ -22,7 +22,7 @@ from streams.cache.rocks import TableOptions
 from streams.cache.slots import open_slot
 from streams.cache.stage import CacheRules, CacheStage
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers
+from streams.pipeline import HitAnswers
 from streams.settings import Settings
 from topics.names import CACHE_ENTRIES
 
@@ -57,7 +57,7 @@ class WorkerCache:
 
 
 async def open_cache(
-    settings: Settings, producer: AIOKafkaProducer, answers: Answers, stack: AsyncExitStack
+    settings: Settings, producer: AIOKafkaProducer, answers: HitAnswers, stack: AsyncExitStack
 ) -> WorkerCache:
     """Open the store and begin to read what the others cached; all of it closes with `stack`.
 

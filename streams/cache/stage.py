@@ -13,13 +13,13 @@ from typing import Protocol
 
 import structlog
 
-from schemas.response import NO_USAGE, CacheResult
+from schemas.response import NO_USAGE
 from streams.cache.answers import Answer
 from streams.cache.flights import Flights
 from streams.cache.key import Namespace, cache_key, identity_key, payload_digest
 from streams.cache.memory import MemoryTier
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers, Outcome, PendingRequest, Stage, expired
+from streams.pipeline import Hit, HitAnswers, Outcome, PendingRequest, Stage, expired
 
 log = structlog.get_logger("headrace.cache")
 
@@ -59,7 +59,7 @@ class CacheStage:
     """Takes requests from intake; is the `Answers` of the stages behind it. Call `connect` before the first request."""
 
     def __init__(
-        self, rules: CacheRules, memory: MemoryTier[Answer], shelf: Shelf, answers: Answers, now: Callable[[], float]
+        self, rules: CacheRules, memory: MemoryTier[Answer], shelf: Shelf, answers: HitAnswers, now: Callable[[], float]
     ) -> None:
         self._rules = rules
         self._memory = memory
@@ -79,6 +79,7 @@ class CacheStage:
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
         now = self._now()
+        hits: list[Hit] = []
         missing: list[PendingRequest] = []
         for request in requests:
             self._identify(request)
@@ -86,8 +87,10 @@ class CacheStage:
             if answer is None:
                 missing.append(request)
             else:
-                self._answers.respond(request, answer.outcome("memory"))
-        metrics.CACHE_REQUESTS.labels("memory").inc(len(requests) - len(missing))
+                hits.append((request, answer))
+        if hits:
+            metrics.CACHE_REQUESTS.labels("memory").inc(len(hits))
+            self._answers.respond_hits(hits, "memory")
         if missing:
             task = asyncio.create_task(self._look_up(missing))
             self._tasks.add(task)
@@ -95,8 +98,7 @@ class CacheStage:
 
     def _identify(self, request: PendingRequest) -> None:
         body = request.request
-        digest = payload_digest(body.operation, body.payload)
-        request.identity = identity_key(digest, request.agent_id, request.request_id)
+        digest = request.digest = payload_digest(body.operation, body.payload)
         mode = body.cache.mode
         if mode != "off" and self._may_share(body.payload.get("temperature")):
             key = cache_key(digest, self._rules.namespace, request.agent_id)
@@ -110,16 +112,21 @@ class CacheStage:
         )
 
     def _in_memory(self, request: PendingRequest, now: float) -> Answer | None:
-        finished = self._memory.metadata.get(request.identity, now)
-        if finished is not None:
-            answer = self._memory.responses.get(finished, now) if isinstance(finished, bytes) else finished
+        """The answer to its payload; else to this very request, if it was answered before.
+
+        In this order: a payload's answer is right whether the request is new or not, and for most it is there; the identity
+        is another hash and look-up, 1.5 us.
+        """
+        if request.read_key is not None:
+            answer = self._memory.responses.get(request.read_key, now)
             if answer is not None:
                 return answer
-        return None if request.read_key is None else self._memory.responses.get(request.read_key, now)
+        finished = self._memory.metadata.get(_identity(request), now)
+        return self._memory.responses.get(finished, now) if isinstance(finished, bytes) else finished
 
     async def _look_up(self, requests: Sequence[PendingRequest]) -> None:
         now = self._now()
-        wanted = [request.identity for request in requests]
+        wanted = [_identity(request) for request in requests]
         wanted += [request.read_key for request in requests if request.read_key is not None]
         found: dict[bytes, Answer | bytes] = {}
         try:
@@ -131,6 +138,7 @@ class CacheStage:
             Exception
         ):  # a fault of the cache costs a call; unanswered, the records would hold their commits for ever
             log.exception("a look-up on disk failed, asking the providers")
+        hits: list[Hit] = []
         missing: list[PendingRequest] = []
         for request in requests:
             answer, key = _found(request, found)
@@ -139,7 +147,10 @@ class CacheStage:
                 continue
             if key is not None:
                 self._remember(key, answer, now)
-            self._hit(request, answer, "disk")
+            hits.append((request, answer))
+        if hits:
+            metrics.CACHE_REQUESTS.labels("disk").inc(len(hits))
+            self._answers.respond_hits(hits, "disk")
         self._call(missing)
 
     def _call(self, requests: Sequence[PendingRequest]) -> None:
@@ -150,7 +161,8 @@ class CacheStage:
             if request.read_key is None:
                 leading.append(request)
             elif (answer := self._in_memory(request, now)) is not None:  # came in while the disk was asked
-                self._hit(request, answer, "memory")
+                metrics.CACHE_REQUESTS.labels("memory").inc()
+                self._answers.respond_hits([(request, answer)], "memory")
             elif self._flights.board(request.read_key, request):
                 leading.append(request)
         metrics.CACHE_REQUESTS.labels("miss").inc(len(leading))
@@ -158,10 +170,6 @@ class CacheStage:
             self._following.accept(leading)
         if len(self._flights) and self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep())
-
-    def _hit(self, request: PendingRequest, answer: Answer, found_in: CacheResult) -> None:
-        metrics.CACHE_REQUESTS.labels(found_in).inc()
-        self._answers.respond(request, answer.outcome(found_in))
 
     # ---- outcomes out
 
@@ -202,8 +210,9 @@ class CacheStage:
             self._remember(key, answer, now)
             self._shelf.put_answer(key, request, answer)
         until = now + self._rules.finished_window_s
-        self._memory.metadata.put(request.identity, key or answer, 0 if key else len(payload), until)
-        self._shelf.put_finished(request.identity, request, answer, key, until)
+        identity = _identity(request)
+        self._memory.metadata.put(identity, key or answer, 0 if key else len(payload), until)
+        self._shelf.put_finished(identity, request, answer, key, until)
 
     def _remember(self, key: bytes, answer: Answer, now: float) -> None:
         expires_at = min(now + self._rules.memory_ttl_s, answer.expires_at)
@@ -243,9 +252,15 @@ class CacheStage:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _identity(request: PendingRequest) -> bytes:
+    if not request.identity:
+        request.identity = identity_key(request.digest, request.agent_id, request.request_id)
+    return request.identity
+
+
 def _found(request: PendingRequest, found: Mapping[bytes, Answer | bytes]) -> tuple[Answer | None, bytes | None]:
     """The answer to a request among what was found, and the key under which memory may keep it."""
-    finished = found.get(request.identity)
+    finished = found.get(_identity(request))
     if isinstance(finished, Answer):
         return finished, None
     for key in (finished, request.read_key):

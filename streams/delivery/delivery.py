@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 
@@ -13,13 +13,13 @@ from schemas import limits
 from schemas.dead_letter import DeadLetter
 from schemas.errors import clip
 from schemas.metric_sample import Component
-from schemas.response import WireError, encode_response
+from schemas.response import CacheResult, HitEncoder, WireError, encode_response
 from streams.delivery.outbox import Message, Outbox
 from streams.intake.decode import Refused
 from streams.metrics import definitions as metrics
-from streams.pipeline import Outcome, PendingRequest, Source, refused
-from streams.transport.offsets import Record
-from topics.headers import response_headers, rfc3339
+from streams.pipeline import Hit, Outcome, PendingRequest, Source, refused
+from streams.transport.offsets import Origin, Record
+from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
 from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
 from topics.partitioner import partition_for
 
@@ -92,10 +92,37 @@ class Delivery:
             request.priority, _ended_by(outcome), request.request.operation, outcome.status, total_s
         )
 
+    def respond_hits(self, hits: Sequence[Hit], found_in: CacheResult) -> None:
+        """As `respond` of each; what they share is made once (docs/performance.md has the cost)."""
+        now, post = self._now(), self._outbox.post
+        written = _moment(int(now * 1000))[1]
+        shared, encode = shared_by_responses(_SOURCE, written), HitEncoder(found_in, written).encode
+        places: dict[str, Sequence[TopicPartition]] = {}
+        for request, answer in hits:
+            total_s = max(0.0, now - request.received_at)
+            value = encode(
+                request.request_id,
+                request.agent_id,
+                request.request.conversation_id,
+                answer.payload,
+                answer.provider,
+                total_s * 1000,
+            )
+            headers = response_headers_of(shared, request.event_id, request.request_id, request.traceparent)
+            on_refused = None
+            if len(value) > _SAFE_ANYWHERE_BYTES:
+                on_refused = partial(self._respond_smaller, request, answer.outcome(found_in))
+            topic, key = request.reply_topic, request.agent_id.encode()
+            if topic not in places:
+                places[topic] = _places(topic, self._partitions(topic))
+            to = places[topic][partition_for(key, len(places[topic]))]
+            post(to, Message(key, value, headers, request.source, request.index, on_refused))
+            metrics.RESPONSES.count(request.priority, "cache", request.request.operation, "ok", total_s)
+
     def abandon(self, request: PendingRequest) -> None:
         """Nothing to write: the record's new owner does."""
 
-    def reject(self, record: Record, source: Source, index: int, refused: Refused) -> None:
+    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Refused) -> None:
         """Write a dead letter and, if the caller can be told, a `rejected` response; the record is finished after both."""
         receipt = source if refused.agent_id is None else _Both(source, index)
         letter = DeadLetter(
@@ -103,8 +130,8 @@ class Delivery:
             dlq_stage="intake",
             dlq_error_type=refused.error_type,
             dlq_error_message=refused.message,
-            dlq_topic=record.topic,
-            dlq_partition=record.partition,
+            dlq_topic=origin.topic,
+            dlq_partition=origin.partition,
             dlq_offset=record.offset,
             dlq_timestamp=record.timestamp,
             dlq_attempts=0,
@@ -115,20 +142,22 @@ class Delivery:
             self._bury(record, record.value, letter, receipt, index)
         metrics.DEAD_LETTERS.labels(refused.reason).inc()
         if refused.agent_id is not None:
-            self._respond_rejected(record, receipt, index, refused, refused.agent_id)
+            self._respond_rejected(record, origin, receipt, index, refused, refused.agent_id)
 
     def _bury(self, record: Record, value: bytes | None, letter: DeadLetter, receipt: Source, index: int) -> None:
-        to = TopicPartition(DEAD_LETTERS, record.partition % self._partitions(DEAD_LETTERS))
+        to = TopicPartition(DEAD_LETTERS, letter.dlq_partition % self._partitions(DEAD_LETTERS))
         on_refused = partial(self._bury_without_value, record, letter, receipt, index) if value else None
         self._outbox.post(to, Message(record.key, value, letter.to_headers(record.headers), receipt, index, on_refused))
 
     def _bury_without_value(self, record: Record, letter: DeadLetter, receipt: Source, index: int) -> None:
         """The value cannot be written as a dead letter, and must not block what is behind it."""
-        where = f"{record.topic}:{record.partition}:{record.offset}"
+        where = f"{letter.dlq_topic}:{letter.dlq_partition}:{letter.dlq_offset}"
         message = f"value left out, too large for {DEAD_LETTERS}: see {where}; {letter.dlq_error_message}"
         self._bury(record, None, letter.model_copy(update={"dlq_error_message": clip(message)}), receipt, index)
 
-    def _respond_rejected(self, record: Record, receipt: Source, index: int, refused: Refused, agent_id: str) -> None:
+    def _respond_rejected(
+        self, record: Record, origin: Origin, receipt: Source, index: int, refused: Refused, agent_id: str
+    ) -> None:
         now = self._now()
         completed_at, written = _moment(int(now * 1000))
         total_s = max(0.0, now - record.timestamp / 1000)
@@ -144,14 +173,14 @@ class Delivery:
             completed_at=completed_at,
         )
         headers = response_headers(
-            event_id=f"{record.topic}:{record.partition}:{record.offset}".encode(),
+            event_id=origin.event_id(record.offset),
             source=_SOURCE,
             time=written,
             request_id=refused.request_id,
         )
         key = agent_id.encode()
         self._outbox.post(self._partition(RESPONSES, key), Message(key, value, headers, receipt, index))
-        metrics.RESPONSES.count(PRIORITY_OF[record.topic], "intake", "unknown", "rejected", total_s)
+        metrics.RESPONSES.count(PRIORITY_OF[origin.topic], "intake", "unknown", "rejected", total_s)
 
     def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:
         """The reply topic takes no message of this size: say so instead."""
@@ -166,6 +195,11 @@ class Delivery:
     def _partitions(self, topic: str) -> int:
         """How many the topic has now; 1 where it has just vanished: partition 0 is the one that will be there again."""
         return len(self._producer.client.cluster.partitions_for_topic(topic) or (0,))
+
+
+@lru_cache(maxsize=256)
+def _places(topic: str, partitions: int) -> Sequence[TopicPartition]:
+    return [TopicPartition(topic, number) for number in range(partitions)]
 
 
 @lru_cache(maxsize=1)

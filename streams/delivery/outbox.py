@@ -136,8 +136,7 @@ class Outbox:
             return
         if batch.attempts > 1:
             self._mark(batch, stuck=False)
-        for message in batch.messages:
-            message.receipt.finish(message.index)
+        finish(batch.messages)
 
     def _on_failure(self, batch: _Batch, error: BaseException) -> None:
         if isinstance(error, MessageSizeTooLargeError):
@@ -186,3 +185,15 @@ class Outbox:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def finish(messages: Sequence[Message]) -> None:
+    """Finish their records; those that follow each other in their list in one go (1 us a record else)."""
+    receipt, start, stop = messages[0].receipt, messages[0].index, messages[0].index
+    for message in messages:
+        if message.index == stop and message.receipt is receipt:
+            stop += 1
+        else:
+            receipt.finish(start, stop)
+            receipt, start, stop = message.receipt, message.index, message.index + 1
+    receipt.finish(start, stop)

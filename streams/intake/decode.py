@@ -19,9 +19,12 @@ from schemas.limits import ID_CHARS
 from schemas.request import Request
 from schemas.response import ErrorType
 from streams.pipeline import PendingRequest, Source
-from streams.transport.offsets import Record
-from topics.headers import read_request_headers
+from streams.transport.offsets import Origin, Record
+from topics.headers import NO_HEADERS, read_request_headers
 from topics.names import PRIORITY_OF, RESPONSES, Priority
+
+# `Request.model_validate_json` without its keyword arguments: 0.4 us a record.
+_validate_json = Request.__pydantic_validator__.validate_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,17 @@ class Decoder:
     max_value_bytes: int
     waits_s: Mapping[Priority, float]
 
-    def decode(self, record: Record, source: Source, index: int) -> PendingRequest | Refused:
+    def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Refused:
         """Raises nothing, whatever the record holds."""
         value = record.value
-        event_id = f"{record.topic}:{record.partition}:{record.offset}"
+        event_id = origin.event_id(record.offset)
         if value is None:
-            return Refused("poison", "invalid_request", "the value is null (a tombstone)", event_id)
+            return Refused("poison", "invalid_request", "the value is null (a tombstone)", event_id.decode())
         if len(value) > self.max_value_bytes:
             message = f"the value has {len(value)} bytes, the most is {self.max_value_bytes}"
             return _refuse(record, event_id, message, reason="too_large", error_type="too_large")
         try:
-            request = Request.model_validate_json(value)
+            request = _validate_json(value)
         except ValidationError as error:
             return _refuse(record, event_id, explain(error))
         except (ValueError, RecursionError) as error:
@@ -61,11 +64,11 @@ class Decoder:
         agent_id = request.agent_id or _agent_of_key(record.key)
         if agent_id is None:
             return _refuse(record, event_id, "agent_id: neither the value nor the record key has one")
-        headers = read_request_headers(record.headers)
+        headers = read_request_headers(found) if (found := record.headers) else NO_HEADERS
         if headers.fault is not None:
             return _refuse(record, event_id, headers.fault)
 
-        priority = PRIORITY_OF[record.topic]
+        priority = PRIORITY_OF[origin.topic]
         received_at = record.timestamp / 1000
         expires_at = headers.expires_at_s
         if request.timeout_s is not None:
@@ -74,12 +77,12 @@ class Decoder:
             expires_at = request.deadline.timestamp()
         return PendingRequest(
             request=request,
-            request_id=request.request_id or event_id,
+            request_id=request.request_id or event_id.decode(),
             agent_id=agent_id,
             priority=priority,
             source=source,
             index=index,
-            event_id=event_id.encode(),
+            event_id=event_id,
             received_at=received_at,
             dispatch_by=received_at + self.waits_s[priority] if expires_at is None else expires_at,
             expires_at=expires_at,
@@ -90,19 +93,19 @@ class Decoder:
 
 def _refuse(
     record: Record,
-    event_id: str,
+    event_id: bytes,
     message: str,
     reason: DeadLetterReason = "poison",
     error_type: ErrorType = "invalid_request",
 ) -> Refused:
     found = _object(record.value or b"")
     if found is None:
-        return Refused(reason, error_type, message, event_id)
+        return Refused(reason, error_type, message, event_id.decode())
     return Refused(
         reason,
         error_type,
         message,
-        _identifier(found.get("request_id")) or event_id,
+        _identifier(found.get("request_id")) or event_id.decode(),
         _identifier(found.get("agent_id")) or _agent_of_key(record.key),
         _identifier(found.get("conversation_id")),
     )

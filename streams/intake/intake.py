@@ -11,7 +11,7 @@ import structlog
 from streams.intake.decode import Decoder, Refused
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, PendingRequest, Source, Stage, expired, refused
-from streams.transport.offsets import Record, RecordList
+from streams.transport.offsets import Origin, Record, RecordList
 from topics.names import PRIORITY_OF, RESPONSES
 
 log = structlog.get_logger("headrace.intake")
@@ -20,7 +20,7 @@ log = structlog.get_logger("headrace.intake")
 class Rejections(Protocol):
     """Where poison goes."""
 
-    def reject(self, record: Record, source: Source, index: int, refused: Refused) -> None:
+    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Refused) -> None:
         """Write a dead letter, and a `rejected` response if somebody can be told; then the record is finished."""
 
 
@@ -59,26 +59,26 @@ class Intake:
         taken = records.start()
         if not taken:
             return
-        now = self._now()
+        now, origin, decode = self._now(), records.origin, self._decoder.decode
         valid: list[PendingRequest] = []
         for index, record in enumerate(taken):
             try:
-                found = self._decoder.decode(record, records, index)
+                found = decode(record, origin, records, index)
             except (
                 Exception
             ) as error:  # a fault of ours must cost one record, not the worker that takes it, and the next
-                log.exception("a record that cannot be decoded", topic=record.topic, offset=record.offset)
-                event_id = f"{record.topic}:{record.partition}:{record.offset}"
+                event_id = origin.event_id(record.offset).decode()
+                log.exception("a record that cannot be decoded", record=event_id)
                 found = Refused("poison", "internal", f"decoding failed: {type(error).__name__}", event_id)
             if isinstance(found, Refused):
-                self._rejections.reject(record, records, index, found)
+                self._rejections.reject(record, origin, records, index, found)
             elif found.reply_topic != RESPONSES:
                 self._check_reply_topic(found)
             elif found.dispatch_by <= now:
                 self._answers.respond(found, expired("before the request was read"))
             else:
                 valid.append(found)
-        metrics.RECEIVED.labels(PRIORITY_OF[taken[0].topic]).inc(len(taken))
+        metrics.RECEIVED.labels(PRIORITY_OF[origin.topic]).inc(len(taken))
         if valid:
             self._following.accept(valid)
 

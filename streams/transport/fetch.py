@@ -62,6 +62,8 @@ class Fetch:
         if type(found) is not FetchResult:
             self._drop(partition)
             found.check_raise()
+        if found.has_more():
+            found._partition_records._consumer_record = _as_it_is
         try:
             records = found.getall(most)
         except UnicodeDecodeError:
@@ -143,6 +145,13 @@ class Fetch:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Fetch from `offset` on; what was fetched is dropped."""
         self._fetcher.seek_to(partition, offset)
+
+
+def _as_it_is(_: TopicPartition, record: Record) -> Record:
+    """In place of the ConsumerRecord that aiokafka makes of each record: 11 attributes, and nothing in them that a list of
+    one partition does not say once. It cost 1.1 us a record.
+    """
+    return record
 
 
 class Membership:

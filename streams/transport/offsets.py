@@ -23,15 +23,32 @@ _FINISHED = re.compile(rb"\x01+")
 
 
 class Record(Protocol):
-    """What we use of aiokafka's ConsumerRecord."""
+    """What we use of aiokafka's records. Which partition they are of stands once, at their list."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Unix time in ms, set by the broker (LogAppendTime)."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The partition that records are of."""
 
     topic: str
     partition: int
-    offset: int
-    timestamp: int  # ms, set by the broker (LogAppendTime)
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+
+    def event_id(self, offset: int) -> bytes:
+        """`topic:partition:offset`, which names a record and the event that it is."""
+        return b"%b:%d:%d" % (self.topic.encode(), self.partition, offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +84,12 @@ class RecordList:
         "_records",
         "mean_bytes",
         "next_offset",
+        "origin",
         "unfinished",
     )
 
     def __init__(self, owner: PartitionOffsets, records: Sequence[Record], next_offset: int) -> None:
+        self.origin = owner.origin
         self.next_offset = next_offset
         """Where the fetch ended: past the last record, and past any markers behind it."""
         self.unfinished = len(records)
@@ -136,6 +155,7 @@ class PartitionOffsets:
 
     def __init__(self, partition: tuple[str, int], committed: Position, listener: PartitionListener) -> None:
         self.partition = partition
+        self.origin = Origin(*partition)
         self.committed = committed
         self.attempted = committed
         """The last position that was sent to the broker: its answer may have been lost."""

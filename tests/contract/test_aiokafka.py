@@ -20,6 +20,7 @@ from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record import default_records, memory_records, util
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as faust_driver
@@ -40,6 +41,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (Fetcher, "seek_to", ["tp", "offset"], False),
         (FetchResult, "getall", ["max_records"], False),
         (FetchResult, "has_more", [], False),
+        (PartitionRecords, "_consumer_record", ["tp", "record"], False),
         (FetchError, "check_raise", [], False),
         (SubscriptionState, "fetch_context", [], False),
         (Assignment, "state_value", ["tp"], False),
@@ -129,6 +131,16 @@ def test_the_fetcher_keeps_its_records_where_we_take_them() -> None:
     assert "self._assignment = " in inspect.getsource(FetchResult.__init__), UPGRADE
     for result in (FetchResult, FetchError):
         assert "self._backoff = backoff" in inspect.getsource(result.__init__), UPGRADE
+
+
+def test_a_record_of_a_fetch_is_made_by_a_method_that_may_be_replaced() -> None:
+    assert "self._partition_records = " in inspect.getsource(FetchResult.__init__), UPGRADE
+    assert "= self._consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records), UPGRADE
+    builder = default_records.DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1000)
+    builder.append(0, 17, key=b"k", value=b"v", headers=[("name", b"header")])
+    (record,) = MemoryRecords(bytes(builder.build())).next_batch()
+    assert (record.offset, record.timestamp, record.key, record.value) == (0, 17, b"k", b"v"), UPGRADE
+    assert list(record.headers) == [("name", b"header")], UPGRADE
 
 
 def test_a_fetch_waits_for_what_the_hand_out_notifies() -> None:

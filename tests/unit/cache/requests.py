@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.request import Request
+from schemas.response import CacheResult
 from streams.cache.answers import Answer
-from streams.pipeline import Outcome, PendingRequest
+from streams.pipeline import Hit, Outcome, PendingRequest
 
 
 @dataclass
@@ -61,6 +62,10 @@ class Ends:
 
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
         self.responses.append((request.request_id, outcome))
+
+    def respond_hits(self, hits: Sequence[Hit], found_in: CacheResult) -> None:
+        for request, answer in hits:
+            self.respond(request, answer.outcome(found_in))
 
     def abandon(self, request: PendingRequest) -> None:
         self.abandoned.append(request.request_id)

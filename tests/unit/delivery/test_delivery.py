@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +13,13 @@ from aiokafka.structs import TopicPartition
 
 from schemas.dead_letter import DeadLetter
 from schemas.export import json_schema
-from schemas.response import Response, Usage
+from schemas.response import NO_USAGE, Response, Usage
+from streams.cache.answers import Answer
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Message, Outbox
 from streams.intake.decode import Refused
 from streams.pipeline import Outcome, expired, refused
+from streams.transport.offsets import Origin
 from tests.unit.flow.samples import SampleRecord, SampleSource, pending
 from topics.names import DEAD_LETTERS, RESPONSES
 from topics.partitioner import partition_for
@@ -58,6 +61,10 @@ def delivery(outbox: Outbox, paid: Paid | None = None, **partitions: int) -> Del
     return Delivery(producer, outbox, paid or Paid(), now=lambda: NOW)
 
 
+def origin_of(record: SampleRecord) -> tuple[SampleRecord, Origin]:
+    return record, record.origin
+
+
 def read(message: Message) -> dict[str, Any]:
     """A response's value, once it has passed the model and the exported schema."""
     assert message.value is not None
@@ -92,6 +99,40 @@ def test_every_outcome_is_a_response_of_the_contract(name: str) -> None:
     assert (value["attempts"], value["provider"], value["cache"]) == (outcome.attempts, outcome.provider, outcome.cache)
     assert value["payload"] == (orjson.loads(outcome.payload) if outcome.payload else None)
     assert value["completed_at"] == "1970-01-01T00:16:50.500000Z"
+
+
+def test_a_list_of_hits_is_answered_as_each_would_be_by_itself() -> None:
+    together, apart = KeptOutbox(), KeptOutbox()
+    answers = [
+        Answer(b'{"id": "x"}', Usage(3, 4, 7), "sim", 2000.0),
+        Answer(b'{"id":"\xc3\xa9"}', NO_USAGE, 'a"b', 2000.0),
+    ]
+    hits = [
+        (pending(received_at=1000.0, traceparent=TRACE), answers[0]),
+        (pending(received_at=2000.0, reply_topic="agent.responses.x"), answers[1]),
+        (pending(received_at=1010.4321, request_id='quoted "id" \u20ac', conversation_id=None), answers[0]),
+    ]
+    delivery(together, agent_responses_x=5).respond_hits(hits, "disk")
+    for request, answer in hits:
+        delivery(apart, agent_responses_x=5).respond(request, answer.outcome("disk"))
+    assert [to for to, _ in together.posted] == [to for to, _ in apart.posted]
+    for (_, message), (_, alone), (request, _) in zip(together.posted, apart.posted, hits, strict=True):
+        value, wanted = read(message), read(alone)
+        for each in (value, wanted):
+            each["completed_at"] = datetime.fromisoformat(each["completed_at"])
+        assert value == wanted
+        assert (message.key, sorted(message.headers)) == (alone.key, sorted(alone.headers))
+        assert (message.receipt, message.index, message.on_refused) == (request.source, request.index, None)
+
+
+def test_a_large_hit_that_the_topic_does_not_take_is_an_error() -> None:
+    outbox = KeptOutbox()
+    large = Answer(orjson.dumps({"text": "x" * 50_000}), NO_USAGE, "sim", 2000.0)
+    delivery(outbox).respond_hits([(pending(), large)], "memory")
+    on_refused = outbox.posted[0][1].on_refused
+    assert on_refused is not None
+    on_refused()
+    assert read(outbox.posted[1][1])["error"]["type"] == "answer_too_large"
 
 
 def test_headers_are_cloudevents_and_name_the_same_event_however_often_it_is_answered() -> None:
@@ -173,7 +214,7 @@ def test_a_large_answer_that_the_topic_does_not_take_is_an_error_that_still_tell
 def test_a_dead_letter_keeps_key_value_and_headers_and_says_why() -> None:
     outbox, source = KeptOutbox(), SampleSource()
     record = SampleRecord(b"\xff\xfe", b"key", [("own", b"\x00"), ("dlq_reason", b"an earlier one")], partition=3)
-    delivery(outbox).reject(record, source, 5, POISON)
+    delivery(outbox).reject(*origin_of(record), source, 5, POISON)
     ((to, message),) = outbox.posted
     assert (to, message.key, message.value) == ((DEAD_LETTERS, 3), b"key", b"\xff\xfe")
     assert ("own", b"\x00") in message.headers
@@ -190,7 +231,7 @@ def test_a_dead_letter_keeps_key_value_and_headers_and_says_why() -> None:
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_record_with_a_dead_letter_and_a_response_is_finished_after_both(order: tuple[int, int]) -> None:
     outbox, source = KeptOutbox(), SampleSource()
-    delivery(outbox).reject(SampleRecord(b"{}", b"k"), source, 5, POISON_OF_SOMEBODY)
+    delivery(outbox).reject(*origin_of(SampleRecord(b"{}", b"k")), source, 5, POISON_OF_SOMEBODY)
     (letter_to, _), (response_to, response) = outbox.posted
     assert (letter_to.topic, response_to) == (DEAD_LETTERS, (RESPONSES, partition_for(b"agent-1", 12)))
     value = read(response)
@@ -209,13 +250,13 @@ def test_a_record_with_a_dead_letter_and_a_response_is_finished_after_both(order
 
 def test_nobody_is_told_where_nobody_can_be() -> None:
     outbox = KeptOutbox()
-    delivery(outbox).reject(SampleRecord(None), SampleSource(), 0, POISON)
+    delivery(outbox).reject(*origin_of(SampleRecord(None)), SampleSource(), 0, POISON)
     assert [to.topic for to, _ in outbox.posted] == [DEAD_LETTERS]
 
 
 def test_a_dead_letter_that_its_topic_does_not_take_is_written_without_its_value_and_says_where_that_is() -> None:
     outbox, source = KeptOutbox(), SampleSource()
-    delivery(outbox).reject(SampleRecord(b"x" * 1000), source, 0, POISON)
+    delivery(outbox).reject(*origin_of(SampleRecord(b"x" * 1000)), source, 0, POISON)
     on_refused = outbox.posted[0][1].on_refused
     assert on_refused is not None
     on_refused()
@@ -231,7 +272,9 @@ def test_a_dead_letter_that_its_topic_does_not_take_is_written_without_its_value
 
 def test_fewer_dead_letter_partitions_than_request_partitions_are_enough() -> None:
     outbox = KeptOutbox()
-    delivery(outbox, agent_requests_dlq=2).reject(SampleRecord(b"{", partition=7), SampleSource(), 0, POISON)
+    delivery(outbox, agent_requests_dlq=2).reject(
+        *origin_of(SampleRecord(b"{", partition=7)), SampleSource(), 0, POISON
+    )
     assert outbox.posted[0][0] == (DEAD_LETTERS, 1)
 
 

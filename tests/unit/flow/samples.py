@@ -10,6 +10,7 @@ from typing import Any
 
 from schemas.request import Request
 from streams.pipeline import PendingRequest, Source
+from streams.transport.offsets import Origin
 from topics.names import RESPONSES, TOPIC_OF, Priority
 
 _numbers = itertools.count()
@@ -33,6 +34,10 @@ class SampleRecord:
     partition: int = 3
     offset: int = 41
     timestamp: int = 1_000_000
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.topic, self.partition)
 
 
 @dataclass
@@ -62,13 +67,15 @@ def pending(
     expires_at: float | None = None,
     reply_topic: str = RESPONSES,
     traceparent: bytes | None = None,
+    request_id: str | None = None,
+    conversation_id: str | None = "chat-1",
 ) -> PendingRequest:
     """A valid request, with an id of its own."""
     number = next(_numbers)
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}], **(payload or {})}
     return PendingRequest(
-        request=Request(payload=body, conversation_id="chat-1"),
-        request_id=f"request-{number}",
+        request=Request(payload=body, conversation_id=conversation_id),
+        request_id=request_id or f"request-{number}",
         agent_id=f"agent-{number % 7}",
         priority=priority,
         source=SampleSource() if source is None else source,

@@ -21,7 +21,7 @@ CHAT: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content
 
 
 def decode(record: SampleRecord) -> PendingRequest | Refused:
-    return DECODER.decode(record, SampleSource(), 0)
+    return DECODER.decode(record, record.origin, SampleSource(), 0)
 
 
 def decode_valid(record: SampleRecord) -> PendingRequest:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from streams.intake.decode import Decoder, Refused
 from streams.intake.intake import Intake
 from streams.pipeline import Outcome, PendingRequest, Source
-from streams.transport.offsets import PartitionOffsets, Position, Record, RecordList
+from streams.transport.offsets import Origin, PartitionOffsets, Position, Record, RecordList
 from tests.unit.flow.samples import SampleRecord, until
-from topics.names import RESPONSES
+from topics.names import RESPONSES, TOPIC_OF
 
 NOW = 1010.0
 KNOWN, UNKNOWN, LOOKED_UP = "agent.responses.known", "agent.responses.unknown", "agent.responses.looked-up"
@@ -37,7 +37,7 @@ class Ends:
     def abandon(self, request: PendingRequest) -> None:
         raise AssertionError("intake has nothing to abandon")
 
-    def reject(self, record: Record, source: Source, index: int, refused: Refused) -> None:
+    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Refused) -> None:
         self.rejected.append((index, refused))
 
     def indexes(self) -> list[int]:
@@ -73,7 +73,7 @@ class Listener:
 def record_list(records: Sequence[SampleRecord]) -> RecordList:
     for offset, record in enumerate(records):
         record.offset = offset
-    made = PartitionOffsets(("t", 0), Position(0), Listener()).deliver(records, len(records))
+    made = PartitionOffsets((TOPIC_OF["normal"], 0), Position(0), Listener()).deliver(records, len(records))
     assert made is not None
     return made
 
