@@ -149,18 +149,19 @@ async def test_nothing_is_finished_that_the_broker_does_not_have(
     class LookingSource(SampleSource):
         def finish(self, start: int, stop: int | None = None) -> None:
             super().finish(start, stop)
-            if start % 50 == 0:
-                looks.add(asyncio.create_task(self.look(start)))
+            looks.add(asyncio.create_task(self.look(start, start + 1 if stop is None else stop)))
 
-        async def look(self, index: int) -> None:
-            assert str(index).rjust(8, "0").encode() in await topics.values(topic)
-            there.append(index)
+        async def look(self, start: int, stop: int) -> None:
+            found = await topics.values(topic)
+            assert {str(index).rjust(8, "0").encode() for index in range(start, stop)} <= set(found)
+            there.extend(range(start, stop))
 
     source = LookingSource()
     for number, value in enumerate(numbered(150)):
         outbox.post(TopicPartition(topic, 0), Message(None, value, [], source, number))
         await asyncio.sleep(0)
-    await until(lambda: len(there) == 3, 30)
+    await until(lambda: len(there) == 150, 30)
+    assert len(looks) > 1
     await asyncio.gather(*looks)
 
 
