@@ -13,15 +13,17 @@ from dataclasses import dataclass
 import structlog
 
 from ops.health import serve_health
+from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.worker import Worker
 from topics import provision
 from topics.catalogue import catalogue
-from topics.names import CACHE_ENTRIES, DEAD_LETTERS, REQUEST_TOPICS, RESPONSES
+from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, REQUEST_TOPICS, RESPONSES
 from topics.provision import ProvisionError
 
 log = structlog.get_logger("headrace.worker")
 
+_ONE_CLOCK = (LEASES, "message.timestamp.type")  # without the broker's time no lease holds
 _NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS, CACHE_ENTRIES})
 
 
@@ -80,17 +82,22 @@ def _settle_memory() -> None:
 
 async def check_start(settings: Settings) -> None:
     """Raise CannotStartError where the worker could only fail later, or wrongly."""
+    needed = _NEEDED | {LEASES} if leases_needed(settings) else _NEEDED
     wanted = [
         spec
         for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor)
-        if spec.name in _NEEDED
+        if spec.name in needed
     ]
     try:
         with _client_is_quiet():
             report = await provision.check(settings.kafka.client_options(), wanted)
     except ProvisionError as error:
         raise CannotStartError(str(error)) from error
-    fatal = [difference for difference in report.differences if difference.kind in ("missing", "partitions")]
+    fatal = [
+        difference
+        for difference in report.differences
+        if difference.kind in ("missing", "partitions") or (difference.topic, difference.key) == _ONE_CLOCK
+    ]
     if fatal:
         raise CannotStartError(str(fatal[0]))
     for difference in report.differences:

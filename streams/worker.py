@@ -19,6 +19,7 @@ from streams.delivery.reply_topics import KnownReplyTopics
 from streams.flow.dispatch import Dispatch
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
+from streams.limits.build import open_budgets
 from streams.metrics import definitions as metrics
 from streams.providers.build import open_providers
 from streams.settings import Settings
@@ -57,6 +58,7 @@ class Worker:
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS):  # known before the first answer
             await producer.partitions_for(topic)
+        self._budgets = await open_budgets(settings, producer, self._stack, waiting=dict, alive=self._is_member)
         providers = await open_providers(settings, self._stack)
         outbox = Outbox(producer)
         self._stack.push_async_callback(outbox.stop)
@@ -108,6 +110,11 @@ class Worker:
     async def drain(self, deadline_s: float) -> int:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""
         return await self.consumer.drain(deadline_s)
+
+    def _is_member(self) -> bool:
+        """Whether the group has heard of this worker within its session: else its partitions may be another's by now."""
+        beat = self.consumer.membership.last_heartbeat_at
+        return beat is None or time.monotonic() - beat < self._settings.kafka.session_timeout
 
     async def _watch(self) -> None:
         """Gauges that nobody sets by an event."""

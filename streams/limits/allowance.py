@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 
-from schemas.lease import LeaseDemand, Slot
+from schemas.lease import LeaseDemand, ProviderView, Slot
 from streams.limits.amount import NONE, Amount
 from streams.limits.grantor import Route
 
@@ -39,6 +39,10 @@ class Allowance:
     left: Amount = NONE
     open: Amount = NONE
     until: float = -inf
+    paused_until: float = -inf
+    view_is_new: bool = False
+    limit_tokens: float = inf
+    """What the grantor holds for the limit now: it may be less than what is set."""
     term: int = 0
     """Rises when all that was held has lapsed: what was reserved before must not begin any more."""
     seen: int = -1
@@ -49,6 +53,7 @@ class Allowance:
     _slots: dict[int, tuple[float, Amount]] = field(default_factory=dict)
     _changed: set[int] = field(default_factory=set)
     _sent: tuple[set[int], int, int] | None = None
+    _said: tuple[float, ProviderView] | None = None
 
     def grant(self, offset: int, given: Amount, until: float, now: float) -> None:
         """A grant that counts was read. One that is over adds nothing."""
@@ -64,11 +69,16 @@ class Allowance:
             self.left, self.until = NONE, -inf
             self.term += 1
 
+    def revoke(self) -> None:
+        """Drop all that is granted, whatever was promised."""
+        self.left, self.until, self.seen = NONE, -inf, -1
+        self.term += 1
+
     def reserve(self, tokens: int, now: float) -> bool:
         """Take one request and its tokens, both or neither."""
         self.lapse(now)
         wanted = Amount(0 if self.limit.requests == inf else 1, 0 if self.limit.tokens == inf else tokens)
-        if self.until <= now or not wanted.fits(self.left):
+        if self.until <= now or now < self.paused_until or not wanted.fits(self.left):
             return False
         self.left -= wanted
         self.open += Amount(1, tokens)
@@ -118,6 +128,20 @@ class Allowance:
         self.used_requests += 1
         self.used_tokens += tokens
 
+    def provider_said(self, view: ProviderView, now: float) -> None:
+        """What an answer's headers said; the next demand passes it on. A pause that is asked for holds here at once."""
+        self._said = (now, view)
+        if view.pause_s:
+            self.paused_until = max(self.paused_until, now + view.pause_s)
+        self.view_is_new = True
+
+    def _view(self, now: float) -> ProviderView | None:
+        if self._said is None or not self.view_is_new:
+            return None
+        self.view_is_new = False
+        at, view = self._said
+        return view.model_copy(update={"pause_s": max(0.0, view.pause_s - (now - at))})
+
     @property
     def changed(self) -> bool:
         """Whether the grantor does not know yet what was used."""
@@ -155,6 +179,7 @@ class Allowance:
             seen=self.seen,
             left=self.left.wire(),
             open=self.open.wire(),
+            provider_view=self._view(now),
             slots=[
                 Slot(number=slot, requests=int(self._slots[slot][1].requests), tokens=int(self._slots[slot][1].tokens))
                 for slot in sorted(sent)
@@ -181,6 +206,8 @@ class LeaseHold:
     now: Callable[[], float]
     alive: Callable[[], bool]
     on_room: Callable[[], None]
+    on_settled: Callable[[int, int], None] = lambda used, owed: None
+    """Told the tokens used, and those beyond the reservation."""
     term: int = 0
     _slot: int | None = None
     _begun: bool = False
@@ -216,6 +243,7 @@ class LeaseHold:
         if used > self.tokens:
             allowance.owe(used - self.tokens, now)
         allowance.used(used)
+        self.on_settled(used, max(0, used - self.tokens))
 
     def give_back(self) -> None:
         """See `Hold`."""

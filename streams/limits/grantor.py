@@ -88,6 +88,11 @@ class Grantor:
         return True
 
     @property
+    def scarce(self) -> bool:
+        """Whether somebody waits for room, so that it is worth to look again soon."""
+        return any(book.ledger.needed != NONE for book in self._books.values())
+
+    @property
     def leads(self) -> bool:
         """Whether the log names this worker as the grantor."""
         return self.epochs.grantor_id == self.worker_id

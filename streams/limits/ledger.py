@@ -17,10 +17,12 @@ from streams.limits.window import SlidingWindow, steady_rate
 
 @dataclass(frozen=True, slots=True)
 class LeaseRules:
-    """How leases are given. Shares are of what the provider allows in a minute."""
+    """How leases are given. Shares are of what the provider allows in `counted_s`."""
 
     lease_s: float = 3.0
     """How long a grant holds."""
+    counted_s: float = 60.0
+    """In what time the provider counts; limits are amounts for this time."""
     margin_s: float = 1.0
     """By how much clocks of brokers may differ, and a call may be late on its way to the provider."""
     burst_share: float = 0.2
@@ -37,7 +39,7 @@ class LeaseRules:
     @property
     def window_s(self) -> float:
         """How long a use counts."""
-        return 60.0 + self.margin_s
+        return self.counted_s + self.margin_s
 
 
 class Ledger:

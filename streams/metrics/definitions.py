@@ -82,6 +82,15 @@ PROVIDER_LIMITED = Counter(
     "headrace_provider_limited_waits", "Calls that had to wait because their provider's limit is reached.", ["provider"]
 )
 
+# limits
+LIMIT_TOKENS = Counter(
+    "headrace_limit_tokens",
+    "Tokens of limits in this worker by what became of them: granted, reserved, used, owed (beyond what was reserved).",
+    ["provider", "state"],
+)
+LIMIT_DEMANDS = Counter("headrace_limit_demands", "Demands on limits.leases by result: ok, failed.", ["result"])
+LIMIT_GRANTOR = Gauge("headrace_limit_grantor", "1 while this worker grants what providers allow the fleet.")
+
 # delivery
 RESPONSES = AnswerCounts(
     ("headrace_responses", "Responses, by class, the stage that ended the request, operation and status."),

@@ -13,6 +13,7 @@ from streams.settings.errors import SettingsError
 from streams.settings.fleet import Http, Metrics, Targets
 from streams.settings.flow import Agents, Backpressure, Concurrency, Pool, Queueing
 from streams.settings.kafka import Kafka
+from streams.settings.limits import Limits
 from streams.settings.providers import Provider, Routing
 from streams.settings.requests import Requests, Topics
 from streams.settings.runtime import Gc, Logging, Network, Pooling
@@ -36,6 +37,7 @@ class Settings(Section):
     agents: Agents = Field(default_factory=Agents)
     providers: list[Provider] = setting([], "LLM providers; a worker needs at least one.")
     routing: Routing = Field(default_factory=Routing)
+    limits: Limits = Field(default_factory=Limits)
     cache: Cache = Field(default_factory=Cache)
     metrics: Metrics = Field(default_factory=Metrics)
     http: Http = Field(default_factory=Http)

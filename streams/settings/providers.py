@@ -66,6 +66,13 @@ class ProviderRateLimit(Section):
 
     requests: RateLimit = setting("3500/minute", "Requests that the provider allows the fleet.")
     tokens: RateLimit = setting("90000/minute", "Tokens that the provider allows the fleet.")
+    counted_at: Literal["start", "end"] = setting(
+        "start", "When the provider counts a call: as it comes, or as it ends; then calls under way take room besides."
+    )
+
+    @property
+    def unlimited(self) -> bool:
+        return self.requests is None and self.tokens is None
 
 
 class ProviderMemory(Section):

@@ -1,0 +1,111 @@
+"""Budgets from the settings: leased for providers with a limit, free for the others."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from math import inf
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.lease import ANY_MODEL
+from streams.limits.amount import Amount
+from streams.limits.budget import UNLIMITED, Budget
+from streams.limits.ledger import LeaseRules
+from streams.limits.shared import Queues, Shared, SharedBudget, SharedLimit
+from streams.limits.topic import LeaseTopic
+from streams.settings import Rate, Settings
+from topics.names import LEASES, Priority
+
+
+def leases_needed(settings: Settings) -> bool:
+    """Whether some provider has a limit, so that the topic is needed."""
+    return any(not provider.rate_limit.unlimited for provider in settings.providers)
+
+
+class Budgets:
+    """A worker's budgets, by provider."""
+
+    def __init__(self, shared: Shared | None, by_provider: Mapping[str, Budget]) -> None:
+        self._shared = shared
+        self._by_provider = by_provider
+
+    def of(self, provider: str) -> Budget:
+        """The budget of a provider; its routes are the models under which the provider is called."""
+        return self._by_provider.get(provider, UNLIMITED)
+
+    def limited_since(self, monotonic_s: float) -> bool:
+        """Whether a call had to wait for a provider's limit in the last so many seconds."""
+        shared = self._shared
+        return shared is not None and shared.limited_at > shared.clock.running() - monotonic_s
+
+
+async def open_budgets(
+    settings: Settings,
+    producer: AIOKafkaProducer,
+    stack: AsyncExitStack,
+    *,
+    waiting: Callable[[], Queues],
+    alive: Callable[[], bool],
+) -> Budgets:
+    """The budgets of the providers that the settings name; the leases behind them end with `stack`.
+
+    `waiting` tells what waits for tokens, by model and class; `alive` whether this worker is still a member of its group.
+    """
+    limits = settings.limits
+    shared_limits = {
+        provider.name: SharedLimit(
+            Amount(
+                _in_window(provider.rate_limit.requests, limits.window),
+                _in_window(provider.rate_limit.tokens, limits.window),
+            ),
+            counts_at_end=provider.rate_limit.counted_at == "end",
+        )
+        for provider in settings.providers
+        if not provider.rate_limit.unlimited
+    }
+    if not shared_limits:
+        return Budgets(None, {})
+    at_end = [p.timeout for p in settings.providers if p.rate_limit.counted_at == "end"]
+    rules = LeaseRules(
+        lease_s=limits.lease,
+        counted_s=limits.window,
+        margin_s=limits.margin,
+        burst_share=limits.burst,
+        standing_share=limits.standing,
+        known_s=limits.known,
+        in_flight_s=max(at_end, default=0.0),
+    )
+    shared = Shared(
+        worker_id=str(uuid.uuid4()),
+        limits=shared_limits,
+        rules=rules,
+        weights=_WEIGHTS,
+        waiting=waiting,
+        alive=alive,
+    )
+    for provider in settings.providers:
+        if provider.name in shared_limits:
+            named = [model for model in provider.models if not any(sign in model for sign in "*?[")]
+            for model in named or [ANY_MODEL]:
+                shared.add(provider.name, model)
+    await producer.partitions_for(LEASES)  # known before the first demand
+    topic = LeaseTopic(
+        shared,
+        producer,
+        settings.kafka.client_options(),
+        group_id=f"{settings.kafka.group_id}-limits",
+        session_timeout_s=limits.session_timeout,
+    )
+    stack.push_async_callback(topic.stop)
+    await topic.start()
+    return Budgets(shared, {name: SharedBudget(shared, name) for name in shared_limits})
+
+
+_WEIGHTS: Final[Mapping[Priority, float]] = {"high": 8.0, "normal": 3.0, "low": 1.0}
+
+
+def _in_window(rate: Rate | None, window_s: float) -> float:
+    return inf if rate is None else float(int(rate.per_second * window_s))

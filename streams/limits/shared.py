@@ -1,0 +1,233 @@
+"""Budgets that the whole fleet shares: what one worker reserves from, and what it tells of it.
+
+Synchronous: the topic's loops (topic.py) feed it with what was read and carry away what it has to say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+
+from schemas.lease import LeaseDemand, LeaseGrant, LeaseMessage
+from streams.limits.allowance import Allowance, LeaseHold, Need
+from streams.limits.amount import Amount, amount
+from streams.limits.budget import Reserved, TooLarge, Wait
+from streams.limits.clock import BrokerClock
+from streams.limits.grantor import Grantor, Route, moment
+from streams.limits.ledger import LeaseRules
+from streams.limits.provider_view import read_headers
+from streams.limits.telling import Telling
+from streams.metrics import definitions as metrics
+from topics.names import Priority
+
+Queues = Mapping[str, Mapping[Priority, tuple[int, int]]]
+"""Requests and tokens that wait, by route and class."""
+
+_IDLE_S = 300.0  # a route without calls for so long is forgotten
+_DEMAND_EVERY_S = 0.1  # the queues are counted at most so often
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimit:
+    """What one provider allows in `LeaseRules.counted_s`; `inf` for what it does not limit."""
+
+    amount: Amount
+    counts_at_end: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Share:
+    """One provider and model, as this worker uses it."""
+
+    allowance: Allowance
+    telling: Telling
+    head_tokens: int = 0
+    """Of the call that waits for tokens; 0: none does."""
+    used_at: float = 0.0
+    sending: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """All budgets of one worker that are leased. `alive` tells whether the worker is still a member of its group."""
+
+    worker_id: str
+    limits: Mapping[str, SharedLimit]
+    rules: LeaseRules
+    weights: Mapping[Priority, float]
+    waiting: Callable[[], Queues]
+    alive: Callable[[], bool]
+    clock: BrokerClock = field(default_factory=BrokerClock)
+    limited_at: float = -inf
+    """When, by `clock.running`, a call last had to wait for a provider's limit."""
+    grantor: Grantor = field(init=False)
+    wake: Callable[[], None] = lambda: None
+    """Called when there is something to tell at once."""
+    _shares: dict[Route, _Share] = field(default_factory=dict)
+    _tell: list[Callable[[str], None]] = field(default_factory=list)
+    _counted: Queues = field(default_factory=dict)
+    _counted_at: float = -inf
+
+    def __post_init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with empty books, as a worker that was just started: the topic is not the one that was read."""
+        self.grantor = Grantor(self.worker_id, self._limit_of, self.rules)
+        for share in self._shares.values():
+            share.allowance.revoke()
+
+    def add(self, provider: str, model: str) -> None:
+        """Be known for a model before its first call, so that it is granted a little."""
+        self._share((provider, model))
+
+    # ---- calls
+
+    def reserve(self, provider: str, model: str, tokens: int) -> Reserved:
+        """See `Budget`."""
+        share = self._share((provider, model))
+        allowance = share.allowance
+        most = min(allowance.limit.tokens, allowance.limit_tokens)
+        if tokens > most:
+            return TooLarge(
+                f"the request may take {tokens} tokens, and {provider} allows {most:g} in {self.rules.counted_s:g} s: "
+                "shorten it, or lower max_tokens"
+            )
+        now, running = self.clock.latest(), self.clock.running()
+        share.used_at = running
+        if not allowance.reserve(tokens, now):
+            if share.head_tokens != tokens:
+                share.head_tokens = tokens
+                metrics.PROVIDER_LIMITED.labels(provider).inc()
+            self.limited_at = running
+            self.wake()
+            return Wait(allowance.paused_until - now if allowance.paused_until > now else None)
+        share.head_tokens = 0
+        share.telling.served()
+        metrics.LIMIT_TOKENS.labels(provider, "reserved").inc(tokens)
+        settled = partial(_count_settled, provider)
+        return LeaseHold(allowance, tokens, self.clock.latest, self.alive, partial(self._room, model), settled)
+
+    def observe_headers(self, provider: str, model: str, headers: Mapping[str, str], status: int) -> None:
+        """See `Budget`."""
+        view = read_headers(headers, status, time.time())
+        if view is not None:
+            self._share((provider, model)).allowance.provider_said(view, self.clock.latest())
+
+    def on_room(self, tell: Callable[[str], None]) -> None:
+        self._tell.append(tell)
+
+    # ---- the topic
+
+    def read(self, offset: int, at: float, message: LeaseMessage) -> None:
+        """The next record of the topic."""
+        self.clock.read(at)
+        if not self.grantor.read(offset, at, message):
+            return
+        assert isinstance(message, LeaseGrant)
+        route = (message.provider, message.model)
+        given = message.grants.get(self.worker_id)
+        if given is None:
+            if route in self._shares:
+                self._limit_said(route, message)
+            return
+        share = self._share(route)
+        self._limit_said(route, message)
+        share.allowance.grant(offset, amount(given), message.valid_until.timestamp(), self.clock.latest())
+        metrics.LIMIT_TOKENS.labels(message.provider, "granted").inc(given.tokens)
+        share.head_tokens = 0  # whoever still waits asks again now
+        self._room(message.model)
+
+    def due(self) -> tuple[list[Route], float]:
+        """For which routes there is something to tell now, and when the next one is due, by `clock.running`."""
+        now = self.clock.running()
+        found, next_at = [], inf
+        for route, share in list(self._shares.items()):
+            if share.sending:
+                continue
+            if share.allowance.idle and now > share.used_at + _IDLE_S and share.used_at > 0:
+                del self._shares[route]
+                continue
+            at = share.telling.due_at(share.head_tokens > 0, share.allowance.changed)
+            if at <= now:
+                found.append(route)
+            else:
+                next_at = min(next_at, at)
+        return found, next_at
+
+    def demand(self, route: Route) -> LeaseDemand:
+        """What to tell. Call `told` when it is known whether the broker has it."""
+        share = self._shares[route]
+        share.sending = True
+        need = self._needed(route, share)
+        share.telling.tells(self.clock.running(), share.head_tokens > 0)
+        now = self.clock.latest() if self.clock.known else 0.0
+        return share.allowance.demand(self.worker_id, need, share.head_tokens, moment(time.time()), now)
+
+    def told(self, route: Route, acked: bool) -> None:
+        share = self._shares[route]
+        share.sending = False
+        share.allowance.told(acked)
+        share.telling.told(acked)
+
+    # ---- inside
+
+    def _limit_of(self, provider: str) -> Amount | None:
+        found = self.limits.get(provider)
+        return None if found is None else found.amount
+
+    def _share(self, route: Route) -> _Share:
+        found = self._shares.get(route)
+        if found is None:
+            limit = self.limits[route[0]]
+            rules = self.rules
+            allowance = Allowance(route, limit.amount, rules.window_s, rules.lease_s, limit.counts_at_end)
+            found = self._shares[route] = _Share(allowance, Telling())
+        return found
+
+    def _limit_said(self, route: Route, grant: LeaseGrant) -> None:
+        said = grant.limit_tokens
+        self._share(route).allowance.limit_tokens = inf if said is None else said
+
+    def _needed(self, route: Route, share: _Share) -> Need:
+        """What waits for this route; at least the call that was refused."""
+        if not share.head_tokens:
+            return Need()
+        now = self.clock.running()
+        if now > self._counted_at + _DEMAND_EVERY_S:
+            self._counted, self._counted_at = self.waiting(), now
+        by_class = self._counted.get(route[1], {})
+        requests = sum(count for count, _ in by_class.values())
+        tokens = sum(tokens for _, tokens in by_class.values())
+        weight = sum(self.weights.get(priority, 1.0) * tokens for priority, (_, tokens) in by_class.items())
+        return Need(max(1, requests), max(share.head_tokens, tokens), max(float(share.head_tokens), weight))
+
+    def _room(self, model: str) -> None:
+        for tell in self._tell:
+            tell(model)
+
+
+def _count_settled(provider: str, used: int, owed: int) -> None:
+    metrics.LIMIT_TOKENS.labels(provider, "used").inc(used)
+    if owed:
+        metrics.LIMIT_TOKENS.labels(provider, "owed").inc(owed)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedBudget:
+    """One provider's budget. Its routes are models, by the name under which the provider is called."""
+
+    shared: Shared
+    provider: str
+
+    def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
+        return self.shared.reserve(self.provider, route, tokens)
+
+    def on_room(self, tell: Callable[[str], None]) -> None:
+        self.shared.on_room(tell)
+
+    def observe_headers(self, route: str, headers: Mapping[str, str], status: int) -> None:
+        self.shared.observe_headers(self.provider, route, headers, status)

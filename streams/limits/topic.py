@@ -1,0 +1,235 @@
+"""The loops around the leases: the topic is read, demands are written, and grants where this worker was chosen for it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from schemas.lease import LeaseMessage, parse_lease
+from streams.limits.election import Election
+from streams.limits.grantor import Route
+from streams.limits.shared import Shared
+from streams.metrics import definitions as metrics
+from topics.headers import (
+    CE_ID,
+    CE_SOURCE,
+    CE_SPECVERSION,
+    CE_TIME,
+    CE_TYPE,
+    CONTENT_TYPE,
+    Headers,
+    ce_type,
+    rfc3339,
+)
+from topics.names import LEASES
+
+log = structlog.get_logger("headrace.limits")
+
+_PARTITION: Final = TopicPartition(LEASES, 0)
+_LOG_APPEND_TIME: Final = 1
+_TICK_SCARCE_S: Final = 0.1
+_TICK_S: Final = 0.5
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
+_MOST_RECORDS: Final = 500
+
+
+class LeaseTopic:
+    """Runs the leases of `shared` from `start` to `stop`."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        producer: AIOKafkaProducer,
+        client_options: Mapping[str, Any],
+        *,
+        group_id: str,
+        session_timeout_s: float,
+    ) -> None:
+        self._shared = shared
+        self._producer = producer
+        self._client_options = client_options
+        self._election = Election(client_options, group_id, session_timeout_s, self._on_chosen)
+        self._source = f"/headrace/worker/{shared.worker_id}".encode()
+        self._next: int | None = None
+        self._caught_up = asyncio.Event()
+        self._to_tell, self._to_grant = asyncio.Event(), asyncio.Event()
+        self._chosen = False
+        self._tasks: list[asyncio.Task[None]] = []
+        shared.wake = self._to_tell.set
+
+    async def start(self) -> None:
+        """Begin. Returns at once; what needs the broker waits for it."""
+        self._election.start()
+        self._tasks = [asyncio.create_task(self._for_good(loop)) for loop in (self._read, self._tell, self._grant)]
+
+    async def stop(self) -> None:
+        await self._election.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _for_good(self, loop: Any) -> None:
+        failures = 0
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await loop()
+            except Exception as error:  # without leases no call is made: go on trying, and say so
+                failures = 0 if asyncio.get_running_loop().time() > began + 60 else failures + 1
+                log.warning("leases do not work now, trying again", error=str(error) or repr(error))
+            pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(failures, 10))
+            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+
+    # ---- reading
+
+    async def _read(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **{**self._client_options, "enable_auto_commit": False, "auto_offset_reset": "earliest", "group_id": None}
+        )
+        try:
+            await consumer.start()
+            consumer.assign([_PARTITION])
+            ends = await consumer.end_offsets([_PARTITION])
+            if self._next is not None and self._next > ends[_PARTITION]:
+                self._begin_anew()
+            if self._next is None:
+                self._next = await self._begin_at(consumer, ends[_PARTITION])
+            consumer.seek(_PARTITION, self._next)
+            while True:
+                if self._next >= ends[_PARTITION] and not self._caught_up.is_set():
+                    self._caught_up.set()
+                    self._to_grant.set()
+                found = await consumer.getmany(_PARTITION, timeout_ms=500, max_records=_MOST_RECORDS)
+                for record in found.get(_PARTITION, ()):
+                    self._take(record)
+        finally:
+            await consumer.stop()
+
+    async def _begin_at(self, consumer: AIOKafkaConsumer, end: int) -> int:
+        """Where the reading begins: all that can still count is behind it."""
+        now = await self._say_hello()
+        rules = self._shared.rules
+        since_s = 2 * rules.window_s + rules.lease_s + rules.in_flight_s + rules.margin_s
+        found = (await consumer.offsets_for_times({_PARTITION: round((now - since_s) * 1000)}))[_PARTITION]
+        return end if found is None else int(found.offset)
+
+    async def _say_hello(self) -> float:
+        """The first demands: they make this worker known, and tell the broker's time."""
+        shared = self._shared
+        while not shared.clock.known:
+            self._to_tell.set()
+            await asyncio.sleep(0.02)
+        return shared.clock.earliest()
+
+    def _take(self, record: Any) -> None:
+        if self._next is not None and record.offset < self._next:
+            self._begin_anew()  # the topic was made anew
+        self._next = record.offset + 1
+        if record.timestamp_type != _LOG_APPEND_TIME:
+            raise ValueError(_NO_CLOCK)
+        try:
+            message = parse_lease(record.value or b"")
+        except ValueError as error:
+            log.warning("not a lease, left out", offset=record.offset, error=str(error).splitlines()[0])
+            return
+        self._shared.read(record.offset, record.timestamp / 1000, message)
+        self._to_grant.set()
+
+    def _begin_anew(self) -> None:
+        log.warning("the topic was made anew, all leases begin again", topic=LEASES)
+        self._shared.forget()
+        self._shared.grantor.wanted = self._chosen
+        self._next = None
+
+    # ---- telling
+
+    async def _tell(self) -> None:
+        while True:
+            due, next_at = self._shared.due()
+            if due:
+                await asyncio.gather(*map(self._send_demand, due))
+                continue
+            left_s = next_at - self._shared.clock.running()
+            self._to_tell.clear()
+            try:
+                async with asyncio.timeout(None if left_s == inf else max(0.001, left_s)):
+                    await self._to_tell.wait()
+            except TimeoutError:
+                pass
+
+    async def _send_demand(self, route: Route) -> None:
+        clock = self._shared.clock
+        demand = self._shared.demand(route)
+        acked = False
+        try:
+            sent = clock.running()
+            written = await (await self._send(demand, route[0]))
+            if written.timestamp_type != _LOG_APPEND_TIME:
+                raise ValueError(_NO_CLOCK)
+            clock.acked(sent, clock.running(), written.timestamp / 1000)
+            acked = True
+        finally:
+            metrics.LIMIT_DEMANDS.labels("ok" if acked else "failed").inc()
+            self._shared.told(route, acked)
+
+    async def _send(self, message: LeaseMessage, key: str) -> asyncio.Future[Any]:
+        sending: asyncio.Future[Any] = await self._producer.send(
+            LEASES, message.to_json(), key.encode(), headers=_headers(self._source)
+        )
+        return sending
+
+    # ---- granting
+
+    async def _grant(self) -> None:
+        shared = self._shared
+        await self._caught_up.wait()
+        while True:
+            grantor = shared.grantor
+            now = shared.clock.earliest()
+            claim = grantor.claim(now)
+            if claim is not None:
+                log.info("granting what providers allow", epoch=claim.epoch) if not grantor.leads else None
+                await self._send(claim, "*")
+            for grant in grantor.decide(now):
+                await self._send(grant, grant.provider)
+            metrics.LIMIT_GRANTOR.set(grantor.wanted and grantor.leads)
+            self._to_grant.clear()
+            try:
+                async with asyncio.timeout(_TICK_SCARCE_S if grantor.scarce else _TICK_S):
+                    await (self._to_grant.wait() if grantor.wanted else asyncio.sleep(_TICK_S))
+            except TimeoutError:
+                pass
+
+    def _on_chosen(self, chosen: bool) -> None:
+        self._chosen = self._shared.grantor.wanted = chosen
+        self._to_grant.set()
+
+
+_NO_CLOCK: Final = (
+    f"{LEASES} does not bear the broker's time: set message.timestamp.type=LogAppendTime "
+    "(headrace topics apply --alter-configs)"
+)
+
+
+def _headers(source: bytes) -> Headers:
+    return [
+        (CE_SPECVERSION, b"1.0"),
+        (CE_TYPE, ce_type("lease").encode()),
+        (CONTENT_TYPE, b"application/json"),
+        (CE_ID, uuid.uuid4().hex.encode()),
+        (CE_SOURCE, source),
+        (CE_TIME, rfc3339(datetime.now(UTC))),
+    ]
+
+
+__all__ = ["KafkaError", "LeaseTopic"]
