@@ -19,6 +19,10 @@ from streams.transport.options import TransportOptions
 from topics.names import TOPIC_OF
 from topics.partitioner import contract_partitioner
 
+_BUDGET_PART = 32
+"""A partition's quota of bytes is at most this part of the memory budget. All classes together then hold 3/16 of it as it came,
+and several times that as objects and on the way out."""
+
 _PARTITIONS_A_CLASS = 2
 """A class may fill so many partitions' quotas before all of its partitions are paused."""
 
@@ -30,8 +34,11 @@ class WorkerApp(faust.App):  # type: ignore[misc]
         """Faust's data directory is for its tables, and there are none."""
 
 
-def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None]) -> WorkerApp:
-    """The app, not started. `accept` is given every record list; it must return at once and raise nothing."""
+def build_app(
+    settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None], budget_bytes: int
+) -> WorkerApp:
+    """The app, not started. `accept` is given every record list; it must return at once and raise nothing. `budget_bytes` is
+    the worker's memory budget."""
     kafka = settings.kafka
     app = WorkerApp(
         kafka.group_id,
@@ -49,7 +56,9 @@ def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Callable[[
         broker_rebalance_timeout=kafka.rebalance_timeout,
         broker_commit_interval=kafka.commit_interval,
     )
-    app.transport = app.producer_transport = RecordListTransport(app, transport_options(settings), producer)
+    app.transport = app.producer_transport = RecordListTransport(
+        app, transport_options(settings, budget_bytes), producer
+    )
     topics = [TOPIC_OF[priority] for priority in settings.queueing.priority]
     requests = app.topic(*topics, acks=False, schema=RecordListSchema())
 
@@ -65,10 +74,11 @@ def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Callable[[
     return app
 
 
-def transport_options(settings: Settings) -> TransportOptions:
-    """The transport's options, as the settings say."""
+def transport_options(settings: Settings, budget_bytes: int) -> TransportOptions:
+    """The transport's options, as the settings say and the memory budget allows."""
     kafka, pressure = settings.kafka, settings.backpressure
-    partition = Quota(pressure.partition_records, pressure.partition_bytes, pressure.resume_share)
+    most_bytes = min(pressure.partition_bytes, budget_bytes // _BUDGET_PART)
+    partition = Quota(pressure.partition_records, most_bytes, pressure.resume_share)
     return TransportOptions(
         topics=[TOPIC_OF[priority] for priority in settings.queueing.priority],
         consumer={

@@ -17,6 +17,7 @@ from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
 from streams.flow.dispatch import Dispatch
+from streams.governor import Governor, memory_budget
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.limits.build import open_budgets
@@ -63,7 +64,8 @@ class Worker:
         outbox = Outbox(producer)
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
-        self._cache = await open_cache(settings, producer, delivery, self._stack)
+        budget = memory_budget(settings.memory.budget)
+        self._cache = await open_cache(settings, producer, delivery, self._stack, budget.bytes)
         stage = self._cache.stage
         self._dispatch = Dispatch(
             settings.queueing.priority, settings.concurrency.total, providers, stage, now=time.time
@@ -74,10 +76,13 @@ class Worker:
         decoder = Decoder(settings.requests.max_bytes, {"high": waits.high, "normal": waits.normal, "low": waits.low})
         reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)
         intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=time.time)
-        self._app = build_app(settings, producer, intake.accept)
+        self._app = build_app(settings, producer, intake.accept, budget.bytes)
         self._stack.push_async_callback(self._app.stop)
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
         await self._app.start()
+        governor = Governor(budget, settings, self._cache.memory, self.consumer)
+        self._stack.push_async_callback(governor.stop)
+        governor.start()
         watch = asyncio.create_task(self._watch())
         self._stack.callback(watch.cancel)
         self._started = True

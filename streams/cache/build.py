@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from schemas.limits import MIB
 from streams.cache.answers import Answer
 from streams.cache.disk import DiskTable
 from streams.cache.entries import SharedShelf
@@ -36,7 +37,7 @@ class WorkerCache:
     """A worker's cache, running."""
 
     stage: CacheStage
-    _memory: MemoryTier[Answer]
+    memory: MemoryTier[Answer]
     _table: DiskTable
     _publisher: EntryPublisher
     _reader: EntryReader
@@ -47,7 +48,7 @@ class WorkerCache:
 
     def report(self) -> None:
         """Set the gauges."""
-        for segment, stats in self._memory.stats().items():
+        for segment, stats in self.memory.stats().items():
             metrics.CACHE_BYTES.labels(segment).set(stats.bytes)
             metrics.CACHE_ENTRIES_HELD.labels(segment).set(stats.entries)
             metrics.CACHE_EVICTED.labels(segment).set(stats.evicted)
@@ -57,16 +58,23 @@ class WorkerCache:
 
 
 async def open_cache(
-    settings: Settings, producer: AIOKafkaProducer, answers: HitAnswers, stack: AsyncExitStack
+    settings: Settings, producer: AIOKafkaProducer, answers: HitAnswers, stack: AsyncExitStack, budget_bytes: int
 ) -> WorkerCache:
     """Open the store and begin to read what the others cached; all of it closes with `stack`.
 
+    `budget_bytes` is the worker's memory budget: blocks and both write buffers of the store take an eighth of it at most.
     Raises StoreError, one line, where the store cannot be opened.
     """
     cache = settings.cache
     table = await open_slot(
         cache.disk.path,
-        TableOptions(cap_bytes=cache.disk.size, ttl_s=cache.disk.ttl, compressed=cache.disk.compression),
+        TableOptions(
+            cap_bytes=cache.disk.size,
+            ttl_s=cache.disk.ttl,
+            compressed=cache.disk.compression,
+            block_cache_bytes=min(64 * MIB, budget_bytes // 16),
+            largest_buffer_bytes=min(32 * MIB, budget_bytes // 32),
+        ),
     )
     stack.push_async_callback(table.close)
     await producer.partitions_for(CACHE_ENTRIES)  # known before the first entry

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 V = TypeVar("V")
 
@@ -65,9 +65,7 @@ class Segment(Generic[V]):
         if size > self.capacity_bytes:
             self.stats.refused += 1
             return
-        while self.stats.bytes + size > self.capacity_bytes:
-            self._remove(next(iter(self._entries)))
-            self.stats.evicted += 1
+        self._make_room(size)
         self._entries[key] = (value, size, expires_at)
         self.stats.entries += 1
         self.stats.bytes += size
@@ -77,9 +75,19 @@ class Segment(Generic[V]):
         if key in self._entries:
             self._remove(key)
 
+    def resize(self, capacity_bytes: int) -> None:
+        """Hold at most so much from now on; what is too much goes at once, the least recently used first."""
+        self.capacity_bytes = capacity_bytes
+        self._make_room(0)
+
     def clear(self) -> None:
         self._entries.clear()
         self.stats.entries = self.stats.bytes = 0
+
+    def _make_room(self, size: int) -> None:
+        while self.stats.bytes + size > self.capacity_bytes:
+            self._remove(next(iter(self._entries)))
+            self.stats.evicted += 1
 
     def _remove(self, key: bytes) -> None:
         _, size, _ = self._entries.pop(key)
@@ -88,15 +96,53 @@ class Segment(Generic[V]):
 
 
 class MemoryTier(Generic[V]):
-    """The segments by name."""
+    """The segments by name. The tier can be made smaller than it was set, and grow again up to that."""
 
     def __init__(self, size_bytes: int, shares: Mapping[SegmentName, float]) -> None:
+        self._set_bytes = size_bytes
+        self.size_bytes = size_bytes
+        """What the tier may hold now."""
         self.responses: Segment[V] = Segment(int(size_bytes * shares["responses"]))
         """Answers by cache key."""
         self.metadata: Segment[V | bytes] = Segment(int(size_bytes * shares["metadata"]))
         """Finished requests by identity: the key of their answer, or the answer where it may not be cached."""
         self.routing: Segment[bytes] = Segment(int(size_bytes * shares["routing"]))
         """What routing remembers, such as a conversation's endpoint."""
+        self._segments: tuple[tuple[float, Segment[Any]], ...] = (
+            (shares["responses"], self.responses),
+            (shares["metadata"], self.metadata),
+            (shares["routing"], self.routing),
+        )
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(segment.stats.bytes for _, segment in self._segments)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether it is smaller than it was set, and a segment has (nearly) filled what it was left."""
+        return self.size_bytes < self._set_bytes and any(
+            segment.stats.bytes >= 0.9 * segment.capacity_bytes for share, segment in self._segments if share
+        )
+
+    def shrink(self, by_bytes: int) -> None:
+        """Give up at least so much of what is held. Each segment keeps its share of what is left."""
+        keep = max(0, self.held_bytes - by_bytes)
+        low, high = 0, self.size_bytes
+        while low < high:  # the largest size that holds no more: segments that are not full lose nothing
+            size = (low + high + 1) // 2
+            held = sum(min(segment.stats.bytes, int(share * size)) for share, segment in self._segments)
+            low, high = (size, high) if held <= keep else (low, size - 1)
+        self._resize(low)
+
+    def grow(self, by_bytes: int) -> None:
+        """Let it hold so much more, at most what it was set."""
+        self._resize(min(self._set_bytes, self.size_bytes + by_bytes))
 
     def stats(self) -> dict[SegmentName, SegmentStats]:
         return {"responses": self.responses.stats, "metadata": self.metadata.stats, "routing": self.routing.stats}
+
+    def _resize(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        for share, segment in self._segments:
+            segment.resize(int(share * size_bytes))

@@ -51,12 +51,14 @@ class TableOptions:
     block_cache_bytes: int = 64 * MIB
     """Uncompressed blocks, indexes and filters, in memory."""
     compressed: bool = True
+    largest_buffer_bytes: int = 32 * MIB
+    """Most bytes of one write buffer."""
 
     @property
     def write_buffer_bytes(self) -> int:
         """At most two are in memory. Small, because the cap is held to a few of them; not too small, because each becomes a
         file, and a look-up asks every file's filter."""
-        return min(32 * MIB, max(256 * KIB, self.cap_bytes // 128))
+        return min(self.largest_buffer_bytes, max(256 * KIB, self.cap_bytes // 128))
 
     @property
     def files_bytes(self) -> int:

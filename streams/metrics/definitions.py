@@ -131,3 +131,23 @@ SUPERVISED = Gauge(
 SUPERVISED_RESTARTS = Counter(
     "headrace_supervised_restarts", "Processes of this supervisor that ended by themselves, by kind.", ["kind"]
 )
+
+# governor
+MEMORY_BYTES = Gauge("headrace_memory_bytes", "Resident memory of the worker.")
+MEMORY_BUDGET_BYTES = Gauge("headrace_memory_budget_bytes", "Resident memory that the worker stays below.")
+MEMORY_HELD = Gauge("headrace_memory_held", "1 while no records are taken because memory is short, else 0.")
+CACHE_SIZE_BYTES = Gauge(
+    "headrace_cache_size_bytes", "What the memory tier may hold now; less than set when memory is short."
+)
+COLLECTIONS = Counter(
+    "headrace_collections", "Garbage collections because memory was short, by kind: young, full.", ["kind"]
+)
+RECLAIM_SECONDS = Histogram(
+    "headrace_reclaim_seconds", "Duration of one step that gets memory back.", buckets=_LATENCY_S
+)
+LOOP_LAG_SECONDS = Histogram(
+    "headrace_event_loop_lag_seconds",
+    "How late a timer of the event loop fires, ten times a second.",
+    buckets=_LATENCY_S,
+)
+LOOP_STALLS = Counter("headrace_event_loop_stalls", "Times that the event loop stood still for longer than loop.stall.")

@@ -16,7 +16,7 @@ from streams.settings.kafka import Kafka
 from streams.settings.limits import Limits
 from streams.settings.providers import Provider, Routing
 from streams.settings.requests import Requests, Topics
-from streams.settings.runtime import Gc, Logging, Network, Pooling
+from streams.settings.runtime import Gc, Logging, Loop, Memory, Network, Pooling
 from streams.settings.scaling import Scaling, Supervisor
 
 # What a record carries besides its payload, at most: envelope, key and headers. A dead letter adds nine headers to its
@@ -44,7 +44,9 @@ class Settings(Section):
     scaling: Scaling = Field(default_factory=Scaling)
     supervisor: Supervisor = Field(default_factory=Supervisor)
     targets: Targets = Field(default_factory=Targets)
+    memory: Memory = Field(default_factory=Memory)
     gc: Gc = Field(default_factory=Gc)
+    loop: Loop = Field(default_factory=Loop)
     pooling: Pooling = Field(default_factory=Pooling)
     network: Network = Field(default_factory=Network)
     logging: Logging = Field(default_factory=Logging)
@@ -65,6 +67,8 @@ class Settings(Section):
                 "topics.partitions",
                 "scaling.limits.max",
             )
+        if self.gc.aggressive > self.memory.hold:
+            raise conflict("gc.aggressive must be at most memory.hold", "gc.aggressive", "memory.hold")
         repeated = [name for name, count in Counter(provider.name for provider in self.providers).items() if count > 1]
         if repeated:
             raise conflict(f"two providers are named {repeated[0]}; names are unique", "providers")

@@ -1,11 +1,38 @@
-"""[gc], [pooling], [network] and [logging]: how a worker treats its process and its connections."""
+"""[memory], [gc], [loop], [pooling], [network] and [logging]: how a worker treats its process and its connections."""
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from streams.settings.base import Section, conflict, setting
-from streams.settings.units import Bytes, Count, Flag, Seconds, Share
+from streams.settings.units import Bytes, BytesOrAuto, Count, Flag, Seconds, Share
+
+LEAST_BUDGET_BYTES: Final = 150_000_000
+
+
+class Memory(Section):
+    """How much memory a worker may use, and what it does when that is short."""
+
+    budget: BytesOrAuto = setting(
+        "auto",
+        "Resident memory that a worker stays below; auto takes 90% of its cgroup's limit, or 25% of the machine's memory.",
+    )
+    hold: Share = setting(
+        "90%", "Share of the budget above which no more records are taken, until it is below gc.aggressive again.", gt=0
+    )
+    check_interval: Seconds = setting("100ms", "How often memory is looked at.", ge=0.01, le=10)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.budget is not None and self.budget < LEAST_BUDGET_BYTES:
+            raise conflict("budget must be at least 150MB: an idle worker takes 110MB", "budget")
+        return self
+
+
+class Loop(Section):
+    """The event loop."""
+
+    stall: Seconds = setting("1s", "An event loop that stands still for so long is reported with its stack.", ge=0.1)
 
 
 class Gc(Section):
@@ -13,7 +40,12 @@ class Gc(Section):
 
     strategy: Literal["generational"] = setting("generational", "How garbage is collected.")
     threshold: Share = setting("75%", "Memory use above which the young generations are collected.", gt=0)
-    aggressive: Share = setting("85%", "Memory use above which everything is collected.", gt=0)
+    aggressive: Share = setting(
+        "85%",
+        "Memory use above which everything is collected, the memory cache is cut, and memory is given back to the system.",
+        gt=0,
+    )
+    interval: Seconds = setting("1s", "Least time between two such collections.", ge=0.1)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

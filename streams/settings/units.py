@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, PlainSerializer, PlainValidator
 T = TypeVar("T")
 
 UNLIMITED: Final = "unlimited"
+AUTO: Final = "auto"
 
 _NUMBER: Final = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
 _DURATIONS: Final = {
@@ -181,20 +182,17 @@ def _plain(number: float) -> str:
     return f"{number:.15g}"
 
 
-def _or_unlimited(unit: Unit) -> Unit:
-    return Unit(
-        name=unit.name,
-        form=f'{unit.form}, or "{UNLIMITED}"',
-        parse=lambda value: None if value == UNLIMITED else _with_form(unit, value),
-        write=lambda value: UNLIMITED if value is None else unit.write(value),
-    )
+def _or_word(unit: Unit, word: str) -> Unit:
+    """The unit, or a word, which becomes None."""
+    form = f'{unit.form}, or "{word}"'
 
+    def parse(value: object) -> Any:
+        try:
+            return None if value == word else unit.parse(value)
+        except ValueError:
+            raise ValueError(form) from None
 
-def _with_form(unit: Unit, value: object) -> Any:
-    try:
-        return unit.parse(value)
-    except ValueError:
-        raise ValueError(f'{unit.form}, or "{UNLIMITED}"') from None
+    return Unit(unit.name, form, parse, write=lambda value: word if value is None else unit.write(value))
 
 
 DURATION: Final = Unit("duration", 'a duration such as "500ms", "30s", "5m" or "24h"', parse_duration, write_duration)
@@ -207,8 +205,9 @@ SHARE: Final = Unit("share", 'a share such as "75%", 0% to 100%', parse_share, w
 COUNT: Final = Unit("number", "a whole number", parse_count, int)
 NUMBER: Final = Unit("decimal", "a number such as 0.7", parse_number, float)
 FLAG: Final = Unit("yes or no", "true or false", parse_flag, bool)
-RATE_LIMIT: Final = _or_unlimited(RATE)
-BANDWIDTH_LIMIT: Final = _or_unlimited(BANDWIDTH)
+RATE_LIMIT: Final = _or_word(RATE, UNLIMITED)
+BANDWIDTH_LIMIT: Final = _or_word(BANDWIDTH, UNLIMITED)
+SIZE_OR_AUTO: Final = _or_word(SIZE, AUTO)
 
 # The types that sections are written in. The unit stands in the metadata, where messages and the reference find it.
 Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(write_duration, when_used="json"), DURATION]
@@ -226,4 +225,10 @@ BandwidthLimit = Annotated[
     PlainValidator(BANDWIDTH_LIMIT.parse),
     PlainSerializer(BANDWIDTH_LIMIT.write, when_used="json"),
     BANDWIDTH_LIMIT,
+]
+BytesOrAuto = Annotated[
+    int | None,
+    PlainValidator(SIZE_OR_AUTO.parse),
+    PlainSerializer(SIZE_OR_AUTO.write, when_used="json"),
+    SIZE_OR_AUTO,
 ]

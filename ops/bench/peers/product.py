@@ -23,6 +23,7 @@ import streams.worker as worker_module
 from ops.bench.meter import Meter, say_result
 from ops.cli.worker import worker
 from streams.app import build_app
+from streams.governor import memory_budget
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.transport.offsets import RecordList
@@ -45,7 +46,7 @@ class Probe:
     def build_app(self, settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None]) -> Any:
         """In place of the worker's own."""
         self._accept = accept
-        self._app = build_app(settings, producer, self._take)
+        self._app = build_app(settings, producer, self._take, memory_budget(settings.memory.budget).bytes)
         self._watch = asyncio.get_running_loop().create_task(self._look())
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._go)
         return self._app

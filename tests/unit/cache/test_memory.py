@@ -80,3 +80,37 @@ def test_a_value_larger_than_its_segment_is_refused_and_replaces_nothing_else() 
     segment.put(b"a", "small", 0, 1e9)
     segment.put(b"b", "huge", CAPACITY, 1e9)
     assert (segment.get(b"a", 0), segment.get(b"b", 0), segment.stats.refused) == ("small", None, 1)
+
+
+def filled(held: dict[str, int]) -> MemoryTier[bytes]:
+    """A tier of 1 MB whose segments hold so many entries of 1,000 bytes."""
+    tier: MemoryTier[bytes] = MemoryTier(1_000_000, {"responses": 0.6, "metadata": 0.3, "routing": 0.1})
+    for name, count in held.items():
+        for number in range(count):
+            getattr(tier, name).put(str(number).encode(), b"", 1_000 - ENTRY_BYTES, 1.0)
+    return tier
+
+
+def test_a_tier_that_shrinks_takes_from_the_segments_that_are_over_their_share_of_what_is_left() -> None:
+    tier = filled({"responses": 500, "metadata": 20})
+    tier.shrink(200_000)
+    assert (tier.responses.stats.bytes, tier.metadata.stats.bytes) == (300_000, 20_000)
+    assert tier.responses.get(b"499", 0.0) is not None, "the least recently used go"
+    assert tier.responses.get(b"0", 0.0) is None
+    assert tier.wants_more
+
+
+@given(
+    st.integers(0, 600), st.integers(0, 300), st.integers(0, 100), st.integers(0, 1_200_000), st.integers(0, 1_200_000)
+)
+def test_a_tier_gives_up_what_is_asked_and_never_grows_beyond_what_was_set(
+    responses: int, metadata: int, routing: int, shrink: int, grow: int
+) -> None:
+    tier = filled({"responses": responses, "metadata": metadata, "routing": routing})
+    before = tier.held_bytes
+    tier.shrink(shrink)
+    assert max(0, before - shrink - 4_000) <= tier.held_bytes <= max(0, before - shrink)
+    tier.grow(grow)
+    assert tier.size_bytes <= 1_000_000
+    for name, stats in tier.stats().items():
+        assert stats.bytes <= getattr(tier, name).capacity_bytes

@@ -221,3 +221,11 @@ def test_whatever_the_environment_holds_it_is_read_or_refused_in_one_line(variab
     environ = {f"HEADRACE_{name}": value for name, value in variables.items() if name != "SETTINGS"}
     for problem in problems_of(environ):
         assert len(problem.splitlines()) == 1
+
+
+def test_a_memory_budget_is_a_size_or_left_to_the_machine_and_no_less_than_a_worker_needs() -> None:
+    assert load_settings(environ={}).memory.budget is None
+    assert load_settings(environ={"HEADRACE_MEMORY__BUDGET": "2GB"}).memory.budget == 2_000_000_000
+    assert 'or "auto"' in problem(HEADRACE_MEMORY__BUDGET="much")
+    assert "at least 150MB" in problem(HEADRACE_MEMORY__BUDGET="50MB")
+    assert "gc.aggressive must be at most memory.hold" in problem(HEADRACE_MEMORY__HOLD="80%")

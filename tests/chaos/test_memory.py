@@ -1,0 +1,98 @@
+"""A worker under more load than its memory holds: it stays below its budget, loses nothing, and hardly slows down."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import psutil
+import pytest
+
+from ops.fleet import WorkerProcess
+from tests.chaos.fixtures import FULL, Measured
+from tests.chaos.pipeline import Pipeline, fresh_topics, request
+
+pytestmark = pytest.mark.chaos
+
+REQUESTS = 12_000 if FULL else 1_200
+PROMPT_BYTES, ANSWER_TOKENS = 30_000, 30_000  # 120 KB of answer
+WINDOW = 500
+"""Requests that are open at most."""
+LEAST_PACE = 0.8 if FULL else 0.5
+"""Of the pace without the budget. A short run on a busy machine says less."""
+BUDGET_BYTES = 250_000_000
+SAMPLE_S = 0.1
+
+
+@dataclass(slots=True)
+class Memory:
+    """Resident memory of a worker, sampled from outside."""
+
+    samples: list[int] = field(default_factory=list)
+
+    @property
+    def highest(self) -> int:
+        return max(self.samples)
+
+
+@asynccontextmanager
+async def sampled(worker: WorkerProcess) -> AsyncIterator[Memory]:
+    memory, process = Memory(), psutil.Process(worker.pid)
+
+    async def sample() -> None:
+        while True:
+            memory.samples.append(process.memory_info().rss)
+            await asyncio.sleep(SAMPLE_S)
+
+    sampling = asyncio.create_task(sample())
+    try:
+        yield memory
+    finally:
+        sampling.cancel()
+
+
+def large(name: str) -> dict[str, object]:
+    """A request of 30 KB whose answer, 120 KB, nobody else asks for: the cache keeps it."""
+    value = request(name, completion_tokens=ANSWER_TOKENS, latency_ms=200)
+    value["payload"]["messages"] = [{"role": "user", "content": name + "?" * PROMPT_BYTES}]
+    value["payload"]["max_tokens"] = ANSWER_TOKENS
+    return value
+
+
+async def run(pipeline: Pipeline, budget: str) -> tuple[Memory, float, str]:
+    """Memory under the load, requests a second, and the worker's log."""
+    await fresh_topics(pipeline.client_options)
+    async with (
+        pipeline.fleet(memory__budget=budget, cache__disk__path=str(pipeline.directory / budget)) as fleet,
+        pipeline.traffic() as traffic,
+    ):
+        (worker,) = await fleet.start(1)
+        async with sampled(worker) as memory:
+            began = time.monotonic()
+            for number in range(REQUESTS):
+                while traffic.open >= WINDOW:  # noqa: ASYNC110 - answers come from another process
+                    await asyncio.sleep(0.005)
+                await traffic.send("normal", f"agent-{number % 100}", large(f"{budget}-{number}"))
+            assert await traffic.wait_answered(120)
+            took_s = time.monotonic() - began
+        summary = traffic.ledger.summary()
+        assert worker.alive
+    assert (summary.ok, summary.lost, summary.duplicates) == (REQUESTS, 0, 0)
+    return memory, REQUESTS / took_s, worker.log_text()
+
+
+@pytest.mark.timeout(600)
+async def test_a_worker_that_is_pushed_to_its_memory_budget_stays_below_it_and_keeps_its_pace(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    free, normal_per_s, _ = await run(pipeline, "4GB")
+    tight, tight_per_s, log = await run(pipeline, f"{BUDGET_BYTES // 1_000_000}MB")
+    measured(
+        f"budget {BUDGET_BYTES / 1e6:.0f} MB: at most {tight.highest / 1e6:.0f} MB in {len(tight.samples)} samples, "
+        f"{tight_per_s:.0f} requests/s; without: {free.highest / 1e6:.0f} MB, {normal_per_s:.0f} requests/s "
+        f"({tight_per_s / normal_per_s:.0%}); held {log.count('taking no more records')} times"
+    )
+    assert free.highest > BUDGET_BYTES * 1.2, "the load does not push a worker to this budget"
+    assert tight.highest < BUDGET_BYTES
+    assert tight_per_s >= LEAST_PACE * normal_per_s
