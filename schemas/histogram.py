@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from schemas.message import Count, NonNegative
+from schemas.message import Figure, Tally
 
 SCALE: Final = 5
 """Buckets for each doubling: 2^SCALE."""
@@ -35,8 +35,8 @@ class Histogram:
 
     buckets: Annotated[tuple[_Bucket, ...], AfterValidator(_rising)] = ()
     """Rising."""
-    counts: tuple[Count, ...] = ()
-    sum_ms: NonNegative = 0.0
+    counts: tuple[Tally, ...] = ()
+    sum_ms: Figure = 0.0
     """All durations together, exactly."""
     scale: Literal[5] = SCALE
 

@@ -43,5 +43,9 @@ InstantText = Annotated[str, Field(pattern=_RFC3339)]
 
 Count = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Figure = Annotated[float, Field(ge=0, le=1e15)]
+"""A measured number that is added up with others; the bound keeps their sum a number."""
+Tally = Annotated[int, Field(ge=0, le=2**53)]
+"""A count that is added up with others, and still exact as a float."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A part of a whole, 0 to 1."""

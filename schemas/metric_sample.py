@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from schemas.histogram import Histogram
-from schemas.message import Count, Identifier, Instant, Message, NonNegative, Share
+from schemas.message import Figure, Identifier, Instant, Message, Share, Tally
 from schemas.response import Status
 
 Class = Literal["high", "normal", "low"]
@@ -24,27 +24,27 @@ Component = Literal["intake", "cache", "flow", "providers"]
 class System:
     """What the process used."""
 
-    cpu_usage: NonNegative | None = None
+    cpu_usage: Figure | None = None
     """Share of `cpu_cores`: 1 is all it can get."""
-    cpu_cores: NonNegative | None = None
+    cpu_cores: Figure | None = None
     """Cores that the worker can use: one, as it is one event loop, or less where it is given less."""
-    memory_usage_bytes: Count | None = None
+    memory_usage_bytes: Tally | None = None
     """Resident memory."""
-    memory_share: NonNegative | None = None
+    memory_share: Figure | None = None
     """Memory used of what there is: of the worker's budget, of its cgroup's limit or of the machine, whichever is nearest."""
-    network_received_bytes: Count | None = None
+    network_received_bytes: Tally | None = None
     """In the interval, by the machine or container."""
-    network_sent_bytes: Count | None = None
-    disk_read_bytes: Count | None = None
+    network_sent_bytes: Tally | None = None
+    disk_read_bytes: Tally | None = None
     """In the interval, by the process; what the page cache answers is not counted."""
-    disk_written_bytes: Count | None = None
+    disk_written_bytes: Tally | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """Answers of the interval that share their tags. Every answer is in one series."""
 
-    answered: Count
+    answered: Tally
     component: Component | None = None
     operation: str | None = None
     status: Status | None = None
@@ -56,19 +56,19 @@ class Series:
 class Application:
     """What the pipeline did."""
 
-    in_flight: Count
+    in_flight: Tally
     """Given to a provider and not answered, at the end of the interval."""
-    taken: dict[Class, Count]
+    taken: dict[Class, Tally]
     """Records taken out of Kafka and not committed yet, by class: Kafka's lag counts them as well."""
-    queue_length: Count | None = None
+    queue_length: Tally | None = None
     """Waiting for dispatch in this worker, at the end of the interval."""
-    oldest_wait_s: NonNegative | None = None
+    oldest_wait_s: Figure | None = None
     """Age of the oldest of them; 0 where none waits."""
-    answered: dict[Status, Count] = field(default_factory=dict)
+    answered: dict[Status, Tally] = field(default_factory=dict)
     """Responses in the interval, by status."""
     error_rate: Share | None = None
     """Share of them that are `error` or `expired`. A `rejected` request is its sender's mistake."""
-    throughput_per_s: NonNegative | None = None
+    throughput_per_s: Figure | None = None
     """Responses a second."""
     series: tuple[Series, ...] = ()
     """The same responses by their tags."""
@@ -80,8 +80,8 @@ class MetricSample(Message):
     kind: Literal["worker"] = "worker"
     worker_id: Identifier
     at: Instant = Field(description="End of the interval; a multiple of it on the clock.")
-    interval_s: NonNegative
-    partitions: Count = Field(description="Partition numbers that the worker owns.")
+    interval_s: Figure
+    partitions: Tally = Field(description="Partition numbers that the worker owns.")
     system: System
     application: Application
     provider_limited: bool = Field(False, description="Calls waited because a provider's limit was reached.")
@@ -92,9 +92,9 @@ class BacklogSample(Message):
 
     kind: Literal["backlog"] = "backlog"
     at: Instant
-    partitions: Count = Field(description="Partition numbers that there are.")
-    lag: dict[Class, Count] = Field(description="Records that are not committed, by class; taken ones are among them.")
-    oldest_s: NonNegative = Field(description="Age of the oldest of them; 0 where there are none.")
+    partitions: Tally = Field(description="Partition numbers that there are.")
+    lag: dict[Class, Tally] = Field(description="Records that are not committed, by class; taken ones are among them.")
+    oldest_s: Figure = Field(description="Age of the oldest of them; 0 where there are none.")
 
 
 METRIC_SAMPLE: TypeAdapter[MetricSample | BacklogSample] = TypeAdapter(

@@ -1,4 +1,4 @@
-"""The Faust app of a worker: one agent, which hands record lists to the pipeline.
+"""The Faust apps, each with one agent, which takes record lists: a worker's for requests, the control process' for samples.
 
 Every Faust setting that we rely on is set here, whatever its default.
 """
@@ -6,6 +6,7 @@ Every Faust setting that we rely on is set here, whatever its default.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import faust
@@ -16,7 +17,7 @@ from streams.transport.driver import RecordListSchema, RecordListTransport
 from streams.transport.flow import Quota
 from streams.transport.offsets import RecordList
 from streams.transport.options import TransportOptions
-from topics.names import TOPIC_OF
+from topics.names import METRIC_SAMPLES, TOPIC_OF
 from topics.partitioner import contract_partitioner
 
 _BUDGET_PART = 32
@@ -37,11 +38,37 @@ class WorkerApp(faust.App):  # type: ignore[misc]
 def build_app(
     settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None], budget_bytes: int
 ) -> WorkerApp:
-    """The app, not started. `accept` is given every record list; it must return at once and raise nothing. `budget_bytes` is
-    the worker's memory budget."""
+    """A worker's app, not started. `accept` is given every record list; it must return at once and raise nothing.
+    `budget_bytes` is the worker's memory budget."""
+    return _record_list_app(settings, transport_options(settings, budget_bytes), producer, accept)
+
+
+def build_samples_app(
+    settings: Settings, group_id: str, producer: AIOKafkaProducer, accept: Callable[[RecordList], None]
+) -> WorkerApp:
+    """The app that reads `metrics.samples`, not started; in a group of its own, which no rebalance of workers stops.
+
+    Its records are finished when their window is published. All of an open window wait for that, so that a quota that pauses
+    the partition would stop it for ever: what bounds them is the window itself (streams/metrics/windows.py).
+    """
+    options = transport_options(settings, budget_bytes=0)
+    unlimited = Quota(2**62, 2**62)
+    options = replace(
+        options,
+        topics=[METRIC_SAMPLES],
+        consumer={**options.consumer, "group_id": group_id},
+        partition_quota=unlimited,
+        class_quota=unlimited,
+    )
+    return _record_list_app(settings, options, producer, accept)
+
+
+def _record_list_app(
+    settings: Settings, options: TransportOptions, producer: AIOKafkaProducer, accept: Callable[[RecordList], None]
+) -> WorkerApp:
     kafka = settings.kafka
     app = WorkerApp(
-        kafka.group_id,
+        options.consumer["group_id"],
         broker="kafka://",
         store="memory://",
         autodiscover=False,
@@ -56,18 +83,15 @@ def build_app(
         broker_rebalance_timeout=kafka.rebalance_timeout,
         broker_commit_interval=kafka.commit_interval,
     )
-    app.transport = app.producer_transport = RecordListTransport(
-        app, transport_options(settings, budget_bytes), producer
-    )
-    topics = [TOPIC_OF[priority] for priority in settings.queueing.priority]
-    requests = app.topic(*topics, acks=False, schema=RecordListSchema())
+    app.transport = app.producer_transport = RecordListTransport(app, options, producer)
+    records = app.topic(*options.topics, acks=False, schema=RecordListSchema())
 
-    @app.agent(requests, name="requests")  # type: ignore[untyped-decorator]
+    @app.agent(records, name="records")  # type: ignore[untyped-decorator]
     async def take(stream: Any) -> None:
         lists: AsyncIterator[RecordList] = stream.noack()
-        async for records in lists:
+        async for taken in lists:
             try:
-                accept(records)
+                accept(taken)
             except Exception as error:  # Faust would go on without them: they would never be finished, nor repeated
                 await app.crash(error)
 

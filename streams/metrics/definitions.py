@@ -102,6 +102,24 @@ SEND_FAILURES = Counter(
     "headrace_send_failures", "Batches of answers that the broker did not take and that are sent again."
 )
 
+# metrics
+SAMPLES_SENT = Counter(
+    "headrace_samples", "Metric samples that this process published, by result: ok, failed.", ["result"]
+)
+SAMPLES_DROPPED = Counter(
+    "headrace_samples_dropped",
+    "Metric samples that no window counts, by reason: duplicate, late, ahead (a clock is), surplus, unreadable.",
+    ["reason"],
+)
+WINDOWS = Counter(
+    "headrace_windows", "Metric windows that this process published; more than one a minute and scope after a restart."
+)
+LAG = Gauge("headrace_lag_records", "Records of the request topics that are not committed, by class.", ["priority"])
+OLDEST_SECONDS = Gauge(
+    "headrace_lag_oldest_seconds",
+    "Age of the oldest record behind a commit that does not move; 0 while all of them move.",
+)
+
 # scaling
 SCALING_LEADER = Gauge("headrace_scaling_leader", "1 in the control process that decides now, else 0.")
 SCALING_DECISIONS = Counter(

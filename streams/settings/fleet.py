@@ -43,6 +43,9 @@ class Metrics(Section):
 
     interval: Seconds = setting("10s", "Time between two samples of a worker.", ge=1)
     aggregation: Seconds = setting("1m", "Length of a window.", ge=1)
+    grace: Seconds = setting(
+        "10s", "How long a window waits for late samples, and how far a worker's clock may be ahead of the broker's."
+    )
     system: SystemMetrics = Field(default_factory=SystemMetrics)
     application: ApplicationMetrics = Field(default_factory=ApplicationMetrics)
 
