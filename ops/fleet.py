@@ -45,23 +45,31 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """One `headrace worker`, started at once.
+    """One `headrace worker`, or another command that logs `ready`, started at once.
 
     Args:
         name: for people.
-        settings_file: what the worker is given; HEADRACE_ variables of this process do not reach it.
+        settings_file: what the worker is given; HEADRACE_ variables of this process do not reach it. None: it is given none.
         log_file: where its output goes, appended.
         env: further variables, HEADRACE_ ones among them. Its HTTP address is a free port of loopback, its log JSON at
             `info`, unless they say otherwise; `ready` needs both.
+        command: of `headrace`.
     """
 
-    def __init__(self, name: str, settings_file: Path, log_file: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings_file: Path | None,
+        log_file: Path,
+        env: Mapping[str, str] | None = None,
+        command: str = "worker",
+    ) -> None:
         self.name = name
         self.log_file = log_file
         self._from = log_file.stat().st_size if log_file.exists() else 0
         self._ready: Mapping[str, Any] | None = None
         self._child = ChildProcess(
-            headrace_command("worker", "--settings", str(settings_file)),
+            headrace_command(command, *(["--settings", str(settings_file)] if settings_file is not None else [])),
             log_file,
             clean_environment({**_SET_FOR_ALL, **(env or {})}),
         )

@@ -1,20 +1,24 @@
-"""The small HTTP server of a worker: /healthz, /readyz and /metrics. It listens on loopback unless the settings say otherwise."""
+"""The small HTTP server of every process: /healthz, /readyz, /metrics. It listens on loopback unless settings say otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
+import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
 @asynccontextmanager
-async def serve_health(listen: str, ready: Callable[[], bool]) -> AsyncIterator[str]:
+async def serve_health(
+    listen: str, ready: Callable[[], bool], documents: Mapping[str, Callable[[], Any]] | None = None
+) -> AsyncIterator[str]:
     """Serve on `listen` (HOST:PORT, port 0 for any free one) while the block runs; gives the address that was bound.
 
-    /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says. Raises OSError where the
-    address is taken.
+    /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says. `documents` are further paths,
+    each with what makes its JSON now; None makes it a 503. Raises OSError where the address is taken.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -26,8 +30,17 @@ async def serve_health(listen: str, ready: Callable[[], bool]) -> AsyncIterator[
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
+    def document(make: Callable[[], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(_: web.Request) -> web.Response:
+            found = make()
+            body = orjson.dumps(found if found is not None else {"error": "not known now"})
+            return web.Response(body=body, status=503 if found is None else 200, content_type="application/json")
+
+        return answer
+
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    app.add_routes([web.get(path, document(make)) for path, make in (documents or {}).items()])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -24,7 +24,8 @@ def worker(settings: settings_option = None) -> None:
     import asyncio
 
     from ops import logs
-    from ops.worker_process import CannotStartError, run_worker
+    from ops.service import CannotStartError
+    from ops.worker_process import run_worker
     from streams.cache.errors import StoreError
 
     loaded = load(settings)

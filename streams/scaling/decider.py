@@ -99,10 +99,11 @@ class Decider:
     async def decide_once(self) -> ScalingDecision | None:
         """Make and write one decision; None if it did not count: ownership is gone, or another decider was first."""
         await self._tail.catch_up()
-        now, windows = self._now(), self._tail.windows
-        before = await self._state(windows)
+        # The epoch goes with what was read here: whatever is written meanwhile makes this decision a late one.
+        newest, now, windows = self._tail.decisions.newest, round(self._now(), 3), self._tail.windows
+        before = await self._state(newest, windows)
         made = decide(windows, before, self._policy, now)
-        record = self._record(made, before, windows, now)
+        record = self._record(made, before, windows, now, epoch=newest.epoch + 1 if newest is not None else 1)
         if not self._owns():
             return None
         at = datetime.fromtimestamp(now, UTC)
@@ -123,9 +124,9 @@ class Decider:
         self._tell(made, record)
         return record
 
-    async def _state(self, windows: Sequence[Signals]) -> ScalingState:
+    async def _state(self, newest: ScalingDecision | None, windows: Sequence[Signals]) -> ScalingState:
         """The state of the decision in force; the target is what was made of it, where that can be asked."""
-        newest, current = self._tail.decisions.newest, await self._current()
+        current = await self._current()
         if newest is not None and newest.next_state is not None:
             return newest.next_state if current is None else replace(newest.next_state, target=current)
         if current is not None:
@@ -134,14 +135,16 @@ class Decider:
         limits = self._policy
         return ScalingState(min(max(reported, limits.smallest), limits.largest))
 
-    def _record(self, made: Decision, before: ScalingState, windows: Sequence[Signals], now: float) -> ScalingDecision:
+    def _record(
+        self, made: Decision, before: ScalingState, windows: Sequence[Signals], now: float, *, epoch: int
+    ) -> ScalingDecision:
         newest = windows[-1] if windows else None
         figures = {
             "cpu": newest.cpu, "memory": newest.memory, "queued": newest.queued, "wait_s": newest.wait_s,
             "expired": newest.expired, "throughput_per_s": newest.throughput_per_s,
         } if newest is not None else {}  # fmt: skip
         return ScalingDecision(
-            epoch=self._tail.decisions.epoch + 1,
+            epoch=epoch,
             at=datetime.fromtimestamp(now, UTC),
             action=made.direction,
             workers_now=newest.workers if newest is not None else 0,
@@ -158,9 +161,7 @@ class Decider:
 
     def _tell(self, made: Decision, record: ScalingDecision) -> None:
         metrics.SCALING_DECISIONS.labels(made.direction).inc()
-        metrics.SCALING_WANTED.set(made.desired)
         metrics.SCALING_REPORTED.set(record.workers_now)
-        metrics.SCALING_EPOCH.set(record.epoch)
         for reason in made.reasons:
             metrics.SCALING_REASONS.labels(reason).inc()
         for block in made.blocked_by:

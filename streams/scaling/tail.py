@@ -52,8 +52,8 @@ class ScalingTail:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.decisions = DecisionLog()
-        self.read_at: float | None = None
-        """Monotonic time at which the topics were last known to be read to their ends."""
+        self.heard_at: float | None = None
+        """Monotonic time at which the broker last said what the topics hold, and all of it was read."""
         self._windows: deque[Signals] = deque(maxlen=_MOST_WINDOWS)
         self._windows_s = windows_s
         self._now = now
@@ -93,7 +93,7 @@ class ScalingTail:
             lambda: all(self._positions.get(partition, 0) >= end for partition, end in ends.items()), _CATCH_UP_S
         ):
             raise TimeoutError(f"the scaling topics could not be read to their ends within {_CATCH_UP_S:.0f} s")
-        self.read_at = time.monotonic()
+        self.heard_at = time.monotonic()
 
     async def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until the condition holds, asked after each fetch; False if that takes longer."""

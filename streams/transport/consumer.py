@@ -274,7 +274,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Faust calls it when partitions are assigned: keep, drop and gain."""
         assignment = self._running._subscription.subscription.assignment
-        committed = await self.membership.committed(list(assignment.tps))
+        committed = await self.membership.committed(list(assignment.tps)) if assignment.tps else {}
         if not assignment.active:
             raise IllegalStateError("the group rebalances again")
         before, self.partitions = self.partitions, {}
@@ -302,7 +302,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             }
         )
         self._owned_generation = self.membership.generation
-        self._positioned_at = time.monotonic()
+        self._positioned_at = self.membership.last_heartbeat_at = time.monotonic()  # who may join is a member
         self.assigned.set()
         metrics.PARTITIONS.set(len(self.partitions))
         metrics.REBALANCES.inc()
@@ -394,3 +394,5 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         generation = self._consumer.membership.generation
         self._consumer.app.consumer_generation_id = generation
         await self._consumer.on_partitions_assigned({TP(*partition) for partition in assigned}, generation)
+        if not assigned:  # Faust seeks only where there is something: what was lost would seem ours, and we never ready
+            await self._consumer.perform_seek()
