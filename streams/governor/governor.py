@@ -20,6 +20,7 @@ from streams.settings import Settings
 log = structlog.get_logger("headrace.governor")
 
 _HELD = "memory is short"
+_TELL_EVERY_S = 30.0
 
 
 class Cache(Protocol):
@@ -85,6 +86,7 @@ class Governor:
         self._clock = clock
         self._give_back = find_give_back()
         self._stalls = StallWatch(settings.loop.stall)
+        self._holds, self._told_at = 0, float("-inf")
         self._ticking: asyncio.Task[None] | None = None
         metrics.MEMORY_BUDGET_BYTES.set(budget.bytes)
         log.info("memory budget", bytes=budget.bytes, source=budget.source)
@@ -115,8 +117,8 @@ class Governor:
         self._reclaim(step, began)
         for partition in list(self._intake.partitions) if step.hold or held else ():  # again: some may have come
             (self._intake.hold if step.hold else self._intake.release)(partition, _HELD)
-        if step.hold != held:
-            self._tell(reading, step)
+        if step.hold and not held:
+            self._tell(reading, began)
         metrics.MEMORY_BYTES.set(reading.rss_bytes)
         metrics.MEMORY_HELD.set(step.hold)
         metrics.CACHE_SIZE_BYTES.set(self._cache.size_bytes)
@@ -137,11 +139,18 @@ class Governor:
             self._policy.took(now - began, now)
             metrics.RECLAIM_SECONDS.observe(now - began)
 
-    def _tell(self, reading: Reading, step: Step) -> None:
-        (log.warning if step.hold else log.info)(
-            "memory is short, taking no more records" if step.hold else "memory is enough again, taking records",
+    def _tell(self, reading: Reading, now: float) -> None:
+        """A hold often lasts a tenth of a second, and many follow each other: one line for all of half a minute."""
+        self._holds += 1
+        metrics.MEMORY_HOLDS.inc()
+        if now < self._told_at + _TELL_EVERY_S:
+            return
+        log.warning(
+            "memory is short, records are held for a moment",
+            times=self._holds,
             rss_bytes=reading.rss_bytes,
             budget_bytes=self._policy.rules.budget_bytes,
             cache_bytes=self._cache.held_bytes,
             cache_size_bytes=self._cache.size_bytes,
         )
+        self._told_at, self._holds = now, 0

@@ -154,6 +154,7 @@ SUPERVISED_RESTARTS = Counter(
 MEMORY_BYTES = Gauge("headrace_memory_bytes", "Resident memory of the worker.")
 MEMORY_BUDGET_BYTES = Gauge("headrace_memory_budget_bytes", "Resident memory that the worker stays below.")
 MEMORY_HELD = Gauge("headrace_memory_held", "1 while no records are taken because memory is short, else 0.")
+MEMORY_HOLDS = Counter("headrace_memory_holds", "Times that records were held because memory was short.")
 CACHE_SIZE_BYTES = Gauge(
     "headrace_cache_size_bytes", "What the memory tier may hold now; less than set when memory is short."
 )

@@ -41,8 +41,9 @@ def test_the_compose_file_fits_the_compose_schema() -> None:
     assert [error.message for error in Draft7Validator(schema).iter_errors(COMPOSE)] == []
 
 
-def test_there_are_kafka_topics_a_provider_and_two_workers() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "provider-sim", "worker"}
+def test_there_are_kafka_topics_a_provider_two_workers_and_what_watches_them() -> None:
+    watching = {"kafka-exporter", "prometheus", "grafana"}
+    assert set(SERVICES) == {"kafka", "topics", "provider-sim", "worker"} | watching
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
@@ -50,7 +51,7 @@ def test_there_are_kafka_topics_a_provider_and_two_workers() -> None:
 def test_every_image_is_pinned_to_a_version(image: str) -> None:
     name, _, tag = image.split()[0].rpartition(":")
     assert name
-    assert tag == "local" if name == "headrace" else re.match(r"[0-9]+\.[0-9]+", tag)
+    assert tag == "local" if name == "headrace" else re.match(r"v?[0-9]+\.[0-9]+", tag)
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name != "topics"])
@@ -96,6 +97,33 @@ def test_workers_find_the_broker_and_the_provider_of_the_compose_file() -> None:
 def test_a_worker_may_drain_before_it_is_killed() -> None:
     settings = load_settings(SETTINGS, {})
     assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > settings.kafka.drain_deadline
+
+
+def test_prometheus_asks_services_that_there_are_at_ports_where_they_answer() -> None:
+    config = yaml.safe_load((ROOT / "ops" / "prometheus" / "prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    found = {name: job["dns_sd_configs"][0] for name, job in jobs.items() if "dns_sd_configs" in job}
+    assert found["headrace-worker"]["names"] == ["worker"]
+    assert {place["port"] for place in found.values()} == {9100}  # HEADRACE_HTTP__LISTEN of the image
+    assert "HEADRACE_HTTP__LISTEN=0.0.0.0:9100" in (ROOT / "Dockerfile").read_text()
+    (exporter,) = jobs["kafka-exporter"]["static_configs"][0]["targets"]
+    assert exporter.split(":")[0] in SERVICES
+    assert "./ops/prometheus:/etc/prometheus:ro" in SERVICES["prometheus"]["volumes"]
+
+
+def test_grafana_shows_everything_to_whoever_comes_and_lets_nobody_change_anything() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    home = environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].rpartition("/")[2]
+    assert (ROOT / "ops" / "grafana" / "dashboards" / home).is_file()
+
+
+def test_every_file_that_is_mounted_is_there() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in COMPOSE["volumes"] or (ROOT / source).exists(), volume
 
 
 def test_kafka_creates_no_topics_by_itself() -> None:

@@ -1,0 +1,9 @@
+"""Grafana's dashboards, written as Python and committed as JSON.
+
+`panels.py` knows Grafana's JSON, `boards.py` says what is shown. `python -m ops.grafana` writes `dashboards/`; a test keeps
+both the same, and another one holds every query to the metrics that there are.
+"""
+
+from ops.grafana.boards import BOARDS
+
+__all__ = ["BOARDS"]

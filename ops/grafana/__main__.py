@@ -1,0 +1,12 @@
+"""Write the dashboards: `python -m ops.grafana`."""
+
+import json
+from pathlib import Path
+
+from ops.grafana.boards import BOARDS
+
+if __name__ == "__main__":
+    folder = Path(__file__).parent / "dashboards"
+    for board in BOARDS:
+        file = folder / f"{board.uid}.json"
+        file.write_text(json.dumps(board.as_json(), indent=2, ensure_ascii=False) + "\n")
