@@ -2,15 +2,17 @@
 
 Three lines, shares of the budget. Above `threshold` the young generations are collected. Above `aggressive` everything is, and
 the allocator is told to give back; what is too much after that is really in use, and the memory cache is cut by it. Above `hold`
-no more records are taken until memory is below `aggressive` again; the same where memory grows so fast that it would be above
-the budget in half a second, because what is under way goes on to take memory for a while.
+no more records are taken until memory is below `aggressive` again. What is under way then goes on to take memory: its answers
+come. So records are held earlier where memory grows so fast that it would be above the budget in half a second, and where what
+is in the pipeline would take it there, by what a record has taken in the holds before.
 
 A cache that was cut grows again while memory is below `threshold`, as it was after the last giving back: what the allocator
 keeps in between is not in use.
 
 It never spins. Two collections are `interval_s` apart; a young one waits until memory has grown, and a full one that freed
 nothing makes the next one wait twice as long, up to a minute. Whatever a step took, the next one waits twenty times as long, so
-that all of it costs 5 % of the time at most; above `hold`, where the choice is to give back or to stand still, 20 %. And it
+that all of it costs 5 % of the time at most; where records are held, and the choice is to give back or to stand still, 20 %;
+above the middle between `hold` and the budget, where the choice is to give back or to be killed, it waits for nothing. And it
 never locks up: with nothing in the pipeline there is nothing to wait for, so a hold ends then, wherever memory is, and a worker
 whose budget is too small goes on slowly.
 """
@@ -102,6 +104,12 @@ class MemoryPolicy:
     """Memory and time of the last reading."""
     _pace: float = 0.0
     """Bytes a second by which memory grows; halved with every reading that says less."""
+    _held_from: tuple[int, int] = (0, 1)
+    """Memory and unfinished records at the begin of the hold."""
+    _peak: int = 0
+    """Highest memory in this hold."""
+    _cost: float = 0.0
+    """Bytes that a record in the pipeline still takes after a hold began; a tenth less with every hold that says less."""
 
     def __post_init__(self) -> None:
         self._full_wait_s = self.rules.interval_s
@@ -110,14 +118,15 @@ class MemoryPolicy:
         """What to do. Tell `took` what it cost."""
         rules, rss = self.rules, reading.rss_bytes
         above = rss >= rules.budget_bytes * rules.aggressive
-        urgent = self._is_urgent(rss, now)
+        urgent = self._is_urgent(reading, now)
         self._in_use = rss if self._gave_back else min(self._in_use, rss)
         self._judge_last_full(rss, now)
         cut = min(reading.cache_bytes, rss - rules.aim_bytes) if above and self._gave_back else 0
         grow = 0 if above or not reading.cache_wants_more else self._growth(now)
         collect = self._choose(rss, above, now)
-        self.holding = reading.unfinished > 0 and (urgent or (above and self.holding))
-        due = now >= (self._urgent_not_before if urgent else self._not_before)
+        self._move_hold(reading, reading.unfinished > 0 and (urgent or (above and self.holding)))
+        last_call = rss >= rules.budget_bytes * (1 + rules.hold) / 2
+        due = last_call or now >= (self._urgent_not_before if urgent else self._not_before)
         self._gave_back = cut > 0 or collect == "full" or ((above or urgent) and due)
         return Step(cut, grow, collect, give_back=self._gave_back, hold=self.holding)
 
@@ -153,10 +162,22 @@ class MemoryPolicy:
         self._collect_at, self._lowest = now + rules.interval_s, rss
         return "full" if self._full_from is not None else "young"
 
-    def _is_urgent(self, rss: int, now: float) -> bool:
+    def _is_urgent(self, reading: Reading, now: float) -> bool:
         """Whether memory is above the line, or will be above the budget very soon."""
+        rules, rss = self.rules, reading.rss_bytes
         if self._last is not None and now > self._last[1]:
             self._pace = max((rss - self._last[0]) / (now - self._last[1]), self._pace / 2, 0.0)
         self._last = rss, now
-        rules = self.rules
-        return rss >= rules.budget_bytes * rules.hold or rss + self._pace * AHEAD_S >= rules.budget_bytes
+        to_come = max(self._pace * AHEAD_S, self._cost * reading.unfinished)
+        return rss >= rules.budget_bytes * rules.hold or rss + to_come >= rules.budget_bytes
+
+    def _move_hold(self, reading: Reading, hold: bool) -> None:
+        """Begin or end a hold, and learn from it what a record still takes."""
+        if hold and not self.holding:
+            self._held_from, self._peak = (reading.rss_bytes, reading.unfinished), reading.rss_bytes
+        elif hold:
+            self._peak = max(self._peak, reading.rss_bytes)
+        elif self.holding:
+            rss, unfinished = self._held_from
+            self._cost = max((self._peak - rss) / unfinished, 0.9 * self._cost)
+        self.holding = hold

@@ -89,6 +89,14 @@ def test_records_are_held_below_the_line_when_memory_grows_too_fast_to_wait_for_
     assert made[1].give_back
 
 
+def test_what_records_took_in_one_hold_is_kept_free_in_the_next() -> None:
+    policy = MemoryPolicy(RULES)
+    learnt = [at(0.8, unfinished=10), at(0.9, unfinished=10), at(0.95, unfinished=10), at(0.7, unfinished=0)]
+    assert [step.hold for step in steps(policy, learnt, every_s=10)] == [False, True, True, False]
+    later = [at(0.7, unfinished=10), at(0.76, unfinished=40), at(0.76, unfinished=50), at(0.8, unfinished=20)]
+    assert [policy.step(reading, 100.0 + 10 * n).hold for n, reading in enumerate(later)] == [False, False, True, False]
+
+
 def test_a_hold_ends_when_nothing_is_left_to_wait_for() -> None:
     made = steps(MemoryPolicy(RULES), [at(0.95), at(0.95, unfinished=0), at(0.95)])
     assert [step.hold for step in made] == [True, False, True]
@@ -127,7 +135,9 @@ def test_its_work_takes_no_more_than_its_share_of_the_time(made_of: list[Reading
         step = policy.step(reading, now)
         if step.collect == "nothing" and not step.give_back:
             continue
-        cut = step.cut_cache_bytes > 0  # its memory goes back at once: that is one more step in a row
+        cut = (
+            step.cut_cache_bytes > 0 or reading.rss_bytes >= 0.95 * BUDGET
+        )  # waits for nothing; for a cut, its memory goes back at once: that is one more step in a row
         if not cut and took_s:
             share = last_share / (now - spent_until)
             assert share <= URGENT_COST_SHARE + 1e-9
