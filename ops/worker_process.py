@@ -13,11 +13,11 @@ from ops.service import Stop, check_start, unless
 from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.worker import Worker
-from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, REQUEST_TOPICS, RESPONSES
+from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, METRIC_SAMPLES, REQUEST_TOPICS, RESPONSES
 
 log = structlog.get_logger("headrace.worker")
 
-_NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS, CACHE_ENTRIES})
+_NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS, CACHE_ENTRIES, METRIC_SAMPLES})
 
 
 async def run_worker(settings: Settings) -> None:

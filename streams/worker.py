@@ -22,10 +22,12 @@ from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.limits.build import open_budgets
 from streams.metrics import definitions as metrics
+from streams.metrics.sampler import Sampler
+from streams.metrics.samples import Figures
 from streams.providers.build import open_providers
 from streams.settings import Settings
 from streams.transport.consumer import RecordListConsumer
-from topics.names import DEAD_LETTERS, RESPONSES
+from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, RESPONSES, Priority
 
 log = structlog.get_logger("headrace.worker")
 
@@ -57,7 +59,7 @@ class Worker:
         producer = AIOKafkaProducer(**producer_options(settings))
         self._stack.push_async_callback(producer.stop)
         await producer.start()
-        for topic in (RESPONSES, DEAD_LETTERS):  # known before the first answer
+        for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
         self._budgets = await open_budgets(settings, producer, self._stack, waiting=dict, alive=self._is_member)
         providers = await open_providers(settings, self._stack)
@@ -83,6 +85,9 @@ class Worker:
         governor = Governor(budget, settings, self._cache.memory, self.consumer)
         self._stack.push_async_callback(governor.stop)
         governor.start()
+        sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures)
+        self._stack.push_async_callback(sampler.stop)
+        sampler.start()
         watch = asyncio.create_task(self._watch())
         self._stack.callback(watch.cancel)
         self._started = True
@@ -120,6 +125,19 @@ class Worker:
         """Whether the group has heard of this worker within its session: else its partitions may be another's by now."""
         beat = self.consumer.membership.last_heartbeat_at
         return beat is None or time.monotonic() - beat < self._settings.kafka.session_timeout
+
+    def _figures(self) -> Figures:
+        """What is in the worker now, for its samples."""
+        taken: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
+        for partition, offsets in self.consumer.partitions.items():
+            taken[PRIORITY_OF[partition.topic]] += offsets.taken
+        return Figures(
+            waiting=sum(self._dispatch.waiting().values()),
+            oldest_wait_s=self._dispatch.oldest_wait_s(time.time()),
+            in_flight=self._dispatch.in_flight,
+            taken=taken,
+            partitions=len({partition.partition for partition in self.consumer.partitions}),
+        )
 
     async def _watch(self) -> None:
         """Gauges that nobody sets by an event."""

@@ -124,6 +124,10 @@ class Dispatch:
         """Requests waiting for dispatch, by class."""
         return self._queues.waiting()
 
+    def oldest_wait_s(self, now: float) -> float:
+        """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""
+        return max((now - request.received_at for request in self._queues.heads()), default=0.0)
+
     async def stop(self) -> None:
         """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""
         self._stopped = True  # a call that ends just now must not start the next one

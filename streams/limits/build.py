@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from math import inf
@@ -11,6 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 
 from schemas.lease import ANY_MODEL
+from streams.identity import process_id
 from streams.limits.amount import Amount
 from streams.limits.budget import UNLIMITED, Budget
 from streams.limits.ledger import LeaseRules
@@ -79,7 +79,7 @@ async def open_budgets(
         in_flight_s=max(at_end, default=0.0),
     )
     shared = Shared(
-        worker_id=str(uuid.uuid4()),
+        worker_id=process_id(),
         limits=shared_limits,
         rules=rules,
         weights=_WEIGHTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -38,7 +38,7 @@ class AnswerCounts(Collector):
         registry: CollectorRegistry,
     ) -> None:
         """`counter` and `histogram`: name and meaning."""
-        self.by_tags: _ByTags = _ByTags()
+        self._by_key = _ByKey()
         self._counter = counter
         self._histogram = histogram
         self._bounds_s = bounds_s
@@ -46,7 +46,12 @@ class AnswerCounts(Collector):
 
     def count(self, priority: Priority, component: Component, operation: str, status: Status, seconds: float) -> None:
         """One answer, `seconds` after its record's timestamp."""
-        self.by_tags[priority, component, operation, status].add(seconds)
+        self._by_key[priority, component, operation, status].add(seconds)
+
+    @property
+    def by_tags(self) -> Mapping[Tags, Durations]:
+        """The counts, as they go on."""
+        return {Tags(*key): durations for key, durations in self._by_key.items()}
 
     def described(self) -> tuple[tuple[str, str, tuple[str, ...], str], ...]:
         """Name, kind, labels and meaning of both."""
@@ -56,7 +61,7 @@ class AnswerCounts(Collector):
     def collect(self) -> Iterator[Metric]:
         counter = CounterMetricFamily(*self._counter, labels=Tags._fields)
         by_class: dict[str, tuple[list[int], list[float]]] = {}
-        for tags, durations in self.by_tags.items():
+        for tags, durations in self._by_key.items():
             counter.add_metric(tags, sum(durations.counts))
             counts, sums = by_class.get(tags[0], ([0] * len(durations.counts), []))
             by_class[tags[0]] = (
@@ -71,7 +76,7 @@ class AnswerCounts(Collector):
         yield histogram
 
 
-class _ByTags(dict[tuple[Priority, Component, str, Status], Durations]):
+class _ByKey(dict[tuple[Priority, Component, str, Status], Durations]):
     """Makes what is missing: a look-up is all that the hot path pays."""
 
     def __missing__(self, tags: tuple[Priority, Component, str, Status]) -> Durations:

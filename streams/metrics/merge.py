@@ -92,7 +92,9 @@ def _application(
     period: Period, samples: Sequence[MetricSample], backlog: Sequence[BacklogSample]
 ) -> WindowApplication:
     applications = [sample.application for sample in samples]
-    moments = len({sample.at for sample in samples})
+    # A worker that leaves sends a last sample between two moments; what is measured at moments is not measured then.
+    at_moments = {sample.at for sample in samples if round(sample.at.timestamp() * 1000) % period.interval_ms == 0}
+    moments = len(at_moments) or len({sample.at for sample in samples})
     queued = [each.queue_length for each in applications if each.queue_length is not None]
     answered: defaultdict[Status, int] = defaultdict(int)
     for each in applications:

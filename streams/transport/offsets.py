@@ -230,6 +230,13 @@ class PartitionOffsets:
         self.metadata_full = not whole
         return Position(next_offset, metadata)
 
+    @property
+    def taken(self) -> int:
+        """Offsets between its commit and its position: what Kafka counts as lag, and this worker has in hand."""
+        if self.position is None or self.committed.next_offset is None:
+            return self.unfinished
+        return max(0, self.position - self.committed.next_offset)
+
     def _count_finished(self, finished: RecordList, count: int) -> None:
         size = count * finished.mean_bytes
         self.unfinished -= count

@@ -1,17 +1,18 @@
-"""A process that makes windows and nothing else: `python -m tests.chaos.window_process BOOTSTRAP GROUP`."""
+"""A process that makes windows and nothing else: `python -m tests.chaos.window_process SETTINGS GROUP`."""
 
 import asyncio
 import sys
+from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
 from streams.app import producer_options
 from streams.metrics.window_service import WindowService
-from streams.settings import Settings
+from streams.settings import load_settings
 
 
-async def main(bootstrap_servers: str, group_id: str) -> None:
-    settings = Settings.model_validate({"kafka": {"bootstrap_servers": bootstrap_servers, "session_timeout": "3s"}})
+async def main(settings_file: str, group_id: str) -> None:
+    settings = load_settings(Path(settings_file))
     async with (
         AIOKafkaProducer(**producer_options(settings)) as producer,
         WindowService(settings, group_id, producer) as service,

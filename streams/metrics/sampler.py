@@ -1,0 +1,81 @@
+"""A worker's samples: every interval, at the same moments as everybody's, what it did since the last one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.metric_sample import MetricSample
+from streams.identity import process_id
+from streams.metrics import definitions as metrics
+from streams.metrics.period import moment
+from streams.metrics.publish import SamplePublisher
+from streams.metrics.samples import AnswersSince, Figures, application
+from streams.metrics.system import SystemMeter
+from streams.metrics.ticks import ticks
+from streams.settings.fleet import Metrics
+
+_LAST_WITHIN_S = 1.0
+"""How long the last sample may keep a worker that leaves."""
+
+
+class Sampler:
+    """Publishes samples from `start` to `stop`. `figures()` tells what is in the worker now.
+
+    `producer` is started and stopped by others. `budget_bytes` is the worker's memory budget.
+    """
+
+    def __init__(
+        self, settings: Metrics, producer: AIOKafkaProducer, budget_bytes: int, figures: Callable[[], Figures]
+    ) -> None:
+        self._settings = settings
+        self._producer = producer
+        self._figures = figures
+        self._publisher = SamplePublisher(producer, settings.interval)
+        self._system = SystemMeter(settings.system.metrics, budget_bytes)
+        self._answers = AnswersSince(metrics.RESPONSES)
+        self._limited = _limited_waits()
+        self._taken_at = time.monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Publish what was done since the last sample: what a worker does before it leaves counts too."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        last = SamplePublisher(self._producer, _LAST_WITHIN_S)
+        await last.publish(process_id(), self.take(int(time.time() * 1000)))
+
+    async def _run(self) -> None:
+        async for at_ms in ticks(round(self._settings.interval * 1000), time.time):
+            await self._publisher.publish(process_id(), self.take(at_ms))
+
+    def take(self, at_ms: int) -> MetricSample:
+        """The sample that ends now; the next one begins."""
+        now, before = time.monotonic(), self._taken_at
+        self._taken_at, elapsed_s = now, max(0.001, now - before)
+        limited, limited_before = _limited_waits(), self._limited
+        self._limited = limited
+        figures = self._figures()
+        return MetricSample(
+            worker_id=process_id(),
+            at=moment(at_ms),
+            interval_s=round(elapsed_s, 3),
+            partitions=figures.partitions,
+            system=self._system.read(elapsed_s),
+            application=application(self._answers.take(), figures, elapsed_s, self._settings.application),
+            provider_limited=limited > limited_before,
+        )
+
+
+def _limited_waits() -> float:
+    """Calls of all providers that had to wait for a limit, since the start."""
+    (family,) = metrics.PROVIDER_LIMITED.collect()
+    return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))

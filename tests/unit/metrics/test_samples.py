@@ -1,0 +1,86 @@
+"""A sample says what was counted since the last one, in the metrics and tags that the settings want."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from streams.metrics.answers import AnswerCounts
+from streams.metrics.samples import AnswersSince, Figures, application
+from streams.settings.fleet import ApplicationMetrics
+
+FIGURES = Figures(waiting=3, oldest_wait_s=1.25, in_flight=2, taken={"high": 1, "normal": 4, "low": 0}, partitions=6)
+ALL = ApplicationMetrics()
+
+
+@pytest.fixture
+def counted() -> AnswerCounts:
+    return AnswerCounts(("answers", "All."), ("answer_seconds", "Time."), (1.0,), CollectorRegistry())
+
+
+def some(counted: AnswerCounts) -> None:
+    counted.count("high", "cache", "embeddings", "ok", 0.001)
+    counted.count("low", "cache", "embeddings", "ok", 0.001)
+    counted.count("low", "providers", "chat.completions", "ok", 1.0)
+    counted.count("low", "flow", "chat.completions", "expired", 60.0)
+
+
+def test_a_sample_counts_its_interval_and_not_the_one_before(counted: AnswerCounts) -> None:
+    counted.count("high", "cache", "embeddings", "ok", 5.0)
+    since = AnswersSince(counted)
+    some(counted)
+    first = application(since.take(), FIGURES, 10.0, ALL)
+    assert first.answered == {"ok": 3, "expired": 1}
+    assert (first.error_rate, first.throughput_per_s) == (0.25, 0.4)
+    assert application(since.take(), FIGURES, 10.0, ALL).answered == {}
+    some(counted)
+    assert application(since.take(), FIGURES, 10.0, ALL).series == first.series
+
+
+def test_answers_are_told_apart_by_their_tags_and_not_by_class(counted: AnswerCounts) -> None:
+    since = AnswersSince(counted)
+    some(counted)
+    series = application(since.take(), FIGURES, 10.0, ALL).series
+    assert [(each.component, each.operation, each.status, each.answered) for each in series] == [
+        ("cache", "embeddings", "ok", 2),
+        ("flow", "chat.completions", "expired", 1),
+        ("providers", "chat.completions", "ok", 1),
+    ]
+    assert all(each.request_latency and sum(each.request_latency.counts) == each.answered for each in series)
+
+
+def test_tags_that_the_settings_leave_out_are_merged(counted: AnswerCounts) -> None:
+    since = AnswersSince(counted)
+    some(counted)
+    series = application(since.take(), FIGURES, 10.0, ApplicationMetrics(tags=["status"])).series
+    assert sorted((each.component, each.operation, each.status, each.answered) for each in series) == [
+        (None, None, "expired", 1),
+        (None, None, "ok", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "fields"),
+    [
+        ("request_latency", {"series"}),
+        ("queue_length", {"queue_length", "oldest_wait_s"}),
+        ("error_rate", {"error_rate", "answered", "series"}),
+        ("throughput", {"throughput_per_s", "answered", "series"}),
+    ],
+)
+def test_metrics_that_the_settings_leave_out_are_not_there(
+    counted: AnswerCounts, metric: str, fields: set[str]
+) -> None:
+    since = AnswersSince(counted)
+    some(counted)
+    made = application(since.take(), FIGURES, 10.0, ApplicationMetrics.model_validate({"metrics": [metric]}))
+    optional = ("queue_length", "oldest_wait_s", "answered", "error_rate", "throughput_per_s", "series")
+    assert {name for name in optional if getattr(made, name) not in (None, {}, ())} == fields
+    assert {each.request_latency is not None for each in made.series} <= {metric == "request_latency"}
+
+
+def test_a_sample_says_what_is_in_the_worker(counted: AnswerCounts) -> None:
+    made = application({}, FIGURES, 10.0, ALL)
+    assert (made.queue_length, made.oldest_wait_s, made.in_flight) == (3, 1.25, 2)
+    assert made.taken == {"high": 1, "normal": 4, "low": 0}
+    assert (made.error_rate, made.throughput_per_s) == (0.0, 0.0)
