@@ -101,14 +101,23 @@ class WorkerProcess:
             async with asyncio.timeout(timeout_s):
                 while self._ready is None:
                     ended = not self.alive  # asked before the log is read, or its last line might be missed
-                    self._ready = self._find_ready()
-                    if self._ready is None and ended:
-                        raise WorkerError(f"worker {self.name} ended with {self.exit_code}: {self._last_words()}")
+                    if not self.is_ready() and ended:
+                        raise WorkerError(f"worker {self.name} ended with {self.exit_code}: {self.last_words()}")
                     if self._ready is None:
                         await asyncio.sleep(_LOOK_EVERY_S)
         except TimeoutError:
-            said = self._last_words()
+            said = self.last_words()
             raise WorkerError(f"worker {self.name} was not ready within {timeout_s:.0f} s: {said}") from None
+
+    def is_ready(self) -> bool:
+        """Whether it has logged `ready`."""
+        self._ready = self._ready or self._find_ready()
+        return self._ready is not None
+
+    def last_words(self) -> str:
+        """The end of its log on one line, for an error message."""
+        lines = self.log_text().strip().splitlines()
+        return " | ".join(lines[-_LAST_LINES:]) or "it said nothing"
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -138,10 +147,6 @@ class WorkerProcess:
         with self.log_file.open("rb") as log:
             log.seek(self._from)
             return log.read().decode(errors="replace")
-
-    def _last_words(self) -> str:
-        lines = self.log_text().strip().splitlines()
-        return " | ".join(lines[-_LAST_LINES:]) or "it said nothing"
 
     def _find_ready(self) -> Mapping[str, Any] | None:
         for line in self.log_text().splitlines():

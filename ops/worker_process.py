@@ -20,13 +20,18 @@ log = structlog.get_logger("headrace.worker")
 _NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS, CACHE_ENTRIES, METRIC_SAMPLES})
 
 
+def needed_topics(settings: Settings) -> frozenset[str]:
+    """What a worker with these settings reads and writes."""
+    return _NEEDED | {LEASES} if leases_needed(settings) else _NEEDED
+
+
 async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then drain and leave the group.
 
     Raises CannotStartError, SettingsError for secrets that are not there, and what crashed the worker.
     """
     stop = Stop.on_signals()
-    await check_start(settings, _NEEDED | {LEASES} if leases_needed(settings) else _NEEDED)
+    await check_start(settings, needed_topics(settings))
     async with AsyncExitStack() as stack:
         worker = Worker(settings)
         address = await stack.enter_async_context(serve_health(settings.http.listen, lambda: worker.ready))

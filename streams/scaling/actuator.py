@@ -72,6 +72,10 @@ class Actuator:
                 log.warning("decisions cannot be carried out now, trying again", error=repr(error))
             await self._tail.until(lambda: self._acts() and self._tail.decisions.epoch > self._seen, _AGAIN_S)
 
+    def forget(self) -> None:
+        """Carry the newest decision out again: what was made of it is gone."""
+        self._applied = self._failed = 0
+
     @property
     def _seen(self) -> int:
         return max(self._applied, self._failed)

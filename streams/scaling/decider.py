@@ -110,7 +110,7 @@ class Decider:
         headers = message_headers(
             "scaling_decision",
             event_id=f"{self._decider_id}-{record.epoch}",
-            source=f"/control/{self._decider_id}",
+            source=f"/headrace/{self._decider_id}",
             time=at,
         )
         await self._producer.send_and_wait(SCALING_DECISIONS, record.to_json(), KEY, headers=headers)

@@ -1,0 +1,43 @@
+"""`headrace control`: windows, decisions, and who carries them out."""
+
+import typer
+
+from ops.cli.console import fail, load, settings_option
+
+app = typer.Typer(help="Run the fleet's control: windows and scaling decisions.")
+
+_EXAMPLES = """
+Examples:
+
+  headrace control
+
+  HEADRACE_SCALING__REALIZER=kubernetes headrace control
+
+  headrace scaling explain
+
+Run two for safety: one decides, the other takes over within seconds when it is gone. `headrace up` runs one by itself.
+Ends with 0 after SIGTERM or Ctrl-C.
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def control(settings: settings_option = None) -> None:
+    """Make windows of the workers' samples and decide how many workers there should be, until SIGTERM."""
+    import asyncio
+
+    from ops import logs
+    from ops.control_process import run_control
+    from ops.service import CannotStartError
+    from streams.scaling.realizers import RealizeError
+
+    loaded = load(settings)
+    logging = loaded.logging
+    logs.configure(logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second)
+    try:
+        asyncio.run(run_control(loaded))
+    except (CannotStartError, RealizeError) as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno is None or "bind" not in str(error):
+            raise
+        fail(f"http.listen = {loaded.http.listen!r}: {error.strerror}")

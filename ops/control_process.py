@@ -1,0 +1,54 @@
+"""The process around a control: checks before the start, signals, health endpoints, and what KEDA asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import structlog
+
+from ops.health import serve_health
+from ops.service import Stop, check_start, unless
+from streams.control import Control
+from streams.settings import Settings
+from topics.names import METRIC_SAMPLES, METRIC_WINDOWS, REQUEST_TOPICS, SCALING_DECISIONS, SCALING_EVENTS
+
+log = structlog.get_logger("headrace.control")
+
+NEEDED: Final = frozenset({*REQUEST_TOPICS, METRIC_SAMPLES, METRIC_WINDOWS, SCALING_DECISIONS, SCALING_EVENTS})
+
+DESIRED: Final = "/scaling/desired"
+"""Where KEDA's metrics-api scaler asks: `{"desired": 3, "epoch": 17, "at": "…"}`."""
+
+
+async def run_control(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then leave the group, so that another takes over at once.
+
+    Raises CannotStartError, SettingsError for secrets that are not there, RealizeError, and what crashed the control.
+    """
+    stop = Stop.on_signals()
+    await check_start(settings, NEEDED)
+    async with AsyncExitStack() as stack:
+        control = Control(settings)
+        documents = {DESIRED: lambda: desired(control, settings)}
+        address = await stack.enter_async_context(serve_health(settings.http.listen, lambda: control.ready, documents))
+        starting = asyncio.create_task(stack.enter_async_context(control))
+        if not await unless(stop.asked, starting):
+            return
+        ready, crashed = asyncio.create_task(control.wait_ready()), asyncio.create_task(control.wait_stopped())
+        stack.callback(crashed.cancel)
+        if not await unless(stop.asked, ready, crashed):
+            return
+        log.info("ready", http=address, owns=control.owns, realizer=settings.scaling.realizer)
+        await unless(stop.asked, crashed)
+
+
+def desired(control: Control, settings: Settings) -> dict[str, Any] | None:
+    """The newest decision as a document; None where there is none, or the topic could not be read lately."""
+    newest = control.tail.decisions.newest if control.ready else None
+    heard_at = control.tail.heard_at if control.ready else None
+    if newest is None or heard_at is None or time.monotonic() - heard_at > settings.kafka.session_timeout:
+        return None
+    return {"desired": newest.workers_wanted, "epoch": newest.epoch, "at": newest.at}

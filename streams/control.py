@@ -1,0 +1,133 @@
+"""One control process: the fleet's windows from the workers' samples, decisions from the windows, and who carries them out.
+
+Several may run. The group gives the one partition of `metrics.samples` to one of them, and that one decides; the others read
+what it writes, so that they can go on where it stopped. A Faust app of its own: a rebalance of the workers does not stop it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.app import producer_options
+from streams.identity import process_id
+from streams.metrics import definitions as metrics
+from streams.metrics.window_service import WindowService
+from streams.scaling.actuator import Actuator
+from streams.scaling.decider import Decider
+from streams.scaling.policy import Policy
+from streams.scaling.realizers import ObserveRealizer, Realizer, RemoteRealizer, open_kubernetes
+from streams.scaling.tail import ScalingTail
+from streams.settings import Settings
+
+log = structlog.get_logger("headrace.control")
+
+_LOOK_S: Final = 2.0
+_READY_LOOK_S: Final = 0.05
+
+
+def control_group(group_id: str) -> str:
+    """The consumer group of the fleet's control processes: its rebalances are not the workers'."""
+    return f"{group_id}-control"
+
+
+class Control:
+    """Runs between `async with` and its end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._loops: list[asyncio.Task[None]] = []
+        self._started = False
+        self._windows: WindowService
+        self.tail: ScalingTail
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        settings = self._settings
+        policy = Policy.of(settings)
+        producer = AIOKafkaProducer(**producer_options(settings))
+        self._stack.push_async_callback(producer.stop)
+        await producer.start()
+        self.tail = await self._stack.enter_async_context(
+            ScalingTail(settings.kafka.client_options(), windows_s=policy.reach_s + policy.stale_after_s)
+        )
+        realizer = await self._open_realizer()
+        self._windows = WindowService(settings, control_group(settings.kafka.group_id), producer)
+
+        def owns() -> bool:
+            return self.owns
+
+        decider = Decider(self.tail, producer, policy, process_id(), owns=owns, current=realizer.current, now=time.time)
+        source = f"/headrace/{process_id()}"
+        actuator = Actuator(self.tail, producer, realizer, source, acts=owns, now=time.time)
+        await self._stack.enter_async_context(self._windows)
+        for loop in (decider.run(), actuator.run(), self._keep_current()):
+            task = asyncio.create_task(loop)
+            self._loops.append(task)
+            self._stack.callback(task.cancel)
+        self._started = True
+
+    async def _open_realizer(self) -> Realizer:
+        scaling = self._settings.scaling
+        if scaling.realizer == "kubernetes":
+            realizer = await self._stack.enter_async_context(open_kubernetes(scaling.kubernetes))
+            await realizer.insist_on_being_alone()
+            return realizer
+        if scaling.realizer == "observe":
+            return ObserveRealizer(lambda: self.tail.windows[-1].workers if self.tail.windows else None)
+        return RemoteRealizer(scaling.realizer)
+
+    async def _keep_current(self) -> None:
+        """Know at any time what the newest decision is, also while another process decides."""
+        while True:
+            try:
+                await self.tail.catch_up()
+            except (KafkaError, TimeoutError) as error:
+                log.warning("the scaling topics cannot be read now, trying again", error=repr(error))
+            newest = self.tail.decisions.newest
+            if newest is not None:
+                metrics.SCALING_EPOCH.set(newest.epoch)
+                metrics.SCALING_WANTED.set(newest.workers_wanted)
+            await asyncio.sleep(_LOOK_S)
+
+    @property
+    def owns(self) -> bool:
+        """Whether this process owns the samples and decides."""
+        return self._windows.owns
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is a member of the group: it decides, or stands by."""
+        return self._started and self._windows.ready
+
+    async def wait_ready(self) -> None:
+        while not self.ready:  # noqa: ASYNC110 - the group has no event for us
+            await asyncio.sleep(_READY_LOOK_S)
+
+    async def wait_stopped(self) -> None:
+        """Returns when it has stopped by itself; raises what crashed it."""
+        tasks = [asyncio.create_task(self._windows.wait_stopped()), *self._loops]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            tasks[0].cancel()
+        for task in tasks:
+            if task.done():
+                task.result()

@@ -1,0 +1,80 @@
+"""Who of several is the one: the member of a consumer group that owns a topic's partition 0."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final, Self
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from streams.settings import Kafka
+from streams.transport.fetch import Membership
+
+log = structlog.get_logger("headrace.scaling")
+
+_POLL_MS: Final = 500
+_RETRY_S: Final = 1.0
+
+
+class Ownership:
+    """Takes part in the group inside an `async with` block; `owns` says whether this process is the one.
+
+    Nothing of the topic is read: its partition is only what the group gives to one of its members.
+    """
+
+    def __init__(self, kafka: Kafka, group_id: str, topic: str) -> None:
+        self._partition = TopicPartition(topic, 0)
+        self._session_s = kafka.session_timeout
+        self._consumer = AIOKafkaConsumer(
+            topic,
+            **kafka.client_options(),
+            group_id=group_id,
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+            session_timeout_ms=round(kafka.session_timeout * 1000),
+            heartbeat_interval_ms=round(kafka.heartbeat_interval * 1000),
+            rebalance_timeout_ms=round(kafka.rebalance_timeout * 1000),
+            partition_assignment_strategy=[StickyPartitionAssignor],  # whoever is the one stays it when others come
+        )
+        self._membership: Membership
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        self._membership = Membership(self._consumer)
+        self._task = asyncio.create_task(self._poll())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._consumer.stop()
+
+    @property
+    def owns(self) -> bool:
+        """Assigned to this process, and the group has heard of it within the session timeout."""
+        heard_at = self._membership.last_heartbeat_at
+        return (
+            self._partition in self._consumer.assignment()
+            and heard_at is not None
+            and time.monotonic() - heard_at < self._session_s
+        )
+
+    async def _poll(self) -> None:
+        """The client leaves the group where nobody polls."""
+        while True:
+            try:
+                await self._consumer.getmany(timeout_ms=_POLL_MS)
+            except KafkaError as error:
+                log.warning("the group cannot be reached now, trying again", error=repr(error))
+                await asyncio.sleep(_RETRY_S)

@@ -1,0 +1,80 @@
+"""Control processes that are killed and stopped: one decides, the other takes over, and who wakes up late changes nothing."""
+
+import asyncio
+import signal
+import time
+from itertools import pairwise
+
+from tests.chaos.fixtures import Measured
+from tests.chaos.pipeline import Pipeline
+from tests.chaos.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision
+
+COOLDOWN_S = 15.0
+
+
+async def test_a_killed_control_is_followed_within_ten_seconds_by_one_that_keeps_the_cooldown(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    settings = pipeline.settings(
+        **dotted(QUICK | {"scaling.cooldown": f"{COOLDOWN_S:g}s", "scaling.realizer": "process"})
+    )
+    windows = Windows()
+    first = control_process(pipeline, settings, "first")
+    async with windows.written(pipeline):
+        try:
+            await first.wait_ready()
+            second = control_process(pipeline, settings, "second")
+            await second.wait_ready()
+            windows.figures = {"queued": 500.0, "throughput_per_s": 50.0}
+            grown = await wait_decision(pipeline, lambda each: each.action == "scale_out", 15)
+            owner, other = (first, second) if str(first.pid) in grown.decider_id else (second, first)
+            windows.figures = {"queued": 500.0, "throughput_per_s": 90.0, "workers": 2}
+            owner.kill()
+            killed_at = time.time()
+            taken = await wait_decision(pipeline, lambda each: str(other.pid) in each.decider_id, 20)
+            took_s = taken.at.timestamp() - killed_at
+            again = await wait_decision(pipeline, lambda each: each.workers_wanted == 3, COOLDOWN_S + 10)
+        finally:
+            first.kill()
+            second.kill()
+    rest_s = again.at.timestamp() - grown.at.timestamp()
+    measured(
+        f"decisions went on {took_s:.1f} s after the kill; two steps out are {rest_s:.1f} s apart (cooldown {COOLDOWN_S:g} s)"
+    )
+
+    assert took_s < 10
+    assert COOLDOWN_S <= rest_s < COOLDOWN_S + 5
+    assert (taken.workers_wanted, taken.blocked_by) == (2, ("cooldown",))
+    assert [each.epoch for each in await decisions(pipeline)] == sorted(
+        {each.epoch for each in await decisions(pipeline)}
+    )
+
+
+async def test_a_control_that_wakes_up_late_changes_nothing(pipeline: Pipeline, measured: Measured) -> None:
+    """It is stopped while it wants more workers; the other one sees an idle fleet; then it goes on where it was."""
+    settings = pipeline.settings(**dotted(QUICK | {"scaling.cooldown": "1s", "scaling.realizer": "process"}))
+    windows = Windows()
+    first = control_process(pipeline, settings, "first")
+    async with windows.written(pipeline):
+        try:
+            await first.wait_ready()
+            second = control_process(pipeline, settings, "second")
+            await second.wait_ready()
+            windows.figures = {"queued": 500.0, "throughput_per_s": 50.0}
+            grown = await wait_decision(pipeline, lambda each: each.workers_wanted >= 2, 15)
+            late, other = (first, second) if str(first.pid) in grown.decider_id else (second, first)
+            late.signal(signal.SIGSTOP)
+            windows.figures = {"workers": grown.workers_wanted}
+            shrunk = await wait_decision(
+                pipeline, lambda each: each.action == "scale_in" and str(other.pid) in each.decider_id, 30
+            )
+            late.signal(signal.SIGCONT)
+            await asyncio.sleep(4)  # whatever it had in mind is written by then
+        finally:
+            first.kill()
+            second.kill()
+    after = [each for each in await decisions(pipeline) if each.epoch >= shrunk.epoch]
+    measured(f"{len(after)} decisions after it woke up, by {len({each.decider_id for each in after})} decider(s)")
+    assert all(later.at >= earlier.at for earlier, later in pairwise(after))
+    assert {each.action for each in after[1:]} <= {"hold", "scale_in"}
+    assert after[-1].workers_wanted == 1
