@@ -1,0 +1,67 @@
+"""`headrace up`: a fleet that keeps itself."""
+
+import asyncio
+import os
+import signal
+import urllib.request
+from typing import Any
+
+import orjson
+
+from ops.fleet import WorkerProcess
+from tests.chaos.pipeline import Pipeline, request, wait_until
+
+
+async def _children(http: str) -> dict[str, str]:
+    """Addresses of the ready processes, by name."""
+
+    def get() -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"http://{http}/workers", timeout=5) as response:
+            found: list[dict[str, Any]] = orjson.loads(response.read())
+            return found
+
+    return {each["labels"]["process"]: each["targets"][0] for each in await asyncio.to_thread(get)}
+
+
+async def test_a_fleet_comes_up_replaces_a_worker_that_dies_and_drains_at_the_end(pipeline: Pipeline) -> None:
+    settings = pipeline.settings(scaling__limits__min=2)
+    up = WorkerProcess("up", settings, pipeline.directory / "up.log", command="up")
+    try:
+        await wait_until(lambda: _said(up, "supervising"), 20)
+        http = _event(up, "supervising")["http"]
+
+        async def are_ready(*names: str) -> bool:
+            return set(await _children(http)) == set(names)
+
+        await wait_until(lambda: are_ready("w0", "w1", "c0"), 40)
+        await pipeline.wait_members(2, 20)
+        os.kill(_pid(up, "w0"), signal.SIGKILL)
+        await wait_until(lambda: _said(up, "ended by itself, starting it anew"), 5)
+        await wait_until(lambda: are_ready("w0", "w1", "c0"), 40)
+        async with pipeline.traffic() as traffic:
+            await traffic.send("normal", "agent-1", request("while it drains", latency_ms=500))
+            await pipeline.simulator.wait_in_flight(1)
+            up.signal(signal.SIGTERM)
+            assert await up.wait_ended(25)
+            assert up.exit_code == 0
+            assert await traffic.wait_answered(1)
+        assert up.log_text().count("drained and gone") + up.log_text().count('"stopped"') >= 1
+        assert not await pipeline.unfinished()
+    finally:
+        up.kill()
+
+
+async def _said(process: WorkerProcess, event: str) -> bool:
+    return f'"event":"{event}"' in process.log_text()
+
+
+def _event(process: WorkerProcess, event: str) -> dict[str, Any]:
+    """The newest line of an event."""
+    lines = [line for line in process.log_text().splitlines() if f'"event":"{event}"' in line]
+    found: dict[str, Any] = orjson.loads(lines[-1])
+    return found
+
+
+def _pid(process: WorkerProcess, name: str) -> int:
+    started = [orjson.loads(line) for line in process.log_text().splitlines() if '"event":"starting"' in line]
+    return int(next(line["pid"] for line in reversed(started) if line["process"] == name))
