@@ -23,6 +23,7 @@ from streams.metrics import definitions as metrics
 from streams.scaling.decide import Decision, decide
 from streams.scaling.policy import Policy
 from streams.scaling.realizers.base import RealizeError
+from streams.scaling.record import record_of
 from streams.scaling.tail import ScalingTail
 from topics.headers import message_headers
 from topics.names import SCALING_DECISIONS
@@ -103,7 +104,8 @@ class Decider:
         newest, now, windows = self._tail.decisions.newest, round(self._now(), 3), self._tail.windows
         before = await self._state(newest, windows)
         made = decide(windows, before, self._policy, now)
-        record = self._record(made, before, windows, now, epoch=newest.epoch + 1 if newest is not None else 1)
+        epoch = newest.epoch + 1 if newest is not None else 1
+        record = record_of(made, before, windows, self._policy, now, epoch, self._decider_id)
         if not self._owns():
             return None
         at = datetime.fromtimestamp(now, UTC)
@@ -134,30 +136,6 @@ class Decider:
         reported = windows[-1].workers if windows else 0
         limits = self._policy
         return ScalingState(min(max(reported, limits.smallest), limits.largest))
-
-    def _record(
-        self, made: Decision, before: ScalingState, windows: Sequence[Signals], now: float, *, epoch: int
-    ) -> ScalingDecision:
-        newest = windows[-1] if windows else None
-        figures = {
-            "cpu": newest.cpu, "memory": newest.memory, "queued": newest.queued, "wait_s": newest.wait_s,
-            "expired": newest.expired, "throughput_per_s": newest.throughput_per_s,
-        } if newest is not None else {}  # fmt: skip
-        return ScalingDecision(
-            epoch=epoch,
-            at=datetime.fromtimestamp(now, UTC),
-            action=made.direction,
-            workers_now=newest.workers if newest is not None else 0,
-            workers_wanted=made.desired,
-            reasons=made.reasons,
-            blocked_by=made.blocked_by,
-            observed={name: figure for name, figure in figures.items() if figure is not None},
-            windows=tuple(windows),
-            state=before,
-            next_state=made.state,
-            policy=self._policy.as_numbers(),
-            decider_id=self._decider_id,
-        )
 
     def _tell(self, made: Decision, record: ScalingDecision) -> None:
         metrics.SCALING_DECISIONS.labels(made.direction).inc()
