@@ -62,7 +62,7 @@ class Worker:
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
         self._budgets = await open_budgets(settings, producer, self._stack, waiting=dict, alive=self._is_member)
-        providers = await open_providers(settings, self._stack)
+        self.providers = providers = await open_providers(settings, self._stack, self._budgets.of)
         outbox = Outbox(producer)
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
@@ -147,5 +147,6 @@ class Worker:
             metrics.IN_FLIGHT.set(self._dispatch.in_flight)
             for priority, count in self._dispatch.waiting().items():
                 metrics.WAITING.labels(priority).set(count)
+            self.providers.report()
             self._cache.report()
             await asyncio.sleep(_WATCH_S)

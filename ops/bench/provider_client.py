@@ -25,10 +25,19 @@ from rich.table import Table
 
 from ops.provider_sim import ProviderSim, SimSettings
 from schemas.request import Request
+from streams.pipeline import PendingRequest
 from streams.providers.aiohttp_transport import AiohttpTransport
-from streams.providers.endpoint import Endpoint
-from streams.providers.openai import Answer
+from streams.providers.bandwidth import Bandwidth
+from streams.providers.body import Traffic
+from streams.providers.build import open_providers
+from streams.providers.call import Call
+from streams.providers.client import EndpointClient, Limits
+from streams.providers.memory import ReadBuffers
+from streams.providers.openai import OpenaiFormat
+from streams.providers.providers import Providers
 from streams.providers.sharded_transport import POOL_CALLS, ShardedTransport
+from streams.providers.wire import Answer
+from streams.settings import Settings
 
 CALLS: Final = 900
 CALLS_PER_S: Final = 300
@@ -73,8 +82,59 @@ async def by_client(client: httpx2.AsyncClient, url: str) -> None:
         orjson.loads(await response.aread())
 
 
-async def by_endpoint(endpoint: Endpoint, request: Request) -> None:
-    assert isinstance(await endpoint.call(request, 60), Answer)
+async def by_endpoint(endpoint: EndpointClient, request: Request) -> None:
+    body = OpenaiFormat().encode(request, stream=False)
+    found, _ = await endpoint.call(request.operation, body, 60, stream=False, on_headers=lambda headers, status: None)
+    assert isinstance(found, Answer)
+
+
+async def by_providers(providers: Providers, request: PendingRequest) -> None:
+    """All that a worker does for a call: reservation, routing, health, bounds."""
+    call = providers.reserve(request)
+    assert isinstance(call, Call)
+    try:
+        assert (await call.call(request)).status == "ok"
+    finally:
+        call.release()
+
+
+def worker_settings(base: str, *, stream: bool) -> Settings:
+    room = {"max": CONNECTIONS, "per_host": CONNECTIONS}
+    provider = {"name": "bench", "endpoints": [{"url": base}], "connections": room, "stream": stream}
+    agents = {"connections": {"pool_size": CONNECTIONS}}
+    return Settings.model_validate(
+        {"providers": [provider], "agents": agents, "concurrency": {"per_host": CONNECTIONS, "per_agent": CONNECTIONS}}
+    )
+
+
+class NoRecord:
+    """A source of requests that come from nowhere."""
+
+    live = True
+
+    def finish(self, start: int, stop: int | None = None) -> None: ...
+
+    def stuck(self, is_stuck: bool) -> None: ...
+
+
+def pending_request(request: Request, providers: Providers) -> PendingRequest:
+    found = PendingRequest(
+        request=request,
+        request_id="bench",
+        agent_id="bench",
+        priority="normal",
+        source=NoRecord(),
+        index=0,
+        event_id=b"",
+        received_at=0.0,
+        dispatch_by=0.0,
+        expires_at=None,
+        reply_topic="",
+    )
+    route = providers.route(found)
+    assert isinstance(route, str)
+    found.route = route
+    return found
 
 
 async def open_clients(base: str, stack: AsyncExitStack) -> dict[str, Client]:
@@ -94,8 +154,13 @@ async def open_clients(base: str, stack: AsyncExitStack) -> dict[str, Client]:
     for name, transport in (("httpx2's pools", sharded), ("aiohttp", over_aiohttp)):
         client = httpx2.AsyncClient(transport=transport, timeout=60)
         clients[f"httpx2.AsyncClient over {name}"] = partial(by_client, client, url)
-        endpoint = Endpoint("bench", base, transport, {}, CONNECTIONS, 1_000_000)
-        clients[f"Endpoint over {name}"] = partial(by_endpoint, endpoint, request)
+        traffic = Traffic(Bandwidth(None), ReadBuffers(50_000_000, 1_000_000))
+        endpoint = EndpointClient("bench", base, transport, OpenaiFormat(), Limits(1_000_000), traffic)
+        clients[f"EndpointClient over {name}"] = partial(by_endpoint, endpoint, request)
+    for name, stream in (("a worker's whole way", False), ("the same, streamed", True)):
+        settings = worker_settings(base, stream=stream)
+        providers = await open_providers(settings, stack)
+        clients[name] = partial(by_providers, providers, pending_request(request, providers))
     clients["aiohttp.ClientSession itself"] = partial(by_aiohttp, session, url)
     return clients
 

@@ -24,7 +24,7 @@ from streams.metrics import definitions as metrics
 from topics.names import Priority
 
 Queues = Mapping[str, Mapping[Priority, tuple[int, int]]]
-"""Requests and tokens that wait, by route and class."""
+"""Requests and tokens that wait, by route ("provider/model") and class."""
 
 _IDLE_S = 300.0  # a route without calls for so long is forgotten
 _DEMAND_EVERY_S = 0.1  # the queues are counted at most so often
@@ -199,7 +199,7 @@ class Shared:
         now = self.clock.running()
         if now > self._counted_at + _DEMAND_EVERY_S:
             self._counted, self._counted_at = self.waiting(), now
-        by_class = self._counted.get(route[1], {})
+        by_class = self._counted.get("/".join(route), {})
         requests = sum(count for count, _ in by_class.values())
         tokens = sum(tokens for _, tokens in by_class.values())
         weight = sum(self.weights.get(priority, 1.0) * tokens for priority, (_, tokens) in by_class.items())

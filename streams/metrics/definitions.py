@@ -81,6 +81,32 @@ PROVIDER_TOKENS = Histogram(
 PROVIDER_LIMITED = Counter(
     "headrace_provider_limited_waits", "Calls that had to wait because their provider's limit is reached.", ["provider"]
 )
+FIRST_TOKEN_SECONDS = Histogram(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "From a provider call to the first part of its answer's text; of streamed answers only.",
+    [*_GEN_AI],
+    buckets=[0.01 * 2**n for n in range(14)],
+)
+PROVIDER_RETRIES = Counter(
+    "headrace_provider_retries", "Calls made again after a failure, by the provider that got them.", ["provider"]
+)
+PROVIDER_CHECKS = Counter(
+    "headrace_provider_checks", "Health checks of endpoints by result: ok, failed.", ["provider", "result"]
+)
+ENDPOINT_STATE = Gauge(
+    "headrace_endpoint_state",
+    "1 for the state that an endpoint is in: healthy, half_open, open, unhealthy, draining.",
+    ["provider", "endpoint", "state"],
+)
+PROVIDER_CONNECTIONS = Gauge("headrace_provider_connections", "Calls under way, by provider.", ["provider"])
+PROVIDER_BODY_BYTES = Gauge(
+    "headrace_provider_body_bytes",
+    "Bytes of bodies in memory, by provider and kind: requests under way, answers being read.",
+    ["provider", "kind"],
+)
+PROVIDER_BYTES = Counter(
+    "headrace_provider_bytes", "Bytes of bodies to and from a provider, as the network carried them.", ["provider"]
+)
 
 # limits
 LIMIT_TOKENS = Counter(

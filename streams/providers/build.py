@@ -1,84 +1,126 @@
-"""Providers from the settings: transports, keys, slots."""
+"""Providers from the settings: transports, keys, slots, bounds, health."""
 
 from __future__ import annotations
 
-import ssl
+import random
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from urllib.parse import urlsplit
 
-import httpx2
-
-from streams.providers.aiohttp_transport import AiohttpTransport
+from streams.limits import UNLIMITED, Budget
+from streams.limits.estimate import TokenEstimator
+from streams.providers.anthropic import AnthropicFormat
+from streams.providers.bandwidth import Bandwidth
+from streams.providers.body import Traffic
+from streams.providers.breaker import Breaker, BreakerPolicy
+from streams.providers.checks import CheckTimes, HealthChecks
+from streams.providers.client import EndpointClient, Limits
 from streams.providers.endpoint import Endpoint
-from streams.providers.providers import Provider, Providers
+from streams.providers.health import Health
+from streams.providers.memory import Bodies, ReadBuffers
+from streams.providers.openai import OpenaiFormat
+from streams.providers.provider import Provider, Timing
+from streams.providers.providers import Providers
 from streams.providers.retry import RetryPolicy
-from streams.providers.sharded_transport import POOL_CALLS, ShardedTransport
-from streams.settings import Settings, SettingsError
+from streams.providers.retry_budget import RetryBudget
+from streams.providers.routes import Routes, Rule
+from streams.providers.slots import AgentConnections, Slots
+from streams.providers.transports import Transports
+from streams.providers.wire import Format
+from streams.settings import Settings
+from streams.settings.providers import Provider as ProviderSettings
+from streams.settings.routing import Routing
 
 
-async def open_providers(settings: Settings, stack: AsyncExitStack) -> Providers:
-    """The providers that the settings name; their connections close with `stack`.
+async def open_providers(
+    settings: Settings,
+    stack: AsyncExitStack,
+    budget_of: Callable[[str], Budget] = lambda _: UNLIMITED,
+    transports: Callable[[Settings, ProviderSettings, AsyncExitStack], Transports] = Transports,
+) -> Providers:
+    """The providers that the settings name; their connections and health checks end with `stack`.
 
-    Slots are held here, before the client: a request that queues inside an HTTP pool costs it a walk over all its
-    connections. Raises SettingsError for a key that is not there.
+    `budget_of`: what a provider allows, by its name. Raises SettingsError for a key or a certificate that is not there.
     """
-    built = []
-    tls = ssl.create_default_context()
-    for provider in settings.providers:
-        if provider.format != "openai":
-            raise SettingsError(
-                f'providers.{provider.name}.format: "{provider.format}" is not served yet; use "openai"'
-            )
-        per_host = min(provider.connections.per_host, settings.concurrency.per_host)
-        by_host: dict[str, int] = {}
-        for endpoint in provider.endpoints:
-            host = _host(endpoint.url)
-            by_host[host] = by_host.get(host, 0) + 1
-        transports: dict[bool, httpx2.AsyncBaseTransport] = {}
-        endpoints = []
-        for endpoint in provider.endpoints:
-            multiplexed = settings.network.multiplexing and urlsplit(endpoint.url).scheme == "https"
-            if multiplexed not in transports:
-                made = _multiplexed(settings, tls) if multiplexed else _plain(settings, provider.connections.max, tls)
-                transports[multiplexed] = await stack.enter_async_context(made)
-            slots = max(1, per_host // by_host[_host(endpoint.url)])
-            endpoints.append(
-                Endpoint(
-                    provider.name,
-                    endpoint.url,
-                    transports[multiplexed],
-                    endpoint.headers,
-                    slots,
-                    settings.requests.max_answer_bytes,
-                    endpoint.api_key(),
-                )
-            )
-        retry = RetryPolicy(provider.retry.max_attempts, provider.retry.base_delay, provider.retry.max_delay)
-        built.append(
-            Provider(provider.name, provider.models, endpoints, provider.connections.max, provider.timeout, retry)
-        )
-    return Providers(built, time.time)
-
-
-def _plain(settings: Settings, connections: int, tls: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
-    """For endpoints that speak no HTTP/2: one call a connection."""
-    keep_alive = settings.network.keep_alive
-    return AiohttpTransport(connections, keep_alive.timeout if keep_alive.enabled else None, tls)
-
-
-def _multiplexed(settings: Settings, tls: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
-    """For endpoints that may speak HTTP/2, which they say in the TLS handshake."""
-    keep_alive = settings.network.keep_alive
-    limits = httpx2.Limits(
-        max_connections=POOL_CALLS,
-        max_keepalive_connections=POOL_CALLS if keep_alive.enabled else 0,
-        keepalive_expiry=keep_alive.timeout,
+    of_worker: dict[str, Slots] = {}
+    built = [
+        await _provider(settings, each, budget_of(each.name), of_worker, transports(settings, each, stack))
+        for each in settings.providers
+    ]
+    routing, connections = settings.routing, settings.agents.connections
+    rules = [Rule(each.match, each.algorithm or routing.algorithm, each.providers) for each in routing.models]
+    groups = {each.name: each.models for each in settings.providers}
+    providers = Providers(
+        built,
+        Routes(built, groups, [*rules, Rule("*", routing.algorithm)]),
+        AgentConnections(connections.pool_size, connections.timeout),
+        TokenEstimator(settings.limits.default_output),
+        time.time,
     )
-    # trust_env: a proxy variable meant for a shell must not send paid traffic elsewhere
-    pool = partial(httpx2.AsyncHTTPTransport, verify=tls, http2=True, trust_env=False, limits=limits)
-    return ShardedTransport(pool, keep_alive.timeout)
+    times = CheckTimes(routing.health_check.interval, routing.health_check.timeout)
+    checks = HealthChecks([each for provider in built for each in provider.endpoints], times, random.random)
+    stack.push_async_callback(checks.stop)
+    return providers
+
+
+async def _provider(
+    settings: Settings, given: ProviderSettings, budget: Budget, of_worker: dict[str, Slots], transports: Transports
+) -> Provider:
+    """`of_worker`: the slots of each host, over all providers of the worker."""
+    wire: Format = AnthropicFormat() if given.format == "anthropic" else OpenaiFormat()
+    memory, largest = given.memory, settings.requests.max_answer_bytes
+    traffic = Traffic(Bandwidth(given.bandwidth), ReadBuffers(memory.buffer, largest))
+    compression, high_share = settings.network.compression, settings.concurrency.high_share
+    of_provider: dict[str, Slots] = {}
+    endpoints = []
+    for place, each in enumerate(given.endpoints):
+        host = _host(each.url)
+        slots = (
+            of_provider.setdefault(host, Slots(given.connections.per_host, high_share)),
+            of_worker.setdefault(host, Slots(settings.concurrency.per_host, high_share)),
+        )
+        gzip = each.accepts_gzip and compression.algorithm == "gzip"
+        client = EndpointClient(
+            given.name,
+            each.url,
+            await transports.of(each.url),
+            wire,
+            Limits(largest, compression.threshold if gzip else None, given.stream_idle_timeout),
+            traffic,
+            headers=each.headers,
+            api_key=each.api_key(),
+            health_path=each.health_path,
+        )
+        endpoints.append(Endpoint(given.name, place, each.weight, client, slots, _health(settings.routing)))
+    retry, budget_of = given.retry, given.retry.budget
+    return Provider(
+        name=given.name,
+        endpoints=endpoints,
+        wire=wire,
+        stream=given.stream,
+        connections=Slots(given.connections.max, high_share),
+        bodies=Bodies(max(1, memory.peak - memory.buffer)),
+        planned_bytes=memory.baseline,
+        traffic=traffic,
+        budget=budget,
+        timing=Timing(given.timeout, retry.max_time),
+        retry=RetryPolicy(retry.max_attempts, retry.base_delay, retry.max_delay),
+        retry_budget=RetryBudget(budget_of.share, budget_of.floor.per_second, budget_of.burst),
+    )
+
+
+def _health(routing: Routing) -> Health:
+    breaker, check = routing.breaker, routing.health_check
+    policy = BreakerPolicy(
+        breaker.calls,
+        breaker.window,
+        breaker.min_volume,
+        breaker.error_share,
+        breaker.open_for,
+        breaker.probes,
+    )
+    return Health(Breaker(policy), check.unhealthy_threshold, check.healthy_threshold)
 
 
 def _host(url: str) -> str:

@@ -1,99 +1,140 @@
-"""One endpoint of a provider: its slots, one call."""
+"""One endpoint of a provider, as the worker knows it: its slots, its health, its calls under way."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections.abc import Mapping
-from contextlib import aclosing
-from dataclasses import replace
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import cache
 
-import httpx2
+import structlog
+from prometheus_client import Histogram
+from xxhash import xxh64_intdigest
 
-from schemas.errors import clip
-from schemas.request import Request
+from schemas.request import Operation
 from streams.metrics import definitions as metrics
-from streams.providers import openai
-from streams.providers.openai import Answer, Failure
+from streams.providers.client import Checked, EndpointClient, OnHeaders
+from streams.providers.health import EndpointState, Health
+from streams.providers.slots import Slots
+from streams.providers.wire import Answer, Failure
+from topics.names import Priority
 
-_HEADERS: Final = {
-    "accept": "application/json",
-    "accept-encoding": "gzip, deflate",
-    "content-type": "application/json",
-    "user-agent": "headrace",
-}
+log = structlog.get_logger("headrace.providers")
+
+_STATES: tuple[EndpointState, ...] = ("healthy", "half_open", "open", "unhealthy", "draining")
 
 
 class Endpoint:
-    """Calls one address. `slots` bounds the calls under way; take one before each call and give it back after it.
+    """`slots` are all those that a call to it takes: of its host within the provider, and within the worker.
 
-    It calls the transport itself: httpx2's client would add cookies, redirects and authentication, which no provider asks
-    for, and a fifth of a call's CPU (docs/decisions/0010-aiohttp-under-httpx.md).
+    `on_change` is called when its state has changed: it may take calls again.
     """
 
     def __init__(
-        self,
-        provider: str,
-        url: str,
-        transport: httpx2.AsyncBaseTransport,
-        headers: Mapping[str, str],
-        slots: int,
-        max_answer_bytes: int,
-        api_key: str | None = None,
+        self, provider: str, place: int, weight: int, client: EndpointClient, slots: Sequence[Slots], health: Health
     ) -> None:
         self.provider = provider
-        self.url = url
-        self.free = slots
-        self._transport = transport
-        self._urls = {operation: httpx2.URL(url + path) for operation, path in openai.PATHS.items()}
-        self._headers = {**_HEADERS, **{name.lower(): value for name, value in headers.items()}}
-        if api_key is not None:
-            self._headers["authorization"] = f"Bearer {api_key}"
-        self._api_key = api_key
-        self._max_answer_bytes = max_answer_bytes
+        self.place = place
+        self.weight = weight
+        self.client = client
+        self.health = health
+        self.in_flight = 0
+        self.hash_seed = xxh64_intdigest(client.url.encode())
+        self.last_check: Checked | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        self.changed = asyncio.Event()
+        """Set when its state has changed; the health checks clear it."""
+        self._slots = slots
+        self._show_state()
 
-    async def call(self, request: Request, timeout_s: float) -> Answer | Failure:
-        """One attempt. Raises nothing but CancelledError."""
-        began = time.monotonic()
-        found = await self._call(request, timeout_s)
-        tags = self.provider, metrics.GEN_AI_OPERATIONS[request.operation]
-        error_type = "" if isinstance(found, Answer) else found.type
-        metrics.PROVIDER_SECONDS.labels(*tags, error_type).observe(time.monotonic() - began)
+    @property
+    def url(self) -> str:
+        return self.client.url
+
+    def free(self, priority: Priority) -> int:
+        """Calls of the class that it could take now, as far as slots go."""
+        return min(slots.free(priority) for slots in self._slots)
+
+    def take(self) -> int:
+        """Take the slots of one call; give what is returned to `call` or `give_back`."""
+        for slots in self._slots:
+            slots.take()
+        self.in_flight += 1
+        return self.health.breaker.begin()
+
+    def give_back(self) -> None:
+        """The slots are free again."""
+        for slots in self._slots:
+            slots.give_back()
+        self.in_flight -= 1
+
+    async def call(
+        self, operation: Operation, body: bytes, timeout_s: float, began: int, *, stream: bool, on_headers: OnHeaders
+    ) -> Answer | Failure:
+        """One attempt by a holder of its slots. Raises nothing but CancelledError."""
+        started = time.monotonic()
+        try:
+            found, first_s = await self.client.call(operation, body, timeout_s, stream=stream, on_headers=on_headers)
+        except BaseException:
+            self.health.breaker.forget(began)
+            raise
+        took_s = time.monotonic() - started
         if isinstance(found, Answer):
-            metrics.PROVIDER_TOKENS.labels(*tags, "input").observe(found.usage.prompt_tokens)
-            metrics.PROVIDER_TOKENS.labels(*tags, "output").observe(found.usage.completion_tokens)
-            return found
-        if self._api_key is not None and self._api_key in found.message:  # some providers quote the key they refuse
-            return replace(found, message=found.message.replace(self._api_key, "***"))
+            _seconds(self.provider, operation, "").observe(took_s)
+            _tokens(self.provider, operation, "input").observe(found.usage.prompt_tokens)
+            _tokens(self.provider, operation, "output").observe(found.usage.completion_tokens)
+        else:
+            _seconds(self.provider, operation, found.type).observe(took_s)
+        if first_s is not None:
+            metrics.FIRST_TOKEN_SECONDS.labels(self.provider, metrics.GEN_AI_OPERATIONS[operation]).observe(first_s)
         return found
 
-    async def _call(self, request: Request, timeout_s: float) -> Answer | Failure:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._exchange(request)
-        except (TimeoutError, httpx2.TimeoutException):
-            return Failure(
-                "provider_timeout", f"no answer from {self.provider} within {timeout_s:.1f} s", retryable=True
-            )
-        except httpx2.ConnectError as error:
-            return Failure("provider_unavailable", clip(f"{self.provider} cannot be reached: {error}"), retryable=True)
-        except (httpx2.HTTPError, httpx2.StreamError, ssl.SSLError, OSError) as error:
-            return Failure(
-                "provider_error", f"the call to {self.provider} broke: {type(error).__name__}", retryable=True
-            )
+    def judge(self, began: int, found: Answer | Failure, *, cut_short: bool) -> None:
+        """What an attempt says of the endpoint's health: nothing if it was cut short by the request's own limit, or refused
+        by a rate limit.
+        """
+        failed = isinstance(found, Failure) and found.ill
+        if cut_short or (isinstance(found, Failure) and not found.ill and found.retryable):
+            self.health.breaker.forget(began)
+        else:
+            self._changed(self.health.recorded(began, failed, time.monotonic()), _why(found))
 
-    async def _exchange(self, request: Request) -> Answer | Failure:
-        url = self._urls[request.operation]
-        response = await self._transport.handle_async_request(
-            httpx2.Request("POST", url, headers=self._headers, content=openai.encode(request))
-        )
-        async with aclosing(response):
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > self._max_answer_bytes:
-                    message = f"the answer has more than {self._max_answer_bytes} bytes"
-                    return Failure("answer_too_large", message, retryable=False)
-            return openai.decode(response.status_code, bytes(body), response.headers.get("retry-after"))
+    async def check(self, timeout_s: float) -> Checked:
+        """Ask it whether it lives."""
+        self.last_check = found = await self.client.check(timeout_s)
+        metrics.PROVIDER_CHECKS.labels(self.provider, "ok" if found.well else "failed").inc()
+        why = found.error or f"status {found.status}"
+        self._changed(self.health.checked(found.well, time.monotonic()), f"check: {why}")
+        return found
+
+    def drain(self, draining: bool) -> None:
+        """Give it no new calls, or give it calls again."""
+        self._changed(self.health.drain(draining), "asked for by its operator")
+
+    def _changed(self, changed: bool, why: str) -> None:
+        if not changed:
+            return
+        say = log.info if self.health.state in ("healthy", "half_open") else log.warning
+        say("endpoint", state=self.health.state, provider=self.provider, url=self.url, why=why)
+        self._show_state()
+        self.changed.set()
+        self.on_change()
+
+    def _show_state(self) -> None:
+        for state in _STATES:
+            metrics.ENDPOINT_STATE.labels(self.provider, self.url, state).set(state == self.health.state)
+
+
+def _why(found: Answer | Failure) -> str:
+    return found.message if isinstance(found, Failure) else "calls are answered"
+
+
+# prometheus-client looks a child up under a lock, 0.8 us each time.
+@cache
+def _seconds(provider: str, operation: Operation, error_type: str) -> Histogram:
+    return metrics.PROVIDER_SECONDS.labels(provider, metrics.GEN_AI_OPERATIONS[operation], error_type)
+
+
+@cache
+def _tokens(provider: str, operation: Operation, kind: str) -> Histogram:
+    return metrics.PROVIDER_TOKENS.labels(provider, metrics.GEN_AI_OPERATIONS[operation], kind)

@@ -1,151 +1,108 @@
-"""Which endpoint a request goes to, and its call with retries inside its time."""
+"""All providers of a worker, as flow sees them: routes, reservations, and word when there is room."""
 
 from __future__ import annotations
 
-import asyncio
-import fnmatch
-import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 
-from schemas.response import WireError
 from streams.flow.calls import Busy
+from streams.limits import UNLIMITED, TooLarge
+from streams.limits.estimate import TokenEstimator
 from streams.pipeline import Outcome, PendingRequest, expired, refused
-from streams.providers.endpoint import Endpoint
-from streams.providers.openai import Answer, Failure
-from streams.providers.retry import RetryPolicy
-
-
-@dataclass(slots=True, eq=False)
-class Provider:
-    """Endpoints that serve the same models; taken in turns. `free` bounds the calls under way over all of them."""
-
-    name: str
-    models: Sequence[str]
-    endpoints: Sequence[Endpoint]
-    free: int
-    timeout_s: float
-    retry: RetryPolicy
-    _turn: int = 0
-
-    def serves(self, model: str) -> bool:
-        return any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
-
-    def next_endpoint(self, other_than: Endpoint | None = None) -> Endpoint | None:
-        """The next endpoint in turn that has a slot, another one than the given if there is a choice; None: all are full."""
-        count = len(self.endpoints)
-        in_turn = [self.endpoints[(self._turn + step) % count] for step in range(count)]
-        free = [endpoint for endpoint in in_turn if endpoint.free]
-        if not free:
-            return None
-        self._turn += 1
-        return next((endpoint for endpoint in free if endpoint is not other_than), free[0])
+from streams.providers.call import Call
+from streams.providers.provider import Choice, Lack, Provider, Taken, places, take
+from streams.providers.room import Room
+from streams.providers.routes import Routes
+from streams.providers.slots import AgentConnections
+from streams.providers.wire import CannotTranslateError
 
 
 class Providers:
-    """All providers of a worker; the first one that serves a request's model gets it."""
+    """Gives calls to the first provider in the order of the request's model that has everything one needs.
 
-    def __init__(self, providers: Sequence[Provider], now: Callable[[], float]) -> None:
-        self._providers = {provider.name: provider for provider in providers}
-        self._now = now
-        self._of_model = lru_cache(maxsize=1024)(self._find)
-        self._tell: Callable[[str], None] = lambda _: None
-
-    def on_room(self, tell: Callable[[str], None]) -> None:
-        """`tell(route)` is called when a slot of a route was given back."""
-        self._tell = tell
-
-    def route(self, request: PendingRequest) -> str | Outcome:
-        """The provider's name, or an outcome if none serves the request's model."""
-        model: str = request.request.payload["model"]
-        provider = self._of_model(model)
-        return (
-            refused("invalid_request", f"no provider serves the model {model!r}") if provider is None else provider.name
-        )
-
-    def reserve(self, request: PendingRequest) -> Call | Outcome | Busy:
-        """A slot for a request that has a route, or Busy if it has to wait."""
-        provider = self._providers[request.route]
-        endpoint = provider.next_endpoint() if provider.free else None
-        return Busy("route") if endpoint is None else Call(provider, endpoint, self._now, self._tell)
-
-    def _find(self, model: str) -> Provider | None:
-        return next((provider for provider in self._providers.values() if provider.serves(model)), None)
-
-
-class Call:
-    """A reserved slot, and the call made with it."""
+    A provider that cannot take a call now, because its endpoints are ill, its slots taken or its limits reached, is passed
+    over; the request waits only where none can.
+    """
 
     def __init__(
-        self, provider: Provider, endpoint: Endpoint, now: Callable[[], float], tell: Callable[[str], None]
+        self,
+        providers: Sequence[Provider],
+        routes: Routes,
+        agents: AgentConnections,
+        tokens: TokenEstimator,
+        now: Callable[[], float],
     ) -> None:
-        self._provider = provider
-        self._endpoint = endpoint
+        self.all = providers
+        self._routes = routes
+        self._agents = agents
+        self._tokens = tokens
         self._now = now
-        self._tell = tell
-        self._attempts = 0
-        provider.free -= 1
-        endpoint.free -= 1
+        self._room: Room[Taken] = Room(Taken.give_all_back)
+        for provider in providers:
+            provider.budget.on_room(lambda _: self._room.open())
+            for endpoint in provider.endpoints:
+                endpoint.on_change = self._room.open
 
-    def release(self) -> None:
-        self._provider.free += 1
-        self._endpoint.free += 1
-        self._tell(self._provider.name)
+    def on_room(self, tell: Callable[[str], None]) -> None:
+        """`tell(route)` is called when a route that was Busy may have room."""
+        self._room.tell = tell
 
-    async def call(self, request: PendingRequest) -> Outcome:
-        """The call with its retries. All of it together keeps to the provider's timeout, and to the request's own limit."""
-        began = time.monotonic()
-        own_limit_s = float("inf") if request.expires_at is None else request.expires_at - self._now()
-        ends = began + min(self._provider.timeout_s, own_limit_s)
-        last = "no attempt was made"
-        while (left_s := ends - time.monotonic()) > 0:
-            self._attempts += 1
-            found = await self._endpoint.call(request.request, left_s)
-            if isinstance(found, Answer):
-                return Outcome(
-                    "ok",
-                    payload=found.body,
-                    usage=found.usage,
-                    provider=self._provider.name,
-                    attempts=self._attempts,
-                    provider_s=time.monotonic() - began,
-                )
-            last = found.message
-            left_s = ends - time.monotonic()
+    def route(self, request: PendingRequest) -> str | Outcome:
+        """The route of the first provider that serves the request; an outcome if none does. Sets the request's tokens."""
+        choices = self._choices(request)
+        if not choices:
+            model: str = request.request.payload["model"]
+            return refused("invalid_request", f"no provider serves {request.request.operation} of the model {model!r}")
+        if any(choice.provider.budget is not UNLIMITED for choice in choices):  # else nobody asks for them
+            request.tokens = self._tokens.estimate(request.request.operation, request.request.payload).tokens
+        return choices[0].route
+
+    def reserve(self, request: PendingRequest) -> Call | Outcome | Busy:
+        """The right to one call; an outcome if it can never be made; Busy if it has to wait."""
+        if not self._agents.free(request.agent_id):
+            left_s = self._agents.left_s(request.agent_id, request.request_id, time.monotonic())
             if left_s <= 0:
-                break
-            retry = self._provider.retry
-            pause_s = (
-                retry.pause_s(self._attempts, found.retry_after_s, left_s, random.random) if found.retryable else None
-            )
-            if pause_s is None:
-                return self._failed(found, began)
-            await asyncio.sleep(pause_s)
-            self._move()
-        if own_limit_s < self._provider.timeout_s:
-            return expired(
-                "during the provider call",
-                attempts=self._attempts,
-                provider=self._provider.name,
-                provider_s=time.monotonic() - began,
-            )
-        return self._failed(Failure("provider_timeout", last, retryable=True), began)
+                return expired("in the queue, for one of its agent's connections")
+            self._room.busy(request.route)
+            return Busy("agent", left_s)
+        choices = self._choices(request)
+        never: list[Outcome] = []
+        only_for_high, retry_in_s = False, None
+        for choice in choices:
+            found = self._try(choice, request)
+            if isinstance(found, tuple):
+                taken, body = found
+                return Call(request, choices, taken, body, self._agents, self._room, self._tokens, self._now)
+            if isinstance(found, Outcome):
+                never.append(found)
+                continue
+            only_for_high = only_for_high or found.only_for_high
+            if found.retry_in_s is not None:
+                retry_in_s = min(found.retry_in_s, retry_in_s or found.retry_in_s)
+        if len(never) == len(choices):
+            return never[-1]
+        self._room.busy(request.route)
+        return Busy("class" if only_for_high and request.priority != "high" else "route", retry_in_s)
 
-    def _move(self) -> None:
-        """On to another endpoint, if one has a slot."""
-        other = self._provider.next_endpoint(other_than=self._endpoint)
-        if other is not None:
-            self._endpoint.free += 1
-            self._endpoint = other
-            other.free -= 1
+    def _try(self, choice: Choice, request: PendingRequest) -> tuple[Taken, bytes] | Lack | Outcome:
+        free = places(choice, request.priority)
+        if isinstance(free, Lack):
+            return free
+        try:
+            body = choice.provider.encode(request.request)
+        except CannotTranslateError as error:
+            return refused("invalid_request", f"{choice.provider.name}: {error}")
+        if not choice.provider.bodies.fits(len(body)):
+            return Lack(only_for_high=False)
+        found = take(choice, free, request)
+        if isinstance(found, TooLarge):
+            return refused("exceeds_limit", found.message)
+        return found if isinstance(found, Lack) else (found, body)
 
-    def _failed(self, failure: Failure, began: float) -> Outcome:
-        return Outcome(
-            "error",
-            error=WireError(failure.type, failure.message, failure.retryable),
-            provider=self._provider.name,
-            attempts=self._attempts,
-            provider_s=time.monotonic() - began,
-        )
+    def _choices(self, request: PendingRequest) -> tuple[Choice, ...]:
+        return self._routes.of(request.request.payload["model"], request.request.operation)
+
+    def report(self) -> None:
+        """Set the gauges that nobody sets by an event."""
+        for provider in self.all:
+            provider.report()

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx2
+from h2.exceptions import H2Error
 
 POOL_CALLS = 8
 """Calls of one pool at a time; over HTTP/2 they share a connection."""
@@ -58,6 +59,9 @@ class ShardedTransport(httpx2.AsyncBaseTransport):
         pool.calls += 1
         try:
             response = await pool.transport.handle_async_request(request)
+        except H2Error as error:
+            pool.end_call()
+            raise httpx2.RemoteProtocolError(str(error)) from error
         except BaseException:
             pool.end_call()
             raise
@@ -94,8 +98,11 @@ class _Counted(httpx2.AsyncByteStream):
         self._on_close: Callable[[], None] | None = on_close
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._stream:
-            yield chunk
+        try:
+            async for chunk in self._stream:
+                yield chunk
+        except H2Error as error:  # httpcore lets it through
+            raise httpx2.RemoteProtocolError(str(error)) from error
 
     async def aclose(self) -> None:
         on_close, self._on_close = self._on_close, None

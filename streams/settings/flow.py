@@ -77,6 +77,9 @@ class Concurrency(Section):
     """Calls under way."""
 
     total: Count = setting(1000, "Most calls under way in a worker (the specification's `global`).", ge=1)
+    high_share: Share = setting(
+        "10%", "Share of the slots, of a worker and of a host, that only high requests take.", lt=1
+    )
     per_agent: Count = setting(50, "Most calls under way of one agent.", ge=1)
     per_host: Count = setting(20, "Most calls under way to one provider host.", ge=1)
 
@@ -123,8 +126,10 @@ class AgentConnections(Section):
     """Connections to providers that one agent's calls may hold."""
 
     pool_size: Count = setting(10, "Most connections that one agent's calls hold.", ge=1)
-    timeout: Seconds = setting("30s", "Longest wait of a call for a connection.", gt=0)
-    idle_timeout: Seconds = setting("5m", "An idle connection is closed after this.", gt=0)
+    timeout: Seconds = setting("30s", "Longest wait of an agent's next request for one of them.", gt=0)
+    idle_timeout: Seconds = setting(
+        "5m", "An idle connection is closed after this, or earlier by `network.keep_alive.timeout`.", gt=0
+    )
 
 
 class Agents(Section):

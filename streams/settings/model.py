@@ -14,8 +14,9 @@ from streams.settings.fleet import Http, Metrics, Targets
 from streams.settings.flow import Agents, Backpressure, Concurrency, Pool, Queueing
 from streams.settings.kafka import Kafka
 from streams.settings.limits import Limits
-from streams.settings.providers import Provider, Routing
+from streams.settings.providers import Provider
 from streams.settings.requests import Requests, Topics
+from streams.settings.routing import Routing
 from streams.settings.runtime import Gc, Logging, Loop, Memory, Network, Pooling
 from streams.settings.scaling import Scaling, Supervisor
 
@@ -72,6 +73,12 @@ class Settings(Section):
         repeated = [name for name, count in Counter(provider.name for provider in self.providers).items() if count > 1]
         if repeated:
             raise conflict(f"two providers are named {repeated[0]}; names are unique", "providers")
+        for rule in self.routing.models:
+            unknown = set(rule.providers) - {provider.name for provider in self.providers}
+            if unknown:
+                raise conflict(
+                    f"routing.models names the provider {min(unknown)}, which there is not", "routing.models"
+                )
         return self
 
     def ensure_provider(self) -> None:

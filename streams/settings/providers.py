@@ -1,7 +1,8 @@
-"""[[providers]] and [routing]: who answers, under which limits, and how one of its endpoints is chosen."""
+"""[[providers]]: who answers, how it is called, and under which limits."""
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from streams.settings.base import Section, conflict, required, setting
 from streams.settings.secrets import EnvName, secret_from_env
-from streams.settings.units import BandwidthLimit, Bytes, Count, RateLimit, Seconds
+from streams.settings.units import BandwidthLimit, Bytes, Count, Flag, PerSecond, RateLimit, Seconds, Share
 
 # Headers that carry a credential: their place is api_key_env.
 _CREDENTIAL_HEADERS = re.compile(
@@ -27,6 +28,12 @@ def _url(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
         raise ValueError(form)
     return value.rstrip("/")
+
+
+def _path(value: str) -> str:
+    if not re.fullmatch(r"/[!-~]*", value) or "?" in value or "#" in value:
+        raise ValueError('a path such as "/models", without query or fragment')
+    return value
 
 
 def _headers(value: dict[str, str]) -> dict[str, str]:
@@ -53,6 +60,12 @@ class Endpoint(Section):
         None, "Name of the environment variable that holds the API key; none for endpoints without a key."
     )
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = setting({}, "Further headers of every call.")
+    accepts_gzip: Flag = setting(
+        False, "Whether it takes compressed request bodies; those from `network.compression.threshold` on are then."
+    )
+    health_path: Annotated[str, AfterValidator(_path)] = setting(
+        "/models", "What a health check asks for, below `url`; an answer with any status below 500 is a good one."
+    )
 
     def api_key(self, environ: Mapping[str, str] | None = None) -> str | None:
         """The API key, read now; None for an endpoint without one. SettingsError if the variable is not set."""
@@ -104,6 +117,14 @@ class ProviderConnections(Section):
         return self
 
 
+class RetryBudget(Section):
+    """How many extra calls failures may cost a worker. A retry beyond it waits until there is budget again."""
+
+    share: Share = setting("10%", "Extra calls that requests earn: so many for each request.")
+    floor: PerSecond = setting("1/s", "Extra calls that time earns, so that few requests can be retried too.")
+    burst: Count = setting(20, "Most extra calls that are saved up.", ge=1)
+
+
 class Retry(Section):
     """What happens after a failure that may pass."""
 
@@ -111,11 +132,33 @@ class Retry(Section):
     max_attempts: Count = setting(3, "Most attempts of one request, the first among them.", ge=1, le=20)
     base_delay: Seconds = setting("500ms", "Pause after the first attempt, before jitter.", gt=0)
     max_delay: Seconds = setting("8s", "Longest pause, before jitter.", gt=0)
+    max_time: Seconds = setting(
+        "120s", "All calls of a request and the pauses between them; a request's own limit may be shorter.", gt=0
+    )
+    dead_letter: Flag = setting(False, "Whether a request whose attempts are used up gets a dead letter, too.")
+    budget: RetryBudget = Field(default_factory=RetryBudget)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.base_delay > self.max_delay:
             raise conflict("base_delay must be at most max_delay", "base_delay", "max_delay")
+        return self
+
+
+class ProviderTls(Section):
+    """How `https://` endpoints are known, and how they know us."""
+
+    verify: Flag = setting(
+        True, "Whether their certificates are checked. Without it, anybody may read keys and prompts."
+    )
+    ca_file: Path | None = setting(None, "Certificates to trust instead of the system's (PEM).")
+    cert_file: Path | None = setting(None, "Client certificate for mutual TLS (PEM).")
+    key_file: Path | None = setting(None, "Key of the client certificate (PEM).")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.key_file is not None and self.cert_file is None:
+            raise conflict("key_file needs cert_file", "key_file", "cert_file")
         return self
 
 
@@ -131,35 +174,12 @@ class Provider(Section):
     bandwidth: BandwidthLimit = setting("10MB/s", "Bytes a second to and from the provider.")
     connections: ProviderConnections = Field(default_factory=ProviderConnections)
     timeout: Seconds = setting("60s", "Longest time of one call.", gt=0)
-    retry: Retry = Field(default_factory=Retry)
-
-
-class HealthCheck(Section):
-    """How endpoints are found to be ill, and well again."""
-
-    interval: Seconds = setting("30s", "Time between two checks of an endpoint.", gt=0)
-    timeout: Seconds = setting("5s", "A check without an answer for so long has failed.", gt=0)
-    unhealthy_threshold: Count = setting(3, "Failed checks in a row after which an endpoint gets no calls.", ge=1)
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if self.timeout > self.interval:
-            raise conflict("timeout must be at most interval", "timeout", "interval")
-        return self
-
-
-class Distribution(Section):
-    """How load is spread inside a worker and over workers."""
-
-    local: Literal["in-memory"] = setting("in-memory", "How requests are spread inside a worker.")
-    remote: Literal["consistent-hashing"] = setting("consistent-hashing", "How agents are spread over partitions.")
-
-
-class Routing(Section):
-    """How one of a provider's endpoints is chosen."""
-
-    algorithm: Literal["round_robin", "least_connections", "weighted"] = setting(
-        "round_robin", "How an endpoint is chosen."
+    stream: Flag = setting(
+        False,
+        "Whether chats are streamed to the worker: the time to the first token is measured, a dead stream noticed.",
     )
-    health_check: HealthCheck = Field(default_factory=HealthCheck)
-    distribution: Distribution = Field(default_factory=Distribution)
+    stream_idle_timeout: Seconds = setting(
+        "20s", "A stream that has begun and is silent for so long is given up.", gt=0
+    )
+    tls: ProviderTls = Field(default_factory=ProviderTls)
+    retry: Retry = Field(default_factory=Retry)

@@ -63,7 +63,7 @@ class Pooling(Section):
 
 
 class NetworkCompression(Section):
-    """Compression of what goes to providers."""
+    """Compression of what goes to endpoints that accept it (`providers[].endpoints[].accepts_gzip`)."""
 
     threshold: Bytes = setting("1KB", "Bodies below this are sent as they are.")
     algorithm: Literal["gzip", "none"] = setting("gzip", "How larger ones are compressed.")
@@ -73,7 +73,9 @@ class KeepAlive(Section):
     """Connections that wait for their next call."""
 
     enabled: Flag = setting(True, "Whether connections stay open between calls.")
-    timeout: Seconds = setting("60s", "How long an idle one stays open.", gt=0)
+    timeout: Seconds = setting(
+        "60s", "How long an idle one stays open that carries one call at a time (HTTP/1.1).", gt=0
+    )
 
 
 class Network(Section):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
+from unittest import mock
 
 import httpx2
 import pytest
@@ -18,10 +19,15 @@ from ops.provider_sim import ProviderSim
 from streams.flow.calls import Busy
 from streams.pipeline import Outcome, PendingRequest
 from streams.providers.aiohttp_transport import AiohttpTransport
+from streams.providers.build import open_providers
+from streams.providers.call import Call
 from streams.providers.endpoint import Endpoint
-from streams.providers.providers import Call, Provider, Providers
+from streams.providers.providers import Providers
 from streams.providers.retry import RetryPolicy
 from streams.providers.sharded_transport import ShardedTransport
+from streams.providers.transports import Transports
+from streams.settings import Settings
+from streams.settings.units import write_duration
 from tests.unit.flow.samples import pending
 
 MAX_ANSWER_BYTES = 100_000
@@ -41,19 +47,21 @@ def ask(providers: Providers, request: PendingRequest) -> Call | Outcome | Busy:
 
 
 class Rig:
-    """A provider over the given addresses; checks at its end that every slot came back."""
+    """Providers made from settings, and calls through them; checks at its end that everything came back."""
 
-    def __init__(
-        self, transport: httpx2.AsyncBaseTransport, urls: list[str], slots: int, timeout_s: float, retry: RetryPolicy
-    ) -> None:
-        self.endpoints = [Endpoint("sim", url, transport, {}, slots, MAX_ANSWER_BYTES, API_KEY) for url in urls]
-        self.provider = Provider("sim", ["*"], self.endpoints, slots * len(urls), timeout_s, retry)
-        self.providers = Providers([self.provider], time.time)
-        self._slots = slots
+    def __init__(self, providers: Providers) -> None:
+        self.providers = providers
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return [endpoint for provider in self.providers.all for endpoint in provider.endpoints]
 
     def reserve(self, request: PendingRequest) -> Call:
-        call = ask(self.providers, request)
-        assert isinstance(call, Call)
+        route = self.providers.route(request)
+        assert isinstance(route, str), route
+        request.route = route
+        call = self.providers.reserve(request)
+        assert isinstance(call, Call), call
         return call
 
     async def call(self, request: PendingRequest) -> Outcome:
@@ -63,16 +71,24 @@ class Rig:
         finally:
             call.release()
 
-    def assert_slots_are_back(self) -> None:
-        assert [endpoint.free for endpoint in self.endpoints] == [self._slots] * len(self.endpoints)
-        assert self.provider.free == self._slots * len(self.endpoints)
+    def assert_everything_is_back(self) -> None:
+        for provider in self.providers.all:
+            assert (provider.connections.taken, provider.bodies.held, provider.traffic.buffers.held) == (0, 0, 0)
+        assert [endpoint.in_flight for endpoint in self.endpoints] == [0] * len(self.endpoints)
+        assert {endpoint.free("high") for endpoint in self.endpoints} != {0}
 
 
 class OpenRig(Protocol):
-    """Opens a rig over the given addresses."""
+    """Opens a rig over the given addresses. Further tables of settings: `provider`, and any section by its name."""
 
     def __call__(
-        self, *urls: str, slots: int = 4, timeout_s: float = 5.0, retry: RetryPolicy = QUICK
+        self,
+        *urls: str,
+        slots: int = 4,
+        timeout_s: float = 5.0,
+        retry: RetryPolicy = QUICK,
+        provider: dict[str, Any] | None = None,
+        **sections: dict[str, Any],
     ) -> AbstractAsyncContextManager[Rig]: ...
 
 
@@ -84,6 +100,43 @@ def over_httpx2() -> ShardedTransport:
     return ShardedTransport(lambda: httpx2.AsyncHTTPTransport(trust_env=False), idle_s=60.0)
 
 
+def rig_settings(
+    urls: Sequence[str],
+    slots: int,
+    timeout_s: float,
+    retry: RetryPolicy,
+    provider: dict[str, Any],
+    sections: dict[str, dict[str, Any]],
+) -> Settings:
+    """Settings of one provider `sim`. The most time of all calls is `timeout_s` too, unless `provider` says otherwise."""
+    given_retry = {
+        "max_attempts": retry.max_attempts,
+        "base_delay": write_duration(retry.base_delay_s),
+        "max_delay": write_duration(retry.max_delay_s),
+        "max_time": write_duration(timeout_s),
+    } | provider.pop("retry", {})
+    main = {
+        "name": "sim",
+        "endpoints": [url if isinstance(url, dict) else {"url": url, "api_key_env": "RIG_KEY"} for url in urls],
+        "timeout": write_duration(timeout_s),
+        "connections": {"max": slots * len(urls), "per_host": slots},
+        "retry": given_retry,
+        "bandwidth": "unlimited",
+    }
+    concurrency = {"per_host": slots, "high_share": "0%"} | sections.pop("concurrency", {})
+    fixed = {"requests": {"max_answer_bytes": f"{MAX_ANSWER_BYTES}B"}, "concurrency": concurrency}
+    return Settings.model_validate({"providers": [main | provider], **fixed, **sections})
+
+
+class _OneTransport(Transports):
+    """The same one for every address."""
+
+    transport: httpx2.AsyncBaseTransport
+
+    async def of(self, url: str) -> httpx2.AsyncBaseTransport:
+        return self.transport
+
+
 @asynccontextmanager
 async def open_rig(
     open_transport: Callable[[], httpx2.AsyncBaseTransport],
@@ -91,11 +144,21 @@ async def open_rig(
     slots: int = 4,
     timeout_s: float = 5.0,
     retry: RetryPolicy = QUICK,
+    provider: dict[str, Any] | None = None,
+    **sections: dict[str, Any],
 ) -> AsyncIterator[Rig]:
-    async with open_transport() as transport:
-        made = Rig(transport, list(urls), slots, timeout_s, retry)
-        yield made
-        made.assert_slots_are_back()
+    settings = rig_settings(urls, slots, timeout_s, retry, dict(provider or {}), sections)
+    with mock.patch.dict(os.environ, {"RIG_KEY": API_KEY}):
+        async with open_transport() as transport, AsyncExitStack() as stack:
+
+            def transports(*given: Any) -> Transports:
+                made = _OneTransport(*given)
+                made.transport = transport
+                return made
+
+            made = Rig(await open_providers(settings, stack, transports=transports))
+            yield made
+            made.assert_everything_is_back()
 
 
 @pytest.fixture(params=[over_aiohttp, over_httpx2], ids=["aiohttp", "httpx2"])

@@ -107,7 +107,7 @@ def test_a_value_out_of_range_names_the_bound_in_its_unit(tmp_path: Path) -> Non
 
 
 def test_a_wrong_choice_names_the_choices_and_the_nearest() -> None:
-    assert "'weighted'; did you mean 'round_robin'?" in problem(HEADRACE_ROUTING__ALGORITHM="Round-Robin")
+    assert "'affinity'; did you mean 'round_robin'?" in problem(HEADRACE_ROUTING__ALGORITHM="Round-Robin")
     assert "did you mean 'high'?" in problem(HEADRACE_QUEUEING__PRIORITY='["hi", "normal", "low"]')
 
 

@@ -1,0 +1,185 @@
+"""One endpoint over HTTP: one call, one check. It keeps no slots, counts and retries: those hold it (endpoint.py, call.py).
+
+It calls the transport itself: httpx2's client would add cookies, redirects and authentication, which no provider asks
+for, and a fifth of a call's CPU (docs/decisions/0010-aiohttp-under-httpx.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+import httpx2
+
+from schemas.errors import clip
+from schemas.request import Operation
+from streams.providers.body import Body, Traffic
+from streams.providers.compress import compress
+from streams.providers.sse import EventDecoder
+from streams.providers.wire import Answer, Failure, Format, broken
+
+_HEADERS: Final = {
+    "accept": "application/json",
+    "accept-encoding": "gzip, deflate",
+    "content-type": "application/json",
+    "user-agent": "headrace",
+}
+
+OnHeaders = Callable[[Mapping[str, str], int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may take. `gzip_from_bytes`: smallest body that is sent compressed; None: none is."""
+
+    max_answer_bytes: int
+    gzip_from_bytes: int | None = None
+    stream_idle_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found: the status, or what went wrong."""
+
+    well: bool
+    status: int | None
+    error: str | None
+    took_s: float
+
+
+class EndpointClient:
+    """Calls one address. `traffic` is what all of the provider's calls share: bandwidth and read buffers."""
+
+    def __init__(
+        self,
+        provider: str,
+        url: str,
+        transport: httpx2.AsyncBaseTransport,
+        wire: Format,
+        limits: Limits,
+        traffic: Traffic,
+        *,
+        headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
+        health_path: str = "/models",
+    ) -> None:
+        self.url = url
+        self._provider = provider
+        self._transport = transport
+        self._wire = wire
+        self._limits = limits
+        self._traffic = traffic
+        operations: tuple[Operation, ...] = ("chat.completions", "embeddings")
+        paths = {operation: wire.path(operation) for operation in operations}
+        self._urls = {operation: httpx2.URL(url + path) for operation, path in paths.items() if path is not None}
+        self._health_url = httpx2.URL(url + health_path)
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        self._headers = {**_HEADERS, **wire.headers(api_key), **given}
+        self._stream_headers = self._headers | {"accept": "text/event-stream"}
+        self._api_key = api_key
+
+    async def call(
+        self, operation: Operation, body: bytes, timeout_s: float, *, stream: bool, on_headers: OnHeaders
+    ) -> tuple[Answer | Failure, float | None]:
+        """One attempt, and the seconds to its first token where it was streamed. Raises nothing but CancelledError."""
+        found, first_s = await self._call(operation, body, timeout_s, stream, on_headers)
+        if isinstance(found, Failure) and self._api_key is not None and self._api_key in found.message:
+            return replace(found, message=found.message.replace(self._api_key, "***")), first_s  # some quote the key
+        return found, first_s
+
+    async def _call(
+        self, operation: Operation, body: bytes, timeout_s: float, stream: bool, on_headers: OnHeaders
+    ) -> tuple[Answer | Failure, float | None]:
+        name = self._provider
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._exchange(operation, body, stream, on_headers)
+        except (TimeoutError, httpx2.TimeoutException):
+            message = f"no answer from {name} within {timeout_s:.1f} s"
+            return Failure("provider_timeout", message, retryable=True, ill=True, charged=True), None
+        except httpx2.ConnectError as error:
+            message = clip(f"{name} cannot be reached: {error}")
+            return Failure("provider_unavailable", message, retryable=True, ill=True, sent=False), None
+        except (httpx2.HTTPError, httpx2.StreamError, ssl.SSLError, OSError) as error:
+            return broken(f"the call to {name} broke: {type(error).__name__}"), None
+
+    async def _exchange(
+        self, operation: Operation, body: bytes, stream: bool, on_headers: OnHeaders
+    ) -> tuple[Answer | Failure, float | None]:
+        headers = self._stream_headers if stream else self._headers
+        if self._limits.gzip_from_bytes is not None and len(body) >= self._limits.gzip_from_bytes:
+            body = await compress(body)
+            headers = headers | {"content-encoding": "gzip"}
+        await self._traffic.send(len(body))
+        began = time.monotonic()
+        response = await self._transport.handle_async_request(
+            httpx2.Request("POST", self._urls[operation], headers=headers, content=body)
+        )
+        async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as found:
+            on_headers(response.headers, response.status_code)
+            if stream and response.status_code == 200 and "event-stream" in response.headers.get("content-type", ""):
+                return await self._read_stream(found, began)
+            whole = await found.read()
+            if whole is None:
+                return self._too_large(), None
+            return self._wire.decode(response.status_code, whole, response.headers), None
+
+    async def _read_stream(self, body: Body, began: float) -> tuple[Answer | Failure, float | None]:
+        """The events put together. Silence is a failure of its own: what has begun and stands still will not go on."""
+        decoder, assembler, first_s = EventDecoder(), self._wire.assembler(), None
+        chunks = body.chunks()
+        silence = Failure(
+            "provider_timeout",
+            f"the stream of {self._provider} was silent for {self._limits.stream_idle_s:g} s",
+            retryable=True,
+            ill=True,
+            charged=True,
+        )
+        event_at: float | None = None
+        while True:
+            idle_s = None if event_at is None else event_at + self._limits.stream_idle_s - time.monotonic()
+            try:
+                async with asyncio.timeout(idle_s) as idle:
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                if idle.expired():
+                    return silence, first_s
+                raise
+            if chunk is None:
+                return assembler.finish(), first_s
+            for data in decoder.feed(chunk):
+                event_at = time.monotonic()
+                if assembler.feed(data) and first_s is None:
+                    first_s = event_at - began
+            body.keep(assembler.size_bytes + decoder.pending_bytes)
+            if assembler.size_bytes + decoder.pending_bytes > self._limits.max_answer_bytes:
+                return self._too_large(), first_s
+
+    def _too_large(self) -> Failure:
+        message = f"the answer has more than {self._limits.max_answer_bytes} bytes"
+        return Failure("answer_too_large", message, retryable=False, charged=True)
+
+    async def check(self, timeout_s: float) -> Checked:
+        """Ask whether it lives: any answer below 500 says so. Raises nothing but CancelledError."""
+        began = time.monotonic()
+        status, error = None, None
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._transport.handle_async_request(
+                    httpx2.Request("GET", self._health_url, headers=self._headers)
+                )
+                async with aclosing(response):
+                    status = response.status_code
+                    async for _ in response.aiter_raw():  # read to its end, so that the connection can be used again
+                        pass
+        except (TimeoutError, httpx2.TimeoutException):
+            error = f"no answer within {timeout_s:g} s"
+        except (httpx2.HTTPError, httpx2.StreamError, ssl.SSLError, OSError) as fault:
+            error = clip(str(fault) or type(fault).__name__, 200)
+        well = error is None and status is not None and status < 500
+        return Checked(well, status, error, time.monotonic() - began)
