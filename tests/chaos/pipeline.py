@@ -45,6 +45,7 @@ class Pipeline:
             "cache.disk.path": str(self.directory / "cache"),
             "concurrency.per_host": 1000,
             "concurrency.per_agent": 1000,
+            "agents.connections.pool_size": 1000,
             **{name.replace("__", "."): value for name, value in changed.items()},
         }
         lines = [f"{name} = {orjson.dumps(value).decode()}" for name, value in values.items()]
@@ -53,6 +54,7 @@ class Pipeline:
             'name = "sim"',
             'rate_limit = { requests = "unlimited", tokens = "unlimited" }',
             "connections = { max = 1000, per_host = 1000 }",
+            'bandwidth = "unlimited"',
             f'endpoints = [{{ url = "{self.simulator.url}" }}]',
         ]
         path = self.directory / "headrace.toml"
