@@ -11,9 +11,6 @@ from pydantic import Field, TypeAdapter
 
 from schemas.message import Count, Identifier, Instant, Message, NonNegative
 
-ANY_MODEL = "*"
-"""The model of a demand that only says that its worker is there."""
-
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -50,7 +47,7 @@ class LeaseDemand(Message):
 
     kind: Literal["demand"] = "demand"
     provider: str = Field(min_length=1)
-    model: str = Field(ANY_MODEL, min_length=1, description="Limits are for a provider and model.")
+    model: str = Field("*", min_length=1, description="The provider's group of models that has limits of its own.")
     worker_id: Identifier
     at: Instant
     requests: Count = Field(description="Calls it wants to make.")
@@ -72,7 +69,7 @@ class LeaseGrant(Message):
 
     kind: Literal["grant"] = "grant"
     provider: str = Field(min_length=1)
-    model: str = Field(ANY_MODEL, min_length=1)
+    model: str = Field("*", min_length=1)
     grantor_id: Identifier
     epoch: Count = Field(description="Rises with each new grantor; grants of a lower epoch are void.")
     seq: Count = Field(0, description="Rises with each grant of an epoch; one that was seen already is void.")

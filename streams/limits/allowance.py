@@ -147,11 +147,6 @@ class Allowance:
         """Whether the grantor does not know yet what was used."""
         return bool(self._changed)
 
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing to tell."""
-        return not self._changed and self.open == NONE and self.left == NONE
-
     def demand(self, worker_id: str, need: Need, head_tokens: int, at: datetime, now: float) -> LeaseDemand:
         """What to tell the grantor. Then `told` it, or not; until that is known, make no other."""
         self.lapse(now)

@@ -15,8 +15,11 @@ class Hold(Protocol):
     def good(self) -> bool:
         """Whether the call may still begin; asked right before it. If not: give it back and reserve anew."""
 
-    def settle(self, tokens_used: int) -> None:
-        """The provider took the call. What it did not use is free again; what it used beyond is owed."""
+    def settle(self, tokens_used: int | None) -> None:
+        """The provider took the call. What it did not use is free again; what it used beyond is owed.
+
+        None: nobody knows what it used, so all that was reserved counts. 0 where it refused the call: the request counts.
+        """
 
     def give_back(self) -> None:
         """The provider never saw the call: nothing was used."""
@@ -41,7 +44,8 @@ Reserved: TypeAlias = Hold | Wait | TooLarge
 
 
 class Budget(Protocol):
-    """What one provider allows, as one worker sees it. A route is its provider and model: each has limits of its own."""
+    """What one provider allows, as one worker sees it. A route is the provider and a group of models, "main/gpt-*": each has
+    limits of its own."""
 
     def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
         """One request and its tokens (estimated input and most output), both or neither."""
@@ -61,7 +65,7 @@ class _FreeHold:
     def good(self) -> bool:
         return True
 
-    def settle(self, tokens_used: int) -> None:
+    def settle(self, tokens_used: int | None) -> None:
         pass
 
     def give_back(self) -> None:

@@ -9,7 +9,6 @@ from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
-from schemas.lease import ANY_MODEL
 from streams.identity import process_id
 from streams.limits.amount import Amount
 from streams.limits.budget import UNLIMITED, Budget
@@ -30,16 +29,17 @@ class Budgets:
 
     def __init__(self, shared: Shared | None, by_provider: Mapping[str, Budget]) -> None:
         self._shared = shared
-        self._by_provider = by_provider
+        self.by_provider = by_provider
+        """Those of the providers that have a limit."""
 
     def of(self, provider: str) -> Budget:
-        """The budget of a provider; its routes are the models under which the provider is called."""
-        return self._by_provider.get(provider, UNLIMITED)
+        """The budget of a provider."""
+        return self.by_provider.get(provider, UNLIMITED)
 
-    def limited_since(self, monotonic_s: float) -> bool:
+    def limited(self, in_the_last_s: float) -> bool:
         """Whether a call had to wait for a provider's limit in the last so many seconds."""
         shared = self._shared
-        return shared is not None and shared.limited_at > shared.clock.running() - monotonic_s
+        return shared is not None and shared.limited_at > shared.clock.running() - in_the_last_s
 
 
 async def open_budgets(
@@ -52,7 +52,7 @@ async def open_budgets(
 ) -> Budgets:
     """The budgets of the providers that the settings name; the leases behind them end with `stack`.
 
-    `waiting` tells what waits for tokens, by model and class; `alive` whether this worker is still a member of its group.
+    `waiting` tells what waits for tokens, by route and class; `alive` whether this worker is still a member of its group.
     """
     limits = settings.limits
     shared_limits = {
@@ -88,8 +88,7 @@ async def open_budgets(
     )
     for provider in settings.providers:
         if provider.name in shared_limits:
-            named = [model for model in provider.models if not any(sign in model for sign in "*?[")]
-            for model in named or [ANY_MODEL]:
+            for model in provider.models:
                 shared.add(provider.name, model)
     await producer.partitions_for(LEASES)  # known before the first demand
     topic = LeaseTopic(

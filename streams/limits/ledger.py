@@ -69,7 +69,7 @@ class Ledger:
             return  # the producer's retry
         before = self._committed_by(account, at)
         account.heard(at, demand, self.rules.lease_s)
-        if demand.requests or demand.requests_used:
+        if demand.requests or demand.requests_used or demand.seq == 1:
             self.asked_at = at
         for slot in demand.slots:
             key = (demand.worker_id, slot.number)

@@ -26,7 +26,6 @@ from topics.names import Priority
 Queues = Mapping[str, Mapping[Priority, tuple[int, int]]]
 """Requests and tokens that wait, by route ("provider/model") and class."""
 
-_IDLE_S = 300.0  # a route without calls for so long is forgotten
 _DEMAND_EVERY_S = 0.1  # the queues are counted at most so often
 
 
@@ -46,7 +45,6 @@ class _Share:
     telling: Telling
     head_tokens: int = 0
     """Of the call that waits for tokens; 0: none does."""
-    used_at: float = 0.0
     sending: bool = False
 
 
@@ -97,7 +95,6 @@ class Shared:
                 "shorten it, or lower max_tokens"
             )
         now, running = self.clock.latest(), self.clock.running()
-        share.used_at = running
         if not allowance.reserve(tokens, now):
             if share.head_tokens != tokens:
                 share.head_tokens = tokens
@@ -109,7 +106,9 @@ class Shared:
         share.telling.served()
         metrics.LIMIT_TOKENS.labels(provider, "reserved").inc(tokens)
         settled = partial(_count_settled, provider)
-        return LeaseHold(allowance, tokens, self.clock.latest, self.alive, partial(self._room, model), settled)
+        return LeaseHold(
+            allowance, tokens, self.clock.latest, self.alive, partial(self._room, allowance.route), settled
+        )
 
     def observe_headers(self, provider: str, model: str, headers: Mapping[str, str], status: int) -> None:
         """See `Budget`."""
@@ -139,7 +138,7 @@ class Shared:
         share.allowance.grant(offset, amount(given), message.valid_until.timestamp(), self.clock.latest())
         metrics.LIMIT_TOKENS.labels(message.provider, "granted").inc(given.tokens)
         share.head_tokens = 0  # whoever still waits asks again now
-        self._room(message.model)
+        self._room(route)
 
     def due(self) -> tuple[list[Route], float]:
         """For which routes there is something to tell now, and when the next one is due, by `clock.running`."""
@@ -147,9 +146,6 @@ class Shared:
         found, next_at = [], inf
         for route, share in list(self._shares.items()):
             if share.sending:
-                continue
-            if share.allowance.idle and now > share.used_at + _IDLE_S and share.used_at > 0:
-                del self._shares[route]
                 continue
             at = share.telling.due_at(share.head_tokens > 0, share.allowance.changed)
             if at <= now:
@@ -199,15 +195,20 @@ class Shared:
         now = self.clock.running()
         if now > self._counted_at + _DEMAND_EVERY_S:
             self._counted, self._counted_at = self.waiting(), now
-        by_class = self._counted.get("/".join(route), {})
+        by_class = self._counted.get(route_name(*route), {})
         requests = sum(count for count, _ in by_class.values())
         tokens = sum(tokens for _, tokens in by_class.values())
         weight = sum(self.weights.get(priority, 1.0) * tokens for priority, (_, tokens) in by_class.items())
         return Need(max(1, requests), max(share.head_tokens, tokens), max(float(share.head_tokens), weight))
 
-    def _room(self, model: str) -> None:
+    def _room(self, route: Route) -> None:
         for tell in self._tell:
-            tell(model)
+            tell(route_name(*route))
+
+
+def route_name(provider: str, model: str) -> str:
+    """The name of a route: what has limits of its own."""
+    return f"{provider}/{model}"
 
 
 def _count_settled(provider: str, used: int, owed: int) -> None:
@@ -218,16 +219,19 @@ def _count_settled(provider: str, used: int, owed: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SharedBudget:
-    """One provider's budget. Its routes are models, by the name under which the provider is called."""
+    """One provider's budget, for routes such as "main/gpt-*": the provider and one of its groups of models."""
 
     shared: Shared
     provider: str
 
     def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
-        return self.shared.reserve(self.provider, route, tokens)
+        return self.shared.reserve(self.provider, self._model(route), tokens)
 
     def on_room(self, tell: Callable[[str], None]) -> None:
         self.shared.on_room(tell)
 
     def observe_headers(self, route: str, headers: Mapping[str, str], status: int) -> None:
-        self.shared.observe_headers(self.provider, route, headers, status)
+        self.shared.observe_headers(self.provider, self._model(route), headers, status)
+
+    def _model(self, route: str) -> str:
+        return route.removeprefix(f"{self.provider}/")

@@ -1,0 +1,178 @@
+"""A worker's allowance under any order of calls, against sums that anybody can check."""
+
+from datetime import UTC, datetime
+from math import inf
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from streams.limits.allowance import Allowance, LeaseHold, Need
+from streams.limits.amount import NONE, Amount
+from streams.limits.provider_view import read_headers
+
+ROUTE = ("main", "small")
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Calls(RuleBasedStateMachine):
+    """Grants, calls and demands in any order. The model: all that was granted, and what calls did with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000.0
+        self.allowance = Allowance(ROUTE, Amount(100, 10_000), window_s=61.0, lease_s=3.0)
+        self.granted = NONE
+        self.owed = 0
+        self.open: list[LeaseHold] = []
+        self.used: list[int] = []
+        self.told: dict[int, int] = {}
+        self.offset = 0
+
+    @rule(tokens=st.integers(0, 3_000), requests=st.integers(0, 5), late_s=st.floats(0, 4))
+    def grant(self, tokens: int, requests: int, late_s: float) -> None:
+        self.offset += 1
+        self.allowance.grant(self.offset, Amount(requests, tokens), self.now + 3.0 - late_s, self.now)
+        self.granted += Amount(requests, tokens)
+
+    @rule(tokens=st.integers(1, 2_000))
+    def reserve(self, tokens: int) -> None:
+        if self.allowance.reserve(tokens, self.now):
+            self.open.append(LeaseHold(self.allowance, tokens, lambda: self.now, lambda: True, lambda: None))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), used=st.integers(0, 3_000))
+    def call(self, data: st.DataObject, used: int) -> None:
+        hold = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        if not hold.good():
+            hold.give_back()
+            return
+        hold.settle(used)
+        hold.settle(used)  # ends once, whoever else says so
+        hold.give_back()
+        self.used.append(used)
+        self.owed += max(0, used - hold.tokens)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def never_sent(self, data: st.DataObject) -> None:
+        self.open.pop(data.draw(st.integers(0, len(self.open) - 1))).give_back()
+
+    @rule(seconds=st.floats(0, 5))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(acked=st.booleans())
+    def tell(self, acked: bool) -> None:
+        demand = self.allowance.demand("w", Need(), 0, AT, self.now)
+        self.allowance.told(acked)
+        if acked:
+            self.told |= {slot.number: slot.tokens for slot in demand.slots}
+
+    @invariant()
+    def what_is_used_held_and_open_was_granted_or_is_owed(self) -> None:
+        slots = sum(used.tokens for _, used in self.allowance._slots.values())
+        held = self.allowance.left.tokens + self.allowance.open.tokens
+        assert slots + held <= self.granted.tokens + self.owed
+        assert self.allowance.left.tokens >= 0
+        assert self.allowance.left.requests >= 0
+        assert self.allowance.open.tokens == sum(hold.tokens for hold in self.open)
+
+    def teardown(self) -> None:
+        for hold in self.open:
+            hold.give_back()
+        demand = self.allowance.demand("w", Need(), 0, AT, self.now)
+        self.told |= {slot.number: slot.tokens for slot in demand.slots}
+        assert sum(self.told.values()) == sum(self.used)  # in the end every token is told, once
+
+
+TestCalls = Calls.TestCase
+TestCalls.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def granted(tokens: int, **more: Any) -> Allowance:
+    allowance = Allowance(ROUTE, Amount(100, 10_000), window_s=61.0, lease_s=3.0, **more)
+    allowance.grant(0, Amount(10, tokens), 1_003.0, 1_000.0)
+    return allowance
+
+
+def hold_of(allowance: Allowance, tokens: int, at: float = 1_000.0, alive: bool = True) -> LeaseHold:
+    assert allowance.reserve(tokens, at)
+    return LeaseHold(allowance, tokens, lambda: at, lambda: alive, lambda: None)
+
+
+def test_requests_and_tokens_are_taken_both_or_neither() -> None:
+    allowance = granted(1_000)
+    assert not allowance.reserve(1_001, 1_000.0)
+    assert allowance.left == Amount(10, 1_000)
+    assert allowance.reserve(1_000, 1_000.0)
+    assert allowance.left == Amount(9, 0)
+
+
+def test_a_refund_is_at_most_the_reservation() -> None:
+    allowance = granted(1_000)
+    hold = hold_of(allowance, 400)
+    assert hold.good()
+    hold.settle(-5_000)
+    assert allowance.left == Amount(9, 1_000)
+
+
+def test_a_hold_whose_grant_lapsed_is_not_good_even_when_another_grant_came() -> None:
+    allowance = granted(1_000)
+    assert allowance.reserve(400, 1_000.0)
+    hold = LeaseHold(allowance, 400, lambda: 1_004.0, lambda: True, lambda: None)
+    allowance.grant(1, Amount(10, 1_000), 1_007.0, 1_004.0)
+    assert not hold.good()
+    hold.give_back()
+    assert allowance.left == Amount(10, 1_000)  # what lapsed does not come back
+
+
+def test_a_grant_in_force_is_prolonged_with_all_that_is_left() -> None:
+    allowance = granted(1_000)
+    hold = hold_of(allowance, 400)
+    allowance.grant(1, NONE, 1_005.0, 1_002.0)
+    assert allowance.reserve(600, 1_004.5)
+    assert hold.good()
+
+
+def test_a_worker_that_its_group_has_not_heard_begins_no_call() -> None:
+    hold = hold_of(granted(1_000), 400, alive=False)
+    assert not hold.good()
+
+
+def test_a_call_of_unknown_use_counts_as_reserved() -> None:
+    allowance = granted(1_000)
+    hold = hold_of(allowance, 400)
+    assert hold.good()
+    hold.settle(None)
+    (slot,) = allowance.demand("w", Need(), 0, AT, 1_000.0).slots
+    assert (slot.requests, slot.tokens) == (1, 400)
+
+
+def test_a_resource_without_a_limit_is_not_counted() -> None:
+    allowance = Allowance(ROUTE, Amount(inf, 10_000), window_s=61.0, lease_s=3.0)
+    allowance.grant(0, Amount(0, 1_000), 1_003.0, 1_000.0)
+    assert allowance.reserve(500, 1_000.0)
+    assert allowance.reserve(500, 1_000.0)
+
+
+def test_a_pause_that_the_provider_asks_for_holds_at_once() -> None:
+    allowance = granted(1_000)
+    view = read_headers({"retry-after-ms": "1500"}, 429, 0.0)
+    assert view is not None
+    allowance.provider_said(view, 1_000.0)
+    assert not allowance.reserve(1, 1_001.0)
+    assert allowance.reserve(1, 1_001.6)
+
+
+def test_a_call_counts_from_its_end_where_the_provider_counts_at_the_end() -> None:
+    allowance = granted(1_000, counts_at_end=True)
+    hold = hold_of(allowance, 400)
+    assert hold.good()
+    demand = allowance.demand("w", Need(), 0, AT, 1_000.0)
+    assert (demand.slots, demand.open.tokens) == ([], 400)
+    allowance.told(acked=True)
+    hold.settle(300)
+    demand = allowance.demand("w", Need(), 0, AT, 1_000.0)
+    assert ([slot.tokens for slot in demand.slots], demand.open.tokens) == ([300], 0)

@@ -1,0 +1,101 @@
+"""Estimates of tokens: on the safe side, learnt, bounded."""
+
+import random
+from typing import Any
+
+import pytest
+
+from streams.limits.estimate import TokenEstimator
+
+
+def chat(text: str, **more: Any) -> dict[str, Any]:
+    return {"model": "small", "messages": [{"role": "user", "content": text}], **more}
+
+
+def learnt(estimator: TokenEstimator, tokens_a_byte: float, count: int = 64, output: int = 100) -> None:
+    draw = random.Random(1)
+    for _ in range(count):
+        payload = chat("x" * draw.randint(200, 4_000))
+        estimate = estimator.estimate("chat.completions", payload)
+        prompt = estimate.fixed + round(estimate.input_bytes * tokens_a_byte * draw.uniform(0.9, 1.1))
+        estimator.observe(payload, estimate, prompt, round(output * draw.uniform(0.5, 1.5)))
+
+
+def test_a_new_model_is_estimated_above_what_english_takes() -> None:
+    estimate = TokenEstimator(500).estimate("chat.completions", chat("x" * 4_000, max_tokens=10))
+    assert 1_000 < estimate.input < 1_300
+    assert estimate.output == 10
+
+
+@pytest.mark.parametrize("tokens_a_byte", [0.15, 0.25, 0.5])
+def test_what_was_seen_makes_the_estimate_close_and_rarely_too_low(tokens_a_byte: float) -> None:
+    estimator = TokenEstimator(500)
+    learnt(estimator, tokens_a_byte)
+    draw = random.Random(2)
+    low = 0
+    for _ in range(200):
+        payload = chat("x" * draw.randint(200, 4_000), max_tokens=0)
+        estimate = estimator.estimate("chat.completions", payload)
+        real = estimate.fixed + estimate.input_bytes * tokens_a_byte * draw.uniform(0.9, 1.1)
+        low += estimate.input < real
+        assert estimate.input < real * 1.3
+    assert low <= 20
+
+
+def test_a_model_learns_for_itself_alone() -> None:
+    estimator = TokenEstimator(500)
+    before = estimator.estimate("chat.completions", chat("x" * 1_000) | {"model": "other"})
+    learnt(estimator, 0.9)
+    assert estimator.estimate("chat.completions", chat("x" * 1_000) | {"model": "other"}) == before
+
+
+def test_nonsense_from_a_provider_stays_within_bounds() -> None:
+    estimator = TokenEstimator(500)
+    for _ in range(64):
+        payload = chat("x" * 1_000)
+        estimator.observe(payload, estimator.estimate("chat.completions", payload), 10**9, 0)
+    assert estimator.estimate("chat.completions", chat("x" * 1_000, max_tokens=0)).tokens <= 1_000 + 20
+
+
+def test_the_bound_of_the_answer_is_what_the_caller_set() -> None:
+    estimator = TokenEstimator(500)
+    assert estimator.estimate("chat.completions", chat("hi", max_tokens=7)).output == 7
+    assert estimator.estimate("chat.completions", chat("hi", max_tokens=7, max_completion_tokens=9)).output == 9
+    assert estimator.estimate("chat.completions", chat("hi", max_tokens=7, n=3)).output == 21
+    assert estimator.estimate("chat.completions", chat("hi")).output == 500
+
+
+def test_answers_without_a_bound_are_learnt() -> None:
+    estimator = TokenEstimator(4_000)
+    learnt(estimator, 0.25, output=100)
+    assert 100 < estimator.estimate("chat.completions", chat("hi")).output <= 150
+
+
+def test_embeddings_have_input_alone() -> None:
+    estimator = TokenEstimator(500)
+    one = estimator.estimate("embeddings", {"model": "embed", "input": "x" * 400})
+    many = estimator.estimate("embeddings", {"model": "embed", "input": ["x" * 400] * 10})
+    assert one.output == many.output == 0
+    assert many.input >= 9 * one.input
+    assert estimator.estimate("embeddings", {"model": "embed", "input": [[1, 2, 3]]}).tokens >= 3
+
+
+def test_an_image_is_no_text() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
+    estimate = TokenEstimator(500).estimate(
+        "chat.completions", {"model": "small", "messages": [{"role": "user", "content": [part]}], "max_tokens": 1}
+    )
+    assert 1_000 < estimate.tokens < 3_000
+
+
+def test_tools_are_counted() -> None:
+    estimator = TokenEstimator(500)
+    tools = [{"type": "function", "function": {"name": "f", "description": "y" * 4_000}}]
+    more = estimator.estimate("chat.completions", chat("hi", tools=tools)).input
+    assert more > estimator.estimate("chat.completions", chat("hi")).input + 1_000
+
+
+@pytest.mark.parametrize("messages", [None, "text", [1], [{"content": 7}], [{"content": [7, "x", {"text": 1}]}]])
+def test_a_payload_of_any_shape_is_estimated(messages: Any) -> None:
+    payload = {"model": "small", "messages": messages, "max_tokens": True, "n": "x"}
+    assert TokenEstimator(500).estimate("chat.completions", payload).tokens >= 500
