@@ -66,8 +66,9 @@ class Grantor:
     def read(self, offset: int, at: float, message: LeaseMessage) -> bool:
         """Take in the log's next record; whether it is a grant that counts."""
         if isinstance(message, LeaseClaim):
+            led = self.leads
             self.epochs.claim(message)
-            if message.grantor_id != self.worker_id:
+            if led and not self.leads:
                 self._claimed_at = max(self._claimed_at, at + _YIELD_S - self.rules.late_s)
             return False
         if isinstance(message, LeaseDemand):

@@ -195,6 +195,8 @@ class World:
         self.counts_at_end, self.call_s = counts_at_end, call_s
         self.moved: str | None = None
         """Whom the group chooses next, without anybody's fault."""
+        self.split_until = 0.0
+        """Until then a second worker believes that it was chosen."""
         self.replayed = 1_000_000
         self.now = 1_000_000.0
         self.began = self.now
@@ -250,7 +252,7 @@ class World:
         else:
             self._owner_lost_at = -1e9
         for worker in living:
-            worker.grantor.wanted = worker.name == self._owner
+            worker.grantor.wanted = worker.name == self._owner or (self.now < self.split_until and worker is living[-1])
 
     def run(self, seconds: float, each: Callable[[], None] = lambda: None) -> None:
         end = self.now + seconds

@@ -1,0 +1,123 @@
+"""Leases over a real broker: the limit holds for all workers together, and nearly all of it is used."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from ops.brokers import Broker
+from ops.service import CannotStartError, check_start
+from ops.worker_process import needed_topics
+from streams.limits import UNLIMITED
+from streams.limits.build import leases_needed
+from streams.settings.model import Settings
+from tests.chaos.fixtures import FULL, Measured
+from tests.chaos.pipeline import delete_topics, fresh_topics, wait_until
+from tests.integration.lease_fleet import Judge, SyntheticWorker, sizes
+from topics import catalogue, provision
+from topics.names import LEASES
+
+WINDOW_S = 6.0
+TOKENS = 9_000
+"""90,000 a minute, counted in a tenth of it; calls are a tenth as large as in the trace."""
+
+
+def settings_of(kafka: Broker, group_id: str, **rate_limit: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "group_id": group_id},
+            "limits": {"window": f"{WINDOW_S:g}s", "margin": "100ms", "session_timeout": "3s"},
+            "providers": [
+                {
+                    "name": "main",
+                    "models": ["small"],
+                    "rate_limit": rate_limit,
+                    "endpoints": [{"url": "http://127.0.0.1:9/v1"}],
+                }
+            ],
+        }
+    )
+
+
+@pytest.fixture
+async def settings(kafka: Broker, unique: Callable[[str], str]) -> Settings:
+    await fresh_topics({"bootstrap_servers": kafka.bootstrap_servers})
+    return settings_of(kafka, unique("leases"))
+
+
+@pytest.mark.parametrize("loads", [(60.0, 60.0, 60.0), (180.0, 0.0, 0.0)], ids=["even", "all on one"])
+async def test_ten_times_the_load_uses_the_limit_and_never_more(
+    settings: Settings, loads: tuple[float, ...], measured: Measured
+) -> None:
+    judge = Judge(350, TOKENS, WINDOW_S)
+    async with AsyncExitStack() as stack:
+        for number, per_s in enumerate(loads):
+            await stack.enter_async_context(SyntheticWorker(settings, judge, per_s, sizes(0.1, number)))
+        await wait_until(_calls_were_made(judge), 15)
+        await asyncio.sleep(WINDOW_S)
+        since = time.monotonic()
+        await asyncio.sleep(WINDOW_S)
+        used = judge.used_since(since) / TOKENS
+    measured(f"{used:.1%} of the limit used after the first window, {judge.refused} refused")
+    assert judge.refused == 0
+    assert used >= 0.85  # clocks, messages and grants take the same time as with a window that is ten times as long
+
+
+async def test_a_worker_alone_makes_its_first_call_within_a_second(settings: Settings, measured: Measured) -> None:
+    judge = Judge(350, TOKENS, WINDOW_S)
+    async with SyntheticWorker(settings, judge, 10.0, sizes(0.1)):
+        await wait_until(_calls_were_made(judge), 15)  # the group's coordinator is there from now on
+    async with SyntheticWorker(settings, judge, 10.0, sizes(0.1)) as worker:
+
+        async def has_called() -> bool:
+            return worker.first_call_s is not None
+
+        await wait_until(has_called, 15)
+    assert worker.first_call_s is not None
+    measured(f"first call {worker.first_call_s * 1000:.0f} ms after the start")
+    assert worker.first_call_s < (1.0 if FULL else 3.0)  # most of it is the group's, which a busy machine slows
+
+
+async def check_start_of(settings: Settings) -> None:
+    await check_start(settings, needed_topics(settings))
+
+
+def _calls_were_made(judge: Judge) -> Any:
+    async def made() -> bool:
+        return bool(judge.used)
+
+    return made
+
+
+async def test_providers_without_limits_need_no_topic(kafka: Broker, unique: Callable[[str], str]) -> None:
+    free = settings_of(kafka, unique("leases"), requests="unlimited", tokens="unlimited")
+    assert not leases_needed(free)
+    options = {"bootstrap_servers": kafka.bootstrap_servers}
+    await fresh_topics(options)
+    await delete_topics(options, [LEASES])
+    await check_start_of(free)
+    worker = SyntheticWorker(free, Judge(1, 1, 1.0), 0.0, sizes(1.0))
+    async with worker:
+        assert worker.budgets.of("main") is UNLIMITED
+    with pytest.raises(CannotStartError, match=r"limits\.leases: missing"):
+        await check_start_of(settings_of(kafka, unique("leases")))
+
+
+async def test_a_topic_without_the_brokers_time_is_refused_at_start(settings: Settings) -> None:
+    options = settings.kafka.client_options()
+    await delete_topics(options, [LEASES])
+    admin = AIOKafkaAdminClient(**options)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(LEASES, 1, 1)])
+    finally:
+        await admin.close()
+    with pytest.raises(CannotStartError, match=r"message\.timestamp\.type"):
+        await check_start_of(settings)
+    wanted = [spec for spec in catalogue() if spec.name == LEASES]
+    await provision.apply(options, wanted, alter_configs=True)
+    await check_start_of(settings)
