@@ -27,19 +27,13 @@ def leases_needed(settings: Settings) -> bool:
 class Budgets:
     """A worker's budgets, by provider."""
 
-    def __init__(self, shared: Shared | None, by_provider: Mapping[str, Budget]) -> None:
-        self._shared = shared
+    def __init__(self, by_provider: Mapping[str, Budget]) -> None:
         self.by_provider = by_provider
         """Those of the providers that have a limit."""
 
     def of(self, provider: str) -> Budget:
         """The budget of a provider."""
         return self.by_provider.get(provider, UNLIMITED)
-
-    def limited(self, in_the_last_s: float) -> bool:
-        """Whether a call had to wait for a provider's limit in the last so many seconds."""
-        shared = self._shared
-        return shared is not None and shared.limited_at > shared.clock.running() - in_the_last_s
 
 
 async def open_budgets(
@@ -67,7 +61,7 @@ async def open_budgets(
         if not provider.rate_limit.unlimited
     }
     if not shared_limits:
-        return Budgets(None, {})
+        return Budgets({})
     at_end = [p.timeout for p in settings.providers if p.rate_limit.counted_at == "end"]
     rules = LeaseRules(
         lease_s=limits.lease,
@@ -100,7 +94,7 @@ async def open_budgets(
     )
     stack.push_async_callback(topic.stop)
     await topic.start()
-    return Budgets(shared, {name: SharedBudget(shared, name) for name in shared_limits})
+    return Budgets({name: SharedBudget(shared, name) for name in shared_limits})
 
 
 _WEIGHTS: Final[Mapping[Priority, float]] = {"high": 8.0, "normal": 3.0, "low": 1.0}

@@ -59,8 +59,6 @@ class Shared:
     waiting: Callable[[], Queues]
     alive: Callable[[], bool]
     clock: BrokerClock = field(default_factory=BrokerClock)
-    limited_at: float = -inf
-    """When, by `clock.running`, a call last had to wait for a provider's limit."""
     grantor: Grantor = field(init=False)
     wake: Callable[[], None] = lambda: None
     """Called when there is something to tell at once."""
@@ -94,12 +92,11 @@ class Shared:
                 f"the request may take {tokens} tokens, and {provider} allows {most:g} in {self.rules.counted_s:g} s: "
                 "shorten it, or lower max_tokens"
             )
-        now, running = self.clock.latest(), self.clock.running()
+        now = self.clock.latest()
         if not allowance.reserve(tokens, now):
             if share.head_tokens != tokens:
                 share.head_tokens = tokens
                 metrics.PROVIDER_LIMITED.labels(provider).inc()
-            self.limited_at = running
             self.wake()
             return Wait(allowance.paused_until - now if allowance.paused_until > now else None)
         share.head_tokens = 0
