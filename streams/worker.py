@@ -61,8 +61,8 @@ class Worker:
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
-        self._budgets = await open_budgets(settings, producer, self._stack, waiting=dict, alive=self._is_member)
-        self.providers = providers = await open_providers(settings, self._stack, self._budgets.of)
+        budgets = await open_budgets(settings, producer, self._stack, waiting=dict, alive=self._is_member)
+        self.providers = providers = await open_providers(settings, self._stack, budgets.of)
         outbox = Outbox(producer)
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
