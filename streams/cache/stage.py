@@ -78,12 +78,12 @@ class CacheStage:
     # ---- requests in
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
-        now = self._now()
+        now, find = self._now(), self._in_memory
         hits: list[Hit] = []
         missing: list[PendingRequest] = []
         for request in requests:
             self._identify(request)
-            answer = self._in_memory(request, now)
+            answer = find(request, now)
             if answer is None:
                 missing.append(request)
             else:
@@ -100,16 +100,18 @@ class CacheStage:
         body = request.request
         digest = request.digest = payload_digest(body.operation, body.payload)
         mode = body.cache.mode
-        if mode != "off" and self._may_share(body.payload.get("temperature")):
-            key = cache_key(digest, self._rules.namespace, request.agent_id)
-            request.read_key = key if mode != "write_only" else None
-            request.store_key = key if mode != "read_only" else None
+        temperature = body.payload.get("temperature")
+        if mode == "off" or (temperature is not None and not self._may_share(temperature)):
+            return
+        key = cache_key(digest, self._rules.namespace, request.agent_id)
+        if mode != "write_only":
+            request.read_key = key
+        if mode != "read_only":
+            request.store_key = key
 
     def _may_share(self, temperature: object) -> bool:
         """An answer that was asked to vary is not given to the next caller."""
-        return temperature is None or (
-            isinstance(temperature, int | float) and temperature <= self._rules.max_temperature
-        )
+        return isinstance(temperature, int | float) and temperature <= self._rules.max_temperature
 
     def _in_memory(self, request: PendingRequest, now: float) -> Answer | None:
         """The answer to its payload; else to this very request, if it was answered before.

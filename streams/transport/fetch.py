@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import islice
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
@@ -62,13 +63,18 @@ class Fetch:
         if type(found) is not FetchResult:
             self._drop(partition)
             found.check_raise()
-        if found.has_more():
-            found._partition_records._consumer_record = _as_it_is
-        try:
-            records = found.getall(most)
-        except UnicodeDecodeError:
-            self._drop(partition)
-            raise
+        records: list[Record] = []
+        if found.check_assignment(partition) and found.has_more():
+            unread = found._partition_records
+            unread._consumer_record = _as_it_is
+            try:
+                records = list(islice(unread._records_iterator, most))
+            except UnicodeDecodeError:
+                self._drop(partition)
+                raise
+            found._update_position()
+            if len(records) < most:
+                found._partition_records = None
         position = found._assignment.state_value(partition).position if found._assignment.active else None
         if not found.has_more():
             self._drop(partition)
@@ -149,7 +155,7 @@ class Fetch:
 
 def _as_it_is(_: TopicPartition, record: Record) -> Record:
     """In place of the ConsumerRecord that aiokafka makes of each record: 11 attributes, and nothing in them that a list of
-    one partition does not say once. It cost 1.1 us a record.
+    one partition does not say once. It cost 1.1 us a record; taking them by `getall`, one by one, another 0.3.
     """
     return record
 

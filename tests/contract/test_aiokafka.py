@@ -39,7 +39,8 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (Fetcher, "_create_fetch_waiter", [], False),
         (Fetcher, "_proc_fetch_request", ["assignment", "node_id", "request"], True),
         (Fetcher, "seek_to", ["tp", "offset"], False),
-        (FetchResult, "getall", ["max_records"], False),
+        (FetchResult, "check_assignment", ["tp"], False),
+        (FetchResult, "_update_position", [], False),
         (FetchResult, "has_more", [], False),
         (PartitionRecords, "_consumer_record", ["tp", "record"], False),
         (FetchError, "check_raise", [], False),
@@ -135,6 +136,7 @@ def test_the_fetcher_keeps_its_records_where_we_take_them() -> None:
 
 def test_a_record_of_a_fetch_is_made_by_a_method_that_may_be_replaced() -> None:
     assert "self._partition_records = " in inspect.getsource(FetchResult.__init__), UPGRADE
+    assert "self._records_iterator = self._unpack_records()" in inspect.getsource(PartitionRecords.__init__), UPGRADE
     assert "= self._consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records), UPGRADE
     builder = default_records.DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1000)
     builder.append(0, 17, key=b"k", value=b"v", headers=[("name", b"header")])
