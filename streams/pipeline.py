@@ -63,6 +63,8 @@ class PendingRequest:
     """Which requests it waits with, for the same things: provider and model group. Known once it waits for dispatch."""
     tokens: int = 0
     """What its call may use at most: the estimated input and the largest output. Known with the route."""
+    size: int = 0
+    """Bytes of its record's value."""
 
 
 @dataclass(frozen=True, slots=True)

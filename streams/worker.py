@@ -16,6 +16,7 @@ from streams.cache.build import open_cache
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
+from streams.flow.build import flow_rules
 from streams.flow.dispatch import Dispatch
 from streams.governor import Governor, memory_budget
 from streams.intake.decode import Decoder
@@ -69,9 +70,7 @@ class Worker:
         budget = memory_budget(settings.memory.budget)
         self._cache = await open_cache(settings, producer, delivery, self._stack, budget.bytes)
         stage = self._cache.stage
-        self._dispatch = Dispatch(
-            settings.queueing.priority, settings.concurrency.total, providers, stage, now=time.time
-        )
+        self._dispatch = Dispatch(flow_rules(settings), providers, stage, now=time.time, clock=time.monotonic)
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout

@@ -1,7 +1,8 @@
-"""Who goes next: bounded waiting by class, and calls under way up to the limits.
+"""Who goes next: admission, classes, agents, dispatchers.
 
-In: valid requests. Out: calls to providers, and their outcomes to delivery.
+In: requests that no cache could answer. Out: calls to providers, and their outcomes to delivery.
 
-Promises: high is dispatched before normal before low; a request whose wait is over is answered `expired` without a call;
-no request leaves its queue before its provider has a slot for it.
+Promises: every class gets its weight's share, in a class the agents take turns, and what is blocked holds up nobody else;
+a request whose wait is over is answered `expired` without a call; no request leaves its queue before there is a dispatcher,
+a token of the admission rate and its provider's reservation for it.
 """

@@ -1,128 +1,346 @@
 """From the queues to the providers: as many calls under way as the limits allow, and none waiting inside a client.
 
-A request leaves its queue only when its provider has a slot for it. What waits too long is answered `expired` without a
-call, also while it waits.
+A request leaves its queue only when a dispatcher, an admission token and its provider's reservation are there for it. What
+decides who that is, is pure (streams/flow/scheduler.py); here are the calls, the clocks and the answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
+from streams.flow.admission import TokenBucket
+from streams.flow.agents import Agent, Agents
 from streams.flow.calls import Busy, Providers, Reservation
-from streams.flow.queues import ClassQueues
+from streams.flow.company import Company
+from streams.flow.concurrency import Slots
+from streams.flow.estimate import Estimate
+from streams.flow.figures import AgentFigures, agent_figures
+from streams.flow.merge import merge, split
+from streams.flow.pool import Pool
+from streams.flow.refusals import Refusals
+from streams.flow.rules import FlowRules
+from streams.flow.scheduler import Scheduler
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, Outcome, PendingRequest, expired, refused
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.flow")
 
-_SWEEP_S = 0.1
-"""How late an expiry in the queue may be noticed."""
+_TICK_S: Final = 0.1
+"""How late an expiry in the queue may be noticed, and how often the pool and the agents are looked at."""
+
+_LEAST_SLEEP_S: Final = 0.002
+"""With an empty bucket: a few tokens at a time, rather than a wake-up for each."""
 
 
 class Dispatch:
-    """Stage: holds requests until they may be dispatched, then sees them through their call."""
+    """Stage: holds requests until they may be dispatched, then sees them through their call.
+
+    `now` is the time of the records (Unix seconds), `clock` a monotonic one.
+    """
 
     def __init__(
         self,
-        priorities: Sequence[Priority],
-        most_in_flight: int,
+        rules: FlowRules,
         providers: Providers,
         answers: Answers,
         now: Callable[[], float],
+        clock: Callable[[], float],
     ) -> None:
-        self._queues = ClassQueues(priorities)
-        self._most_in_flight = most_in_flight
+        began = clock()
+        self._rules = rules
         self._providers = providers
-        providers.on_room(lambda _: self._fill())
         self._answers = answers
         self._now = now
+        self._clock = clock
+        self._pool = Pool(rules.pool)
+        self._slots = Slots(min(rules.most_in_flight, self._pool.capacity), rules.high_share)
+        self._agents = Agents(rules.agents, began)
+        self._scheduler = Scheduler(rules.classes, self._agents, self._slots, rules.ordering)
+        self._bucket = TokenBucket(rules.rate_per_s, rules.burst)
+        self._company = Company(rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s)
+        self._estimate = Estimate(rules.classes, began)
+        self._refusals = Refusals(self._scheduler, self._agents, self._estimate, early=rules.refuse_early)
         self._calls: set[asyncio.Task[None]] = set()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._longest_wait_s = 0.0
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._wake_at = float("inf")
+        self._ticking: asyncio.Task[None] | None = None
+        self._filling = False
         self._stopped = False
+        providers.on_room(self._on_room)
+
+    # ---- in
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
+        now = self._now()
         for request in requests:
-            route = self._providers.route(request)
-            if isinstance(route, Outcome):
-                self._answers.respond(request, route)
-                continue
-            request.route = route
-            self._queues.put(request)
+            self._accept(request, now)
+        if self._ticking is None and not self._stopped:
+            self._ticking = asyncio.create_task(self._tick())
         self._fill()
-        if len(self._queues) and self._sweeper is None and not self._stopped:
-            self._sweeper = asyncio.create_task(self._sweep())
+
+    def _accept(self, request: PendingRequest, now: float) -> None:
+        found = self._providers.route(request)
+        refusal = found if isinstance(found, Outcome) else self._refusals.of(request, now)
+        if refusal is not None:
+            if refusal.error is not None:
+                metrics.REFUSED.labels(request.priority, refusal.error.type).inc()
+            self._answers.respond(request, refusal)
+            return
+        assert isinstance(found, str)
+        request.route = found
+        if self._company.add(request) and not self._pool.idle and self._company.may_wait(request, now):
+            self._scheduler.put(request, held=True)
+            for each in self._company.gather(request, self._clock()):
+                self._scheduler.let_go(each)
+        else:
+            self._scheduler.put(request)
+        self._warn(self._agents[request.agent_id])
+
+    def _warn(self, agent: Agent) -> None:
+        above = agent.bytes > self._rules.agents.warning_bytes
+        if above and not agent.warned:
+            log.warning("an agent's requests take much memory", agent_id=agent.agent_id, bytes=agent.bytes)
+        agent.warned = above
+
+    # ---- out
+
+    def _on_room(self, route: str) -> None:
+        self._scheduler.open(route)
+        self._wake(0.0)
+
+    def _wake(self, in_s: float) -> None:
+        """Fill again after so many seconds; calls that end in one turn of the loop wake it once."""
+        at = self._clock() + in_s
+        if self._stopped or at >= self._wake_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._wake_at = at
+        self._timer = loop.call_later(in_s, self._on_timer) if in_s > 0 else loop.call_soon(self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._wake_at = None, float("inf")
+        self._fill()
 
     def _fill(self) -> None:
-        """Dispatch while there is something to dispatch and room for it, high first."""
-        progress = True
-        while progress and len(self._calls) < self._most_in_flight and not self._stopped:
-            progress = False
-            for request in self._queues.heads():
-                if self._try(request):
-                    progress = True
-                    break
+        """Dispatch what may go. An answer given on the way may bring the next request: that one is seen in the same loop."""
+        if self._filling or self._stopped:
+            return
+        self._filling = True
+        try:
+            clock = self._clock()
+            for request in self._company.enough_waited(clock, everybody=self._pool.idle):
+                self._scheduler.let_go(request)
+            sleep_s = self._dispatch(clock)
+        finally:
+            self._filling = False
+        for at in (self._scheduler.next_retry_at, self._company.next_at):
+            if at is not None:
+                sleep_s = min(sleep_s, max(0.0, at - clock))
+        if sleep_s < float("inf"):
+            self._wake(max(sleep_s, _LEAST_SLEEP_S))
 
-    def _try(self, request: PendingRequest) -> bool:
-        """Whether the request left its queue."""
-        now = self._now()
-        if not request.source.live:
-            self._answers.abandon(self._queues.pop(request.priority))
-            return True
-        if request.dispatch_by <= now:
-            self._answers.respond(self._queues.pop(request.priority), expired("in the queue"))
-            return True
-        reserved = self._providers.reserve(request)
-        if isinstance(reserved, Busy):
-            return False
-        self._queues.pop(request.priority)
-        if isinstance(reserved, Outcome):
-            self._answers.respond(request, reserved)
-            return True
-        request.dispatched_at = now
-        metrics.QUEUE_SECONDS.labels(request.priority).observe(max(0.0, now - request.received_at))
-        call = asyncio.create_task(self._call(request, reserved))
+    def _dispatch(self, clock: float) -> float:
+        """Dispatch until nothing more may go; how long to wait for the next token, infinite if it is not that."""
+        now, scheduler = self._now(), self._scheduler
+        while (request := scheduler.first(clock)) is not None:
+            if not request.source.live:
+                self._remove(request, clock)
+                self._answers.abandon(request)
+            elif request.dispatch_by <= now:
+                self._remove(request, clock)
+                self._expire(request)
+            elif not (tokens := self._bucket.available(clock)):
+                return self._bucket.next_in_s(clock)
+            else:
+                group = [request, *self._mates(request, tokens - 1, now)]
+                called = request if len(group) == 1 else merge(group)
+                reserved = self._providers.reserve(called)
+                if isinstance(reserved, Busy):
+                    scheduler.block(request, reserved, clock)
+                elif isinstance(reserved, Outcome):
+                    for each in group:
+                        self._remove(each, clock)
+                    self._end(group, reserved)
+                else:
+                    self._start(group, called, reserved, now, clock)
+        return float("inf")
+
+    def _mates(self, request: PendingRequest, most: int, now: float) -> list[PendingRequest]:
+        """Who shares the request's call. Each takes a token and one of its agent's calls, as if it went alone."""
+        found: list[PendingRequest] = []
+        calls: dict[str, int] = {request.agent_id: 1}
+        for other in self._company.fitting(request):
+            own = calls.get(other.agent_id, 0) + 1
+            in_flight = self._agents[other.agent_id].in_flight
+            fits = in_flight + own <= self._rules.agents.most_in_flight
+            if len(found) < most and fits and other.source.live and other.dispatch_by > now:
+                calls[other.agent_id] = own
+                found.append(other)
+        return found
+
+    def _start(
+        self,
+        group: Sequence[PendingRequest],
+        called: PendingRequest,
+        reserved: Reservation,
+        now: float,
+        clock: float,
+    ) -> None:
+        priority = group[0].priority
+        for number, request in enumerate(group):
+            self._company.remove(request)
+            (self._scheduler.join if number else self._scheduler.start)(request, clock)
+            if request.dispatched_at is None:
+                request.dispatched_at = now
+                wait_s = max(0.0, now - request.received_at)
+                self._longest_wait_s = max(self._longest_wait_s, wait_s)
+                metrics.QUEUE_SECONDS.labels(priority).observe(wait_s)
+        self._bucket.take(clock, len(group))
+        self._estimate.started(priority, len(group))
+        metrics.ADMITTED.labels(priority).inc(len(group))
+        self._slots.take(priority)
+        dispatcher = self._pool.take()
+        call = asyncio.create_task(self._call(group, called, reserved, dispatcher))
         self._calls.add(call)
         call.add_done_callback(self._on_end)
-        return True
 
-    async def _call(self, request: PendingRequest, reserved: Reservation) -> None:
+    async def _call(
+        self, group: Sequence[PendingRequest], called: PendingRequest, reserved: Reservation, dispatcher: int
+    ) -> None:
         try:
-            outcome = await reserved.call(request)
+            outcome = await reserved.call(called)
         except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
-            log.exception("a call broke by a fault of the pipeline's own", request_id=request.request_id)
+            log.exception("a call broke by a fault of the pipeline's own", request_id=called.request_id)
             outcome = refused("internal", "a fault of the pipeline's own, see its log")
         finally:
+            self._slots.give_back(called.priority)
+            self._pool.give_back(dispatcher)
+            clock = self._clock()
+            for request in group:
+                self._scheduler.end(request, clock)
             reserved.release()
-        self._answers.respond(request, outcome)
+        self._end(group, outcome)
 
     def _on_end(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         if not call.cancelled():
             call.result()  # a fault of ours is not to be lost: the loop's exception handler tells
+            self._wake(0.0)
+
+    # ---- answers
+
+    def _end(self, group: Sequence[PendingRequest], outcome: Outcome) -> None:
+        """Answer everybody who shared the call, or let those try again who did not all have the same reason to fail."""
+        if len(group) == 1:
+            self._answers.respond(group[0], outcome)
+            return
+        metrics.MERGED.inc(len(group))
+        if outcome.status == "ok":
+            parts = split(outcome, group)
+            if parts is not None:
+                for request, part in zip(group, parts, strict=True):
+                    self._answers.respond(request, part)
+                return
+        elif outcome.error is not None and outcome.error.retryable and outcome.status != "expired":
+            for request in group:
+                self._answers.respond(request, outcome)
+            return
+        if outcome.error is not None and outcome.error.type == "answer_too_large":
+            self._company.too_large(group[0].route, len(group))
+        now = self._now()
+        left = [request for request in group if request.expires_at is None or request.expires_at > now]
+        for request in group:
+            if request not in left:
+                self._answers.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
+        if len(left) < len(group):
+            self._wait_again(left)
+        else:
+            middle = len(left) // 2
+            self._wait_again(left[:middle])
+            self._wait_again(left[middle:])
+
+    def _wait_again(self, group: Sequence[PendingRequest]) -> None:
+        """Put them back into the queue, to be called without the others: they have been dispatched once, in time."""
+        for request in group:
+            waits_s = request.dispatch_by - request.received_at
+            request.dispatch_by = request.expires_at or self._now() + waits_s
+            self._scheduler.put(request)
+        self._company.add_group(group)
+        self._wake(0.0)
+
+    def _expire(self, request: PendingRequest) -> None:
+        if request.source.live:
+            self._answers.respond(request, expired("in the queue"))
+        else:
+            self._answers.abandon(request)
+
+    def _remove(self, request: PendingRequest, clock: float) -> None:
+        self._company.remove(request)
+        self._scheduler.remove(request, clock)
+
+    # ---- now and then
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            clock, now = self._clock(), self._now()
+            for request in self._scheduler.take_late(now, clock):
+                self._company.remove(request)
+                self._expire(request)
+            self._estimate.look(clock)
+            self._look_at_pool(clock, now)
+            self._scheduler.tend(clock)
             self._fill()
 
-    async def _sweep(self) -> None:
-        while len(self._queues):
-            await asyncio.sleep(_SWEEP_S)
-            for request in self._queues.take_expired(self._now()):
-                if request.source.live:
-                    self._answers.respond(request, expired("in the queue"))
-                else:
-                    self._answers.abandon(request)
-            self._fill()
-        self._sweeper = None
+    def _look_at_pool(self, clock: float, now: float) -> None:
+        most, pool, slots = self._rules.most_in_flight, self._pool, self._slots
+        full = len(self._scheduler) > 0 and slots.size < most and not slots.has_room("low")
+        wait_s = max(self._longest_wait_s, self.oldest_wait_s(now) if full else 0.0)
+        self._longest_wait_s = 0.0
+        if pool.look(clock, wait_s, full=full):
+            slots.resize(min(most, pool.capacity))
+            log.info("the pool has changed", dispatchers=pool.size, queue_wait_s=round(wait_s, 3))
+
+    def drop_moved(self) -> None:
+        """Partitions have moved: drop what waits of records that belong to another worker now."""
+        clock = self._clock()
+        for request in [request for request in self._scheduler if not request.source.live]:
+            self._remove(request, clock)
+            self._answers.abandon(request)
+
+    # ---- figures
 
     @property
     def in_flight(self) -> int:
         return len(self._calls)
 
+    @property
+    def dispatchers(self) -> int:
+        return self._pool.size
+
     def waiting(self) -> dict[Priority, int]:
         """Requests waiting for dispatch, by class."""
-        return self._queues.waiting()
+        return self._scheduler.waiting()
+
+    def waiting_by_route(self) -> Mapping[str, Mapping[Priority, tuple[int, int]]]:
+        """Requests and tokens that wait, by route and class: the demand for what providers allow."""
+        return self._scheduler.waiting_by_route()
+
+    def oldest_wait_s(self, now: float) -> float:
+        """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""
+        return max(0.0, now - min((request.received_at for request in self._scheduler), default=now))
+
+    def agents(self, most: int) -> list[AgentFigures]:
+        """The agents that use most of this worker, busiest first."""
+        return agent_figures(self._agents, self._clock(), most)
 
     def oldest_wait_s(self, now: float) -> float:
         """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""
@@ -131,7 +349,9 @@ class Dispatch:
     async def stop(self) -> None:
         """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""
         self._stopped = True  # a call that ends just now must not start the next one
-        tasks = [*self._calls, *([self._sweeper] if self._sweeper else [])]
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [*self._calls, *([self._ticking] if self._ticking else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

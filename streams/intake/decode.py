@@ -88,6 +88,7 @@ class Decoder:
             expires_at=expires_at,
             reply_topic=headers.reply_to or RESPONSES,
             traceparent=headers.traceparent,
+            size=len(value),
         )
 
 

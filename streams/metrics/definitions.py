@@ -61,6 +61,15 @@ QUEUE_SECONDS = Histogram(
     "headrace_queue_seconds", "From the record's timestamp to dispatch, by class.", ["priority"], buckets=_LATENCY_S
 )
 
+ADMITTED = Counter("headrace_admitted_requests", "Requests dispatched to a provider, by class.", ["priority"])
+REFUSED = Counter(
+    "headrace_refused_requests",
+    "Requests refused before they waited, by class and reason: queue_full, deadline, or what the provider's limits say.",
+    ["priority", "reason"],
+)
+MERGED = Counter("headrace_merged_requests", "Requests that shared a provider call with others.")
+DISPATCHERS = Gauge("headrace_dispatchers", "Dispatchers, each with up to a batch of calls under way.")
+
 # providers
 GEN_AI_OPERATIONS: Final[dict[Operation, str]] = {"chat.completions": "chat", "embeddings": "embeddings"}
 """OpenTelemetry's names for our operations: values of the label `gen_ai_operation_name`."""

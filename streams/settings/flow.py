@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from streams.settings.base import Section, conflict, setting
-from streams.settings.units import Bytes, Count, PerSecond, Seconds, Share
+from streams.settings.units import Bytes, Count, Flag, PerSecond, Seconds, Share
 
 Priority = Literal["high", "normal", "low"]
 
@@ -24,24 +24,55 @@ class QueueTimeouts(Section):
     low: Seconds = setting("60s", "Longest wait for dispatch of a low request.", gt=0)
 
 
+class QueueWeights(Section):
+    """What each class gets while all of them wait: shares of the dispatches, in proportion."""
+
+    high: Count = setting(8, "Weight of high requests.", ge=1, le=1000)
+    normal: Count = setting(3, "Weight of normal requests.", ge=1, le=1000)
+    low: Count = setting(1, "Weight of low requests.", ge=1, le=1000)
+
+
+class QueueDepth(Section):
+    """How much of one class may wait in a worker; quotas of partitions are usually reached before."""
+
+    requests: Count = setting(10_000, "Waiting requests of a class; further ones are answered `queue_full`.", ge=1)
+    bytes: Bytes = setting("64MB", "Their bytes; what is beyond is answered `queue_full`.", ge=1)
+
+
 class Queueing(Section):
     """The order in which waiting requests are served."""
 
     priority: Annotated[list[Priority], AfterValidator(_each_once)] = setting(
-        ["high", "normal", "low"], "Classes of requests, first served first."
+        ["high", "normal", "low"],
+        "Classes of requests, highest first: the order in which records are taken from Kafka.",
+    )
+    weights: QueueWeights = Field(default_factory=QueueWeights)
+    ordering: Literal["none", "conversation", "agent"] = setting(
+        "none",
+        "Whether requests of one conversation, or of one agent, are called one at a time, in order. Then none are merged.",
     )
     timeout: QueueTimeouts = Field(default_factory=QueueTimeouts)
+    depth: QueueDepth = Field(default_factory=QueueDepth)
+    refuse_early: Flag = setting(
+        False, "Whether a request that would wait past its time, as things go, is answered `expired` at once."
+    )
 
 
 class Backpressure(Section):
     """Admission, and how much may wait before partitions are paused."""
 
     strategy: Literal["token_bucket"] = setting("token_bucket", "How requests are admitted.")
-    rate: PerSecond = setting("1000/s", "Requests admitted to the queues.")
-    burst: Count = setting(100, "Requests admitted at once after a quiet time.", ge=1)
+    rate: PerSecond = setting("1000/s", "Requests dispatched to providers.")
+    burst: Count = setting(100, "Requests dispatched at once after a quiet time.", ge=1)
     partition_records: Count = setting(2000, "Waiting records of one partition at which it is paused.", ge=1)
     partition_bytes: Bytes = setting("16MB", "Waiting bytes of one partition at which it is paused.", ge=1)
     resume_share: Share = setting("50%", "A paused partition goes on below this share of its quota.", gt=0)
+    agent_share: Share = setting(
+        "50%",
+        "Share of a partition's quota that one agent's waiting requests may fill; further ones are answered `queue_full`,"
+        " so that the agents behind it go on. 100% lets them wait in Kafka, and the others with them.",
+        gt=0,
+    )
 
 
 class PoolWorkers(Section):
@@ -61,8 +92,12 @@ class PoolWorkers(Section):
 class PoolBatch(Section):
     """How many requests a dispatcher keeps in flight."""
 
-    size: Count = setting(100, "Most requests that one dispatcher keeps in flight.", ge=1)
-    timeout: Seconds = setting("1s", "Longest wait of a request that can be merged with others.")
+    size: Count = setting(
+        100, "Most calls that one dispatcher keeps under way, and most inputs of a merged call.", ge=1
+    )
+    timeout: Seconds = setting(
+        "1s", "Longest wait of an embeddings request for others to share its call; none while a dispatcher is idle."
+    )
 
 
 class Pool(Section):
@@ -95,10 +130,10 @@ class AgentMemory(Section):
     """Bytes of one agent's queued and in-flight requests."""
 
     baseline: Bytes = setting("50MB", "What an agent is planned to use.")
-    peak: Bytes = setting("150MB", "What an agent may use at most; beyond it its requests are refused.")
+    peak: Bytes = setting("150MB", "What an agent may use at most; beyond it its requests are answered `queue_full`.")
     cleanup: Literal["automated"] = setting("automated", "How memory of idle agents is given back.")
-    warning: Bytes = setting("120MB", "Above this an agent's further requests queue behind everyone else's.")
-    critical: Bytes = setting("140MB", "Above this an agent's further requests wait in Kafka.")
+    warning: Bytes = setting("120MB", "Above this an agent is named in the log.")
+    critical: Bytes = setting("140MB", "Above this an agent's requests queue behind everyone else's.")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -108,11 +143,11 @@ class AgentMemory(Section):
 
 
 class AgentCpu(Section):
-    """One agent's share of the worker's busy time."""
+    """One agent's share of the worker's busy time: of the time that calls are under way, the last ten seconds or so."""
 
     baseline: Share = setting("5%", "What an agent is planned to use.")
     peak: Share = setting("25%", "What an agent may use at most.")
-    throttle_threshold: Share = setting("20%", "Above this an agent is throttled.")
+    throttle_threshold: Share = setting("20%", "Above this an agent's requests queue behind everyone else's.")
     throttle_action: Literal["queue requests"] = setting("queue requests", "What throttling does to an agent.")
 
     @model_validator(mode="after")

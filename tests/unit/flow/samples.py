@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schemas.request import Request
+from streams.flow.build import flow_rules
+from streams.flow.rules import FlowRules
 from streams.pipeline import PendingRequest, Source
+from streams.settings import Settings
 from streams.transport.offsets import Origin
 from topics.names import RESPONSES, TOPIC_OF, Priority
 
@@ -55,8 +58,14 @@ class SampleSource:
         self.marks.append(is_stuck)
 
 
+def rules(**changes: Any) -> FlowRules:
+    """The default rules, with some of them changed."""
+    return replace(flow_rules(Settings()), **changes)
+
+
 def pending(
     *,
+    agent: str | None = None,
     priority: Priority = "normal",
     source: Source | None = None,
     index: int = 0,
@@ -76,7 +85,7 @@ def pending(
     return PendingRequest(
         request=Request(payload=body, conversation_id=conversation_id),
         request_id=request_id or f"request-{number}",
-        agent_id=f"agent-{number % 7}",
+        agent_id=agent or f"agent-{number % 7}",
         priority=priority,
         source=SampleSource() if source is None else source,
         index=index,
@@ -86,4 +95,5 @@ def pending(
         expires_at=expires_at,
         reply_topic=reply_topic,
         traceparent=traceparent,
+        size=500,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -11,7 +13,7 @@ import pytest
 from streams.flow.calls import Busy
 from streams.flow.dispatch import Dispatch
 from streams.pipeline import Outcome, PendingRequest, refused
-from tests.unit.flow.samples import SampleSource, pending, until
+from tests.unit.flow.samples import SampleSource, pending, rules, until
 from topics.names import PRIORITIES
 
 NOW = 1000.0
@@ -96,7 +98,7 @@ class Answered:
 async def dispatching(
     providers: HandledProviders, answered: Answered, most_in_flight: int = 100, now: Callable[[], float] = lambda: NOW
 ) -> AsyncIterator[Dispatch]:
-    dispatch = Dispatch(PRIORITIES, most_in_flight, providers, answered, now)
+    dispatch = Dispatch(rules(most_in_flight=most_in_flight), providers, answered, now, time.monotonic)
     try:
         yield dispatch
     finally:
@@ -115,19 +117,20 @@ async def test_a_request_is_called_answered_and_its_slot_given_back() -> None:
         assert (providers.released, dispatch.in_flight) == (1, 0)
 
 
-async def test_high_goes_before_normal_before_low_and_first_come_first_served_inside_a_class() -> None:
+async def test_every_class_gets_its_share_and_inside_a_class_it_is_first_come_first_served() -> None:
     providers, answered = HandledProviders(), Answered()
     async with dispatching(providers, answered, most_in_flight=1) as dispatch:
-        low, normal, high = ([pending(priority=priority) for _ in range(2)] for priority in ("low", "normal", "high"))
+        low, normal, high = ([pending(priority=p, agent="a") for _ in range(8)] for p in ("low", "normal", "high"))
         dispatch.accept([running := pending(priority="low")])
         dispatch.accept([*low, *normal, *high])
-        assert dispatch.waiting() == {"high": 2, "normal": 2, "low": 2}
-        wanted = [running, *high, *normal, *low]
-        for count, request in enumerate(wanted, start=1):
+        assert dispatch.waiting() == {"high": 8, "normal": 8, "low": 8}
+        for count in range(1, 26):
             await providers.wait_started(count)
-            providers.end(request)
-        await answered.wait(7)
-    assert providers.started == wanted
+            providers.end(providers.started[-1])
+        await answered.wait(25)
+    assert providers.started[0] is running
+    assert [[r for r in providers.started[1:] if r.priority == p] for p in PRIORITIES] == [high, normal, low]
+    assert Counter(request.priority for request in providers.started[:12]) == {"high": 8, "normal": 3, "low": 1}
 
 
 async def test_at_the_cap_it_waits_and_goes_on_as_calls_end() -> None:
@@ -149,7 +152,7 @@ async def test_what_waits_too_long_is_answered_expired_once_and_never_called() -
     providers, answered = HandledProviders(small=0), Answered()
     async with dispatching(providers, answered, now=lambda: clock[0]) as dispatch:
         dispatch.accept([short := pending(dispatch_by=NOW + 5), pending(dispatch_by=NOW + 500)])
-        clock[0] = NOW + 5
+        clock[0] = NOW + 5.1
         await answered.wait(1)
         await asyncio.sleep(0.25)  # two more sweeps
         ((request, outcome),) = answered.outcomes
@@ -173,6 +176,7 @@ async def test_records_that_moved_away_are_dropped_without_an_answer() -> None:
         dispatch.accept([*moved, stays := pending()])
         moving.live = False
         providers.free["small"] = 10
+        providers.tell("small")
         await providers.wait_started(1)
         providers.end(stays)
         await answered.wait(1)
@@ -202,9 +206,6 @@ async def test_a_full_provider_holds_up_no_other_class() -> None:
         providers.end(other)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a class is one queue: its head holds up what waits behind it for other providers"
-)
 async def test_a_full_provider_holds_up_only_what_needs_it() -> None:
     providers, answered = HandledProviders(full=0), Answered()
     async with dispatching(providers, answered) as dispatch:
@@ -212,6 +213,7 @@ async def test_a_full_provider_holds_up_only_what_needs_it() -> None:
         await providers.wait_started(1, timeout_s=0.5)
         assert providers.started == [other]
         providers.free["full"] = 1
+        providers.tell("full")
         providers.end(other)
         await providers.wait_started(2)
         assert providers.started == [other, waits]

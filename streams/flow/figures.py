@@ -1,0 +1,34 @@
+"""What each agent uses, for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import nlargest
+
+from streams.flow.agents import Agents
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFigures:
+    """One agent: its requests that wait and that are under way, their bytes, and its share of the calls' time lately (0 to 1).
+
+    `behind`: it is over a threshold, and its requests queue behind the others'.
+    """
+
+    agent_id: str
+    waiting: int
+    in_flight: int
+    bytes: int
+    busy_share: float
+    behind: bool
+
+
+def agent_figures(agents: Agents, now: float, most: int) -> list[AgentFigures]:
+    """The agents that use most: by their share of the calls' time, then by what waits."""
+    all_of_them = (
+        AgentFigures(
+            agent.agent_id, agent.waiting, agent.in_flight, agent.bytes, agents.busy_share(agent, now), agent.over
+        )
+        for agent in agents
+    )
+    return nlargest(most, all_of_them, key=lambda figures: (figures.busy_share, figures.waiting, figures.agent_id))

@@ -1,0 +1,31 @@
+"""What flow holds to, in its own words; streams/flow/build.py makes it from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streams.flow.agents import AgentRules
+from streams.flow.ordering import Ordering
+from streams.flow.pool import PoolRules
+from streams.flow.scheduler import ClassRules
+from topics.names import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRules:
+    """One worker's rules; seconds, shares of 0 to 1."""
+
+    classes: Mapping[Priority, ClassRules]
+    """In their order, the highest first."""
+    agents: AgentRules
+    pool: PoolRules
+    most_in_flight: int
+    high_share: float
+    rate_per_s: float
+    burst: int
+    ordering: Ordering
+    merge_inputs: int
+    """Inputs of one merged call; 1: nothing is merged."""
+    merge_wait_s: float
+    refuse_early: bool
