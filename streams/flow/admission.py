@@ -29,16 +29,19 @@ class TokenBucket:
 
     def take(self, now: float, count: int = 1) -> None:
         """Take tokens that are there: look at `available` first."""
-        self._full_at = max(self._full_at, self._at(now)) + count * self._interval_ns
+        at = self._at(now)
+        self._full_at = max(self._full_at, at) + count * self._interval_ns
 
     def available(self, now: float) -> int:
         """How many tokens may be taken now."""
-        missing_ns = max(0, self._full_at - self._at(now))
+        at = self._at(now)
+        missing_ns = max(0, self._full_at - at)
         return (self._depth_ns - missing_ns) // self._interval_ns
 
     def next_in_s(self, now: float) -> float:
         """Seconds until there is a token; 0 if there is one."""
-        missing_ns = self._full_at - self._at(now)
+        at = self._at(now)
+        missing_ns = self._full_at - at
         return max(0, missing_ns + self._interval_ns - self._depth_ns) / _NS
 
     def _at(self, now: float) -> int:
