@@ -19,6 +19,7 @@ from streams.delivery.reply_topics import KnownReplyTopics
 from streams.flow.build import flow_rules
 from streams.flow.dispatch import Dispatch
 from streams.governor import Governor, memory_budget
+from streams.flow.figures import AgentFigures
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.limits.build import open_budgets
@@ -116,6 +117,10 @@ class Worker:
         if self._app.crash_reason is not None:
             raise self._app.crash_reason
 
+    def agents(self, most: int) -> list[AgentFigures]:
+        """The agents that use most of this worker, busiest first."""
+        return self._dispatch.agents(most)
+
     async def drain(self, deadline_s: float) -> int:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""
         return await self.consumer.drain(deadline_s)
@@ -140,9 +145,17 @@ class Worker:
 
     async def _watch(self) -> None:
         """Gauges that nobody sets by an event."""
+        assignments, looked_at = 0, time.monotonic()
         while True:
+            if self.consumer.assignments != assignments:
+                assignments = self.consumer.assignments
+                self._dispatch.drop_moved()
+            paused, at = len(self.consumer.flow.paused()), time.monotonic()
+            metrics.PAUSED_SECONDS.inc(paused * (at - looked_at))
+            looked_at = at
             metrics.UNFINISHED.set(self.consumer.unfinished)
-            metrics.PAUSED_PARTITIONS.set(len(self.consumer.flow.paused()))
+            metrics.PAUSED_PARTITIONS.set(paused)
+            metrics.DISPATCHERS.set(self._dispatch.dispatchers)
             metrics.IN_FLIGHT.set(self._dispatch.in_flight)
             for priority, count in self._dispatch.waiting().items():
                 metrics.WAITING.labels(priority).set(count)

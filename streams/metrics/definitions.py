@@ -20,6 +20,9 @@ PARTITIONS = Gauge("headrace_partitions", "Request partitions that this worker o
 PAUSED_PARTITIONS = Gauge(
     "headrace_paused_partitions", "Owned partitions that are given nothing now: over a quota, or held."
 )
+PAUSED_SECONDS = Counter(
+    "headrace_paused_partition_seconds", "Time that owned partitions were paused, summed over them, to within a second."
+)
 UNFINISHED = Gauge(
     "headrace_unfinished_records", "Records handed to the pipeline that are neither answered nor dead letters."
 )

@@ -63,6 +63,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         self._drained = asyncio.Event()
         self.assigned = asyncio.Event()
         """Set while partitions are assigned and positioned; a worker is ready then."""
+        self.assignments = 0
+        """How often partitions were assigned: after a change some waiting records may be another worker's."""
         self._consumer: AIOKafkaConsumer | None = None
         self._fetch: Fetch | None = None
         self._membership: Membership | None = None
@@ -131,7 +133,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             if offsets is None:
                 continue
             some = True
-            records, position = await self._take(partition, min(left, self.options.records_a_list))
+            most = min(left, self.options.records_a_list, self.flow.room(partition))
+            records, position = await self._take(partition, most)
             made = None if position is None or not offsets.live else offsets.deliver(records, position)
             if made is None:
                 continue
@@ -303,6 +306,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         )
         self._owned_generation = self.membership.generation
         self._positioned_at = self.membership.last_heartbeat_at = time.monotonic()  # who may join is a member
+        self.assignments += 1
         self.assigned.set()
         metrics.PARTITIONS.set(len(self.partitions))
         metrics.REBALANCES.inc()

@@ -1,8 +1,13 @@
 """Which partitions may be given records now, and in which order.
 
-Every partition and every class (topic) has a quota of records and bytes that were handed to the pipeline and are not
-finished. What is over its quota is left in Kafka (at most one fetch of it waits here) until it is down to a share of the
-quota again; the others go on. Classes are served in their order, high first; inside a class the partitions take turns.
+Every partition has a quota of records and bytes that were handed to the pipeline and are not finished, and so has every
+class (topic). The class's is shared out as it fills: a partition may hold as much as is still free in its class, and no
+more than its own quota (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6:2, 1998). So one
+partition alone takes at most half of the class, n of them take n / (n + 1), and some is always left for a partition that
+holds little: a noisy agent fills its own partition, never the class.
+
+What is over its quota is left in Kafka (at most one fetch of it waits here) until it is down to a share of it; the others
+go on. Classes are served in their order, high first; inside a class the partitions take turns.
 """
 
 from __future__ import annotations
@@ -11,6 +16,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 TopicPartition = tuple[str, int]
+
+_LOOKS = 64
+"""So often a full class is looked at while it empties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +32,8 @@ class Quota:
 
 @dataclass(slots=True)
 class Gauge:
-    """Unfinished records and bytes against a quota, with hysteresis."""
+    """Unfinished records and bytes; `full` from when it reached its limit until it is well below."""
 
-    quota: Quota
     records: int = 0
     bytes: float = 0.0
     full: bool = False
@@ -34,18 +41,10 @@ class Gauge:
     def add(self, records: int, size: float) -> None:
         self.records += records
         self.bytes += size
-        if self.records >= self.quota.records or self.bytes >= self.quota.bytes:
-            self.full = True
 
-    def remove(self, records: int, size: float) -> bool:
-        """Whether this opened it again."""
+    def remove(self, records: int, size: float) -> None:
         self.records -= records
         self.bytes = self.bytes - size if self.records else 0.0
-        share = self.quota.resume_share
-        if self.full and self.records <= self.quota.records * share and self.bytes <= self.quota.bytes * share:
-            self.full = False
-            return True
-        return False
 
 
 @dataclass(slots=True)
@@ -58,15 +57,18 @@ class Flow:
     partitions: dict[TopicPartition, Gauge] = field(default_factory=dict)
     classes: dict[str, Gauge] = field(default_factory=dict)
     _holds: set[tuple[TopicPartition, str]] = field(default_factory=set)
+    _until_look: dict[str, int] = field(default_factory=dict)
+    """Records to be finished until the class's full partitions are looked at: a look at 12 costs 5 us."""
     _turn: int = 0
 
     def __post_init__(self) -> None:
-        self.classes = {topic: Gauge(self.class_quota) for topic in self.topics}
+        self._until_look = dict.fromkeys(self.topics, 0)
+        self.classes = {topic: Gauge() for topic in self.topics}
 
     def assign(self, kept: Mapping[TopicPartition, tuple[int, float]]) -> None:
         """Begin anew with these partitions and what is unfinished of each (records, bytes)."""
-        self.partitions = {partition: Gauge(self.partition_quota) for partition in kept}
-        self.classes = {topic: Gauge(self.class_quota) for topic in self.topics}
+        self.partitions = {partition: Gauge() for partition in kept}
+        self.classes = {topic: Gauge() for topic in self.topics}
         self._holds = {hold for hold in self._holds if hold[0] in kept}
         for partition, (records, size) in kept.items():
             self.add(partition, records, size)
@@ -77,9 +79,34 @@ class Flow:
         self.classes[partition[0]].add(records, size)
 
     def remove(self, partition: TopicPartition, records: int, size: float) -> bool:
-        """Records were finished; whether something that was full takes records again."""
-        opened = self.partitions[partition].remove(records, size)
-        return self.classes[partition[0]].remove(records, size) or opened
+        """Records were finished; whether a partition that was full takes records again."""
+        own, held = self.partitions[partition], self.classes[partition[0]]
+        own.remove(records, size)
+        held.remove(records, size)
+        opened = own.full and self._open_if_well_below(partition, own)
+        self._until_look[partition[0]] -= records
+        if self._until_look[partition[0]] <= 0 or not held.records:  # what this one left, others may take
+            self._until_look[partition[0]] = self.class_quota.records // _LOOKS
+            for other, gauge in self.partitions.items():
+                if gauge.full and other[0] == partition[0]:
+                    opened = self._open_if_well_below(other, gauge) or opened
+        return opened
+
+    def room(self, partition: TopicPartition) -> int:
+        """Records that an open partition may be given at once; at least 1."""
+        most, _ = self._limits(partition)
+        return max(1, most - self.partitions[partition].records)
+
+    def _limits(self, partition: TopicPartition) -> tuple[int, float]:
+        """Records and bytes that the partition may hold as things are."""
+        held, own, whole = self.classes[partition[0]], self.partition_quota, self.class_quota
+        return min(own.records, whole.records - held.records), min(own.bytes, whole.bytes - held.bytes)
+
+    def _open_if_well_below(self, partition: TopicPartition, gauge: Gauge) -> bool:
+        records, size = self._limits(partition)
+        share = self.partition_quota.resume_share
+        gauge.full = gauge.records > records * share or gauge.bytes > size * share
+        return not gauge.full
 
     def hold(self, partition: TopicPartition, reason: str) -> None:
         """Pause a partition for another reason than its quota, until every reason is released."""
@@ -94,7 +121,12 @@ class Flow:
 
     def is_open(self, partition: TopicPartition) -> bool:
         gauge = self.partitions.get(partition)
-        if gauge is None or gauge.full or self.classes[partition[0]].full:
+        if gauge is None:
+            return False
+        if not gauge.full:
+            records, size = self._limits(partition)
+            gauge.full = gauge.records >= records or gauge.bytes >= size
+        if gauge.full:
             return False
         return not any(held == partition for held, _ in self._holds)
 

@@ -39,6 +39,29 @@ def test_a_full_class_pauses_its_partitions_and_no_others() -> None:
     assert three.paused() == [("low", 0), ("low", 1)]
 
 
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_noisy_partitions_fill_themselves_and_never_their_class(noisy: int, chunk: int) -> None:
+    partitions = [("low", number) for number in range(noisy + 1)]
+    one = flow(*partitions, partition_records=500, class_records=1000)
+    *loud, quiet = partitions
+    while any(one.is_open(partition) for partition in loud):
+        for partition in loud:
+            if one.is_open(partition):
+                one.add(partition, min(chunk, one.room(partition)), 1.0)
+    assert one.classes["low"].records < 1000
+    assert one.is_open(quiet)
+    assert one.room(quiet) >= 1000 // (noisy + 1) - chunk
+
+
+def test_what_one_partition_leaves_opens_the_others() -> None:
+    one = flow(("low", 0), ("low", 1), partition_records=100, class_records=100)
+    one.add(("low", 0), 60, 1.0)
+    one.add(("low", 1), 25, 1.0)
+    assert one.paused() == [("low", 0), ("low", 1)]
+    assert one.remove(("low", 0), 50, 1.0)
+    assert one.paused() == []
+
+
 def test_bytes_fill_a_quota_too() -> None:
     one = flow(LOW)
     one.add(LOW, 1, 10_000.0)
