@@ -34,7 +34,9 @@ async def run_worker(settings: Settings) -> None:
     await check_start(settings, needed_topics(settings))
     async with AsyncExitStack() as stack:
         worker = Worker(settings)
-        address = await stack.enter_async_context(serve_health(settings.http.listen, lambda: worker.ready))
+        address = await stack.enter_async_context(
+            serve_health(settings.http.listen, lambda: worker.ready, worker.flow_figures)
+        )
         starting = asyncio.create_task(stack.enter_async_context(worker))
         if not await unless(stop.asked, starting):
             return

@@ -18,8 +18,8 @@ from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
 from streams.flow.build import flow_rules
 from streams.flow.dispatch import Dispatch
+from streams.flow.figures import FlowFigures
 from streams.governor import Governor, memory_budget
-from streams.flow.figures import AgentFigures
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.limits.build import open_budgets
@@ -117,9 +117,9 @@ class Worker:
         if self._app.crash_reason is not None:
             raise self._app.crash_reason
 
-    def agents(self, most: int) -> list[AgentFigures]:
-        """The agents that use most of this worker, busiest first."""
-        return self._dispatch.agents(most)
+    def flow_figures(self, most_agents: int) -> FlowFigures | None:
+        """What waits and is under way, and the agents that use most of this worker; None before the start."""
+        return self._dispatch.figures(most_agents) if self._started else None
 
     async def drain(self, deadline_s: float) -> int:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""

@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
     "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
     "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),
+    "agents": Entry("ops.cli.agents", "See which agents use a worker most.", _USE),
     "cache": Entry("ops.cli.cache", "Look into the answer cache and clear it.", _USE),
     "scaling": Entry("ops.cli.scaling", "Explain, replay and simulate scaling decisions.", _USE),
     "config": Entry("ops.cli.config", "Show and check the settings.", _SET_UP),

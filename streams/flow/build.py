@@ -33,7 +33,7 @@ def flow_rules(settings: Settings) -> FlowRules:
             most_in_flight=settings.concurrency.per_agent,
             most_waiting=queueing.depth.requests
             if unbounded
-            else int(pressure.partition_records * pressure.agent_share),
+            else max(1, int(pressure.partition_records * pressure.agent_share)),
             most_bytes=queueing.depth.bytes if unbounded else int(pressure.partition_bytes * pressure.agent_share),
         ),
         pool=PoolRules(

@@ -18,7 +18,7 @@ from streams.flow.calls import Busy, Providers, Reservation
 from streams.flow.company import Company
 from streams.flow.concurrency import Slots
 from streams.flow.estimate import Estimate
-from streams.flow.figures import AgentFigures, agent_figures
+from streams.flow.figures import FlowFigures, agent_figures
 from streams.flow.merge import merge, split
 from streams.flow.pool import Pool
 from streams.flow.refusals import Refusals
@@ -338,9 +338,11 @@ class Dispatch:
         """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""
         return max(0.0, now - min((request.received_at for request in self._scheduler), default=now))
 
-    def agents(self, most: int) -> list[AgentFigures]:
-        """The agents that use most of this worker, busiest first."""
-        return agent_figures(self._agents, self._clock(), most)
+    def figures(self, most_agents: int) -> FlowFigures:
+        """What is going on now, and the agents that use most of this worker, busiest first."""
+        agents = agent_figures(self._agents, self._clock(), most_agents)
+        oldest_s = round(self.oldest_wait_s(self._now()), 3)
+        return FlowFigures(self.waiting(), oldest_s, self.in_flight, self.dispatchers, len(self._agents), agents)
 
     def oldest_wait_s(self, now: float) -> float:
         """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""

@@ -1,11 +1,13 @@
-"""What each agent uses, for people."""
+"""What flow is doing, and what each agent uses, for people."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 
 from streams.flow.agents import Agents
+from topics.names import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,21 @@ class AgentFigures:
     bytes: int
     busy_share: float
     behind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFigures:
+    """A worker now: requests that wait by class, calls under way, dispatchers, and the agents that use most of it.
+
+    `agents_known` counts those that have, or lately had, a request here.
+    """
+
+    waiting: Mapping[Priority, int]
+    oldest_wait_s: float
+    in_flight: int
+    dispatchers: int
+    agents_known: int
+    agents: Sequence[AgentFigures]
 
 
 def agent_figures(agents: Agents, now: float, most: int) -> list[AgentFigures]:

@@ -1,0 +1,24 @@
+"""What a running worker says of its agents, read from its /agents."""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter, ValidationError
+
+from streams.flow.figures import FlowFigures
+
+_FIGURES = TypeAdapter(FlowFigures)
+
+
+async def look(address: str, most: int) -> FlowFigures:
+    """The busiest agents of the worker at HOST:PORT. Raises OSError, in words, where no worker answers."""
+    from aiohttp import ClientError, ClientSession, ClientTimeout
+
+    try:
+        async with (
+            ClientSession(timeout=ClientTimeout(5)) as session,
+            session.get(f"http://{address}/agents", params={"most": most}) as answer,
+        ):
+            answer.raise_for_status()
+            return _FIGURES.validate_json(await answer.read())
+    except (ClientError, TimeoutError, ValueError, ValidationError) as error:
+        raise OSError(f"no worker answers at {address}: its log line `ready` names its address") from error

@@ -1,0 +1,96 @@
+"""`headrace agents`: which agents use a worker most."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.cli.console import fail, load, print_json, settings_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from streams.flow.figures import FlowFigures
+
+app = typer.Typer(help="See which agents use a worker most.", no_args_is_help=True)
+
+_EXAMPLES = """
+Examples:
+
+    headrace agents top                                   the worker of these settings, again every 2 s
+
+    headrace agents top --worker 127.0.0.1:40123          another one: its log line `ready` names its address
+
+    headrace agents top --once --most 5                   one look
+
+    headrace agents top --json | jq '.agents[].agent_id'  for programs
+"""
+
+
+@app.callback()
+def group() -> None:
+    """See which agents use a worker most."""
+
+
+@app.command(epilog=_EXAMPLES)
+def top(
+    worker: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A worker's HTTP address; else http.listen of the settings.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, max=1000, help="Agents to show.")] = 20,
+    every: Annotated[str, typer.Option(metavar="DURATION", help="Time between looks.")] = "2s",
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Look once and print JSON.")] = False,
+    settings: settings_option = None,
+) -> None:
+    """Show the agents with the largest share of a worker's call time, what they have waiting, and who waits behind the others."""
+    import asyncio
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from ops.agents import look
+    from ops.cli.running import run, seconds
+
+    address = worker or load(settings).http.listen
+    pause_s = max(0.1, seconds("--every", every))
+
+    async def watch() -> None:
+        with Live(_table(await look(address, most), address), console=Console(), auto_refresh=False) as live:
+            while True:
+                await asyncio.sleep(pause_s)
+                live.update(_table(await look(address, most), address), refresh=True)
+
+    try:
+        if as_json:
+            print_json(run(look(address, most)))
+        elif once or not Console().is_terminal:
+            Console().print(_table(run(look(address, most)), address))
+        else:
+            run(watch())
+    except OSError as error:
+        fail(str(error))
+
+
+def _table(figures: "FlowFigures", address: str) -> "Table":
+    from rich.table import Table
+
+    waiting = ", ".join(f"{count:,} {priority}" for priority, count in figures.waiting.items())
+    table = Table(
+        title=f"{address}: {figures.in_flight:,} calls of {figures.dispatchers} dispatchers; "
+        f"waiting {waiting}, the oldest {figures.oldest_wait_s:,.1f} s",
+        caption=f"{len(figures.agents)} of {figures.agents_known:,} agents of the last half minute",
+    )
+    table.add_column("agent")
+    for name in ("call time", "in flight", "waiting", "MB"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for agent in figures.agents:
+        table.add_row(
+            agent.agent_id,
+            f"{agent.busy_share:.1%}",
+            f"{agent.in_flight:,}",
+            f"{agent.waiting:,}",
+            f"{agent.bytes / 1e6:,.2f}",
+            "behind the others" if agent.behind else "",
+        )
+    return table
