@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiohttp import ClientError, ClientSession, ClientTimeout
 from pydantic import TypeAdapter, ValidationError
 
 from streams.flow.figures import FlowFigures
@@ -9,14 +10,12 @@ from streams.flow.figures import FlowFigures
 _FIGURES = TypeAdapter(FlowFigures)
 
 
-async def look(address: str, most: int) -> FlowFigures:
+async def look(address: str) -> FlowFigures:
     """The busiest agents of the worker at HOST:PORT. Raises OSError, in words, where no worker answers."""
-    from aiohttp import ClientError, ClientSession, ClientTimeout
-
     try:
         async with (
             ClientSession(timeout=ClientTimeout(5)) as session,
-            session.get(f"http://{address}/agents", params={"most": most}) as answer,
+            session.get(f"http://{address}/agents") as answer,
         ):
             answer.raise_for_status()
             return _FIGURES.validate_json(await answer.read())

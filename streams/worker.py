@@ -34,6 +34,7 @@ from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, 
 log = structlog.get_logger("headrace.worker")
 
 _WATCH_S = 1.0
+_AGENTS_SHOWN = 200
 
 
 class Worker:
@@ -117,9 +118,9 @@ class Worker:
         if self._app.crash_reason is not None:
             raise self._app.crash_reason
 
-    def flow_figures(self, most_agents: int) -> FlowFigures | None:
+    def flow_figures(self) -> FlowFigures | None:
         """What waits and is under way, and the agents that use most of this worker; None before the start."""
-        return self._dispatch.figures(most_agents) if self._started else None
+        return self._dispatch.figures(_AGENTS_SHOWN) if self._started else None
 
     async def drain(self, deadline_s: float) -> int:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""

@@ -36,7 +36,7 @@ def top(
     worker: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A worker's HTTP address; else http.listen of the settings.")
     ] = None,
-    most: Annotated[int, typer.Option(min=1, max=1000, help="Agents to show.")] = 20,
+    most: Annotated[int, typer.Option(min=1, max=200, help="Agents to show.")] = 20,
     every: Annotated[str, typer.Option(metavar="DURATION", help="Time between looks.")] = "2s",
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Look once and print JSON.")] = False,
@@ -55,25 +55,32 @@ def top(
     pause_s = max(0.1, seconds("--every", every))
 
     async def watch() -> None:
-        with Live(_table(await look(address, most), address), console=Console(), auto_refresh=False) as live:
+        with Live(_table(await look(address), address, most), console=Console(), auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(pause_s)
-                live.update(_table(await look(address, most), address), refresh=True)
+                live.update(_table(await look(address), address, most), refresh=True)
 
     try:
         if as_json:
-            print_json(run(look(address, most)))
+            print_json(_cut(run(look(address)), most))
         elif once or not Console().is_terminal:
-            Console().print(_table(run(look(address, most)), address))
+            Console().print(_table(run(look(address)), address, most))
         else:
             run(watch())
     except OSError as error:
         fail(str(error))
 
 
-def _table(figures: "FlowFigures", address: str) -> "Table":
+def _cut(figures: "FlowFigures", most: int) -> "FlowFigures":
+    from dataclasses import replace
+
+    return replace(figures, agents=figures.agents[:most])
+
+
+def _table(figures: "FlowFigures", address: str, most: int) -> "Table":
     from rich.table import Table
 
+    figures = _cut(figures, most)
     waiting = ", ".join(f"{count:,} {priority}" for priority, count in figures.waiting.items())
     table = Table(
         title=f"{address}: {figures.in_flight:,} calls of {figures.dispatchers} dispatchers; "
