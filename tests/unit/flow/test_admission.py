@@ -51,10 +51,10 @@ def test_a_clock_that_is_set_gives_no_more_than_a_burst_and_stalls_nobody(step_s
     assert bucket.available(after + 0.11) == 1
 
 
-def test_over_an_hour_of_full_load_the_rate_is_met_to_one_in_a_million() -> None:
+def test_over_ten_minutes_of_full_load_the_rate_is_met_to_the_last_token() -> None:
     bucket, taken = TokenBucket(1000, 100), 0
-    for millisecond in range(0, 3_600_000, 5):
+    for millisecond in range(0, 600_000, 5):
         count = bucket.available(millisecond / 1000)
         bucket.take(millisecond / 1000, count)
         taken += count
-    assert abs(taken - 3_600_000) <= 100 + 4
+    assert 600_000 <= taken <= 600_000 + 100
