@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The small HTTP server of every process: /healthz, /readyz, /metrics. It listens on loopback unless settings say otherwise."""
-=======
-"""The small HTTP server of a worker: /healthz, /readyz, /metrics, /agents. On loopback unless the settings say otherwise."""
->>>>>>> 1140196 (headrace agents top: which agents use a worker most)
 
 from __future__ import annotations
 
@@ -14,28 +10,15 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from streams.flow.figures import FlowFigures
-
-_MOST_AGENTS = 1000
-
 
 @asynccontextmanager
 async def serve_health(
-<<<<<<< HEAD
     listen: str, ready: Callable[[], bool], documents: Mapping[str, Callable[[], Any]] | None = None
 ) -> AsyncIterator[str]:
     """Serve on `listen` (HOST:PORT, port 0 for any free one) while the block runs; gives the address that was bound.
 
     /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says. `documents` are further paths,
     each with what makes its JSON now; None makes it a 503. Raises OSError where the address is taken.
-=======
-    listen: str, ready: Callable[[], bool], flow: Callable[[int], FlowFigures | None] = lambda _: None
-) -> AsyncIterator[str]:
-    """Serve on `listen` (HOST:PORT, port 0 for any free one) while the block runs; gives the address that was bound.
-
-    /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says, /agents?most=N the N busiest
-    agents as JSON: agents are too many for labels of metrics. Raises OSError where the address is taken.
->>>>>>> 1140196 (headrace agents top: which agents use a worker most)
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -47,7 +30,6 @@ async def serve_health(
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
-<<<<<<< HEAD
     def document(make: Callable[[], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(_: web.Request) -> web.Response:
             found = make()
@@ -59,26 +41,6 @@ async def serve_health(
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     app.add_routes([web.get(path, document(make)) for path, make in (documents or {}).items()])
-=======
-    async def agents(request: web.Request) -> web.Response:
-        wanted = request.query.get("most", "20")
-        if not wanted.isascii() or not wanted.isdigit() or not 1 <= int(wanted) <= _MOST_AGENTS:
-            return web.Response(text=f"most must be a number from 1 to {_MOST_AGENTS}\n", status=400)
-        figures = flow(int(wanted))
-        if figures is None:
-            return web.Response(text="the worker has not started yet\n", status=503)
-        return web.Response(body=orjson.dumps(figures), content_type="application/json")
-
-    app = web.Application()
-    app.add_routes(
-        [
-            web.get("/healthz", healthz),
-            web.get("/readyz", readyz),
-            web.get("/metrics", metrics),
-            web.get("/agents", agents),
-        ]
-    )
->>>>>>> 1140196 (headrace agents top: which agents use a worker most)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -35,7 +35,7 @@ async def run_worker(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         worker = Worker(settings)
         address = await stack.enter_async_context(
-            serve_health(settings.http.listen, lambda: worker.ready, worker.flow_figures)
+            serve_health(settings.http.listen, lambda: worker.ready, {"/agents": worker.flow_figures})
         )
         starting = asyncio.create_task(stack.enter_async_context(worker))
         if not await unless(stop.asked, starting):
