@@ -46,6 +46,8 @@ class Agent:
     warned: bool = False
     parked: list[Turn] = field(default_factory=list)
     """Its turns that come again when one of its calls has ended."""
+    retry_at: float | None = None
+    """When they come again anyway."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class Busy:
     """No call now, and whom that holds up.
 
     `scope` is `route`: every request of the route; `class`: only those of the request's class and of lower ones (what is
-    left is kept for high); `agent`: only those of the request's agent on this route.
+    left is kept for high); `agent`: only those of the request's agent on this route, until one of that agent's calls ends.
 
     `retry_in_s` is when another try may be worth it, in seconds (tokens refill); None: the next time `on_room` tells.
     """

@@ -157,7 +157,7 @@ class Dispatch:
             elif request.dispatch_by <= now:
                 self._remove(request, clock)
                 self._expire(request)
-            elif not (tokens := self._bucket.available(clock)):
+            elif not (tokens := self._bucket.available(clock)) and request.dispatched_at is None:
                 return self._bucket.next_in_s(clock)
             else:
                 group = [request, *self._mates(request, tokens - 1, now)]
@@ -174,14 +174,19 @@ class Dispatch:
         return float("inf")
 
     def _mates(self, request: PendingRequest, most: int, now: float) -> list[PendingRequest]:
-        """Who shares the request's call. Each takes a token and one of its agent's calls, as if it went alone."""
+        """Who shares the request's call. Each takes a token and one of its agent's calls, as if it went alone.
+
+        One that was called before, with others, has had its token.
+        """
         found: list[PendingRequest] = []
         calls: dict[str, int] = {request.agent_id: 1}
         for other in self._company.fitting(request):
             own = calls.get(other.agent_id, 0) + 1
             in_flight = self._agents[other.agent_id].in_flight
             fits = in_flight + own <= self._rules.agents.most_in_flight
-            if len(found) < most and fits and other.source.live and other.dispatch_by > now:
+            fresh = other.dispatched_at is None
+            if (most > 0 or not fresh) and fits and other.source.live and other.dispatch_by > now:
+                most -= fresh
                 calls[other.agent_id] = own
                 found.append(other)
         return found
@@ -195,6 +200,7 @@ class Dispatch:
         clock: float,
     ) -> None:
         priority = group[0].priority
+        fresh = sum(request.dispatched_at is None for request in group)
         for number, request in enumerate(group):
             self._company.remove(request)
             (self._scheduler.join if number else self._scheduler.start)(request, clock)
@@ -203,9 +209,9 @@ class Dispatch:
                 wait_s = max(0.0, now - request.received_at)
                 self._longest_wait_s = max(self._longest_wait_s, wait_s)
                 metrics.QUEUE_SECONDS.labels(priority).observe(wait_s)
-        self._bucket.take(clock, len(group))
-        self._estimate.started(priority, len(group))
-        metrics.ADMITTED.labels(priority).inc(len(group))
+        self._bucket.take(clock, fresh)
+        self._estimate.started(priority, fresh)
+        metrics.ADMITTED.labels(priority).inc(fresh)
         self._slots.take(priority)
         dispatcher = self._pool.take()
         call = asyncio.create_task(self._call(group, called, reserved, dispatcher))
@@ -343,10 +349,6 @@ class Dispatch:
         agents = agent_figures(self._agents, self._clock(), most_agents)
         oldest_s = round(self.oldest_wait_s(self._now()), 3)
         return FlowFigures(self.waiting(), oldest_s, self.in_flight, self.dispatchers, len(self._agents), agents)
-
-    def oldest_wait_s(self, now: float) -> float:
-        """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""
-        return max((now - request.received_at for request in self._queues.heads()), default=0.0)
 
     async def stop(self) -> None:
         """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""

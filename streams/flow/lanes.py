@@ -67,7 +67,7 @@ class ClassQueue:
     """One class. `passed` is its virtual time: the class that has passed least goes next (stride scheduling)."""
 
     __slots__ = (
-        "_most_in_flight", "_numbers", "_stamp", "_wheel", "behind", "bytes", "front", "idle", "lanes", "passed",
+        "_heap", "_most_in_flight", "_numbers", "_stamp", "_wheel", "behind", "bytes", "front", "idle", "lanes", "passed",
         "priority", "requests", "stride",
     )  # fmt: skip
 
@@ -84,6 +84,7 @@ class ClassQueue:
         """The rings of lanes that are not known to be blocked, a heap by the stamp of the first turn."""
         self.behind: list[tuple[int, int, Ring]] = []
         """The same of the second rings."""
+        self._heap = self.front
         self._most_in_flight = most_in_flight
         self._numbers = count()
         self._stamp = 0
@@ -104,9 +105,10 @@ class ClassQueue:
 
     def first(self) -> Turn | None:
         """The turn that is next, left where it is; None if nothing may go now."""
-        return self._first(self.front, behind=False) or self._first(self.behind, behind=True)
+        turn = self._first(self.front, False) if self.front else None
+        return self._first(self.behind, True) if turn is None and self.behind else turn
 
-    def _first(self, heap: list[tuple[int, int, Ring]], *, behind: bool) -> Turn | None:
+    def _first(self, heap: list[tuple[int, int, Ring]], behind: bool) -> Turn | None:
         while heap:
             listed_stamp, _, ring = heap[0]
             entries = ring.entries
@@ -123,6 +125,7 @@ class ClassQueue:
                 continue
             agent = turn.agent
             if turn.requests and agent.in_flight < self._most_in_flight and agent.over <= behind:
+                self._heap = heap
                 return turn
             entries.popleft()
             self._put_where_it_belongs(turn)
@@ -139,12 +142,17 @@ class ClassQueue:
 
     def serve(self, turn: Turn) -> None:
         """Take the first request of the turn that `first` gave; its agent is next when everybody else was."""
+        heap = self._heap
+        ring = turn.lane.front if heap is self.front else turn.lane.behind
+        ring.entries.popleft()
+        turn.stamp = _NOWHERE
         turn.requests.popleft()
-        turn.stamp = _NOWHERE  # its entry in the ring is void
         if turn.requests:
             self.append(turn)
         else:
             self._drop(turn)
+        if ring.entries and heap[0][2] is ring:
+            heapreplace(heap, (ring.entries[0][0], ring.number, ring))
 
     def park(self, turn: Turn, where: list[Turn]) -> None:
         """Take the turn out of its ring, until whoever has the list brings it back."""

@@ -49,7 +49,8 @@ class Scheduler:
         self._in_order = tuple(self._classes.values())
         self._rank = {priority: rank for rank, priority in enumerate(classes)}
         self._order = Order(ordering) if ordering != "none" else None
-        self._retries: list[tuple[float, str]] = []
+        self._retries: list[tuple[float, str, str]] = []
+        """When to look again at which route, and at what was parked of which agent."""
         self._passed = 0.0
         self._turn: Turn | None = None
 
@@ -78,7 +79,12 @@ class Scheduler:
     def first(self, now: float) -> PendingRequest | None:
         """The request that goes next, left where it is; None if none may go now. Then `start`, `block` or `remove` it."""
         while self._retries and self._retries[0][0] <= now:
-            self.open(heappop(self._retries)[1])
+            _, route, agent_id = heappop(self._retries)
+            self.open(route)
+            agent = self.agents.find(agent_id)
+            if agent is not None:
+                agent.retry_at = None
+                self._bring_back(agent)
         best: ClassQueue | None = None
         for queue in self._in_order:
             if not (queue.front or queue.behind):
@@ -136,17 +142,21 @@ class Scheduler:
         turn = self._turn
         assert turn is not None
         route, queue = request.route, self._classes[request.priority]
-        if busy.scope == "agent":
-            comes_back = turn.agent.in_flight and busy.retry_in_s is None
-            queue.park(turn, turn.agent.parked if comes_back else turn.lane.parked)
+        at = None if busy.retry_in_s is None else now + busy.retry_in_s
+        if busy.scope == "agent":  # what it waits for is its own calls' to give back
+            agent = turn.agent
+            queue.park(turn, agent.parked if agent.in_flight or at is not None else turn.lane.parked)
+            if at is not None and (agent.retry_at is None or at < agent.retry_at):
+                agent.retry_at = at
+                heappush(self._retries, (at, route, agent.agent_id))
         else:
             rank = self._rank[request.priority] if busy.scope == "class" else 0
             for other in self._in_order[rank:]:
                 lane = other.lanes.get(route)
                 if lane is not None:
                     lane.blocked = True
-        if busy.retry_in_s is not None:
-            heappush(self._retries, (now + busy.retry_in_s, route))
+            if at is not None:
+                heappush(self._retries, (at, route, ""))
 
     def open(self, route: str) -> None:
         """The route may have room."""

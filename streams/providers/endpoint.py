@@ -55,17 +55,17 @@ class Endpoint:
         """Calls of the class that it could take now, as far as slots go."""
         return min(slots.free(priority) for slots in self._slots)
 
-    def take(self) -> int:
+    def take(self, priority: Priority) -> int:
         """Take the slots of one call; give what is returned to `call` or `give_back`."""
         for slots in self._slots:
-            slots.take()
+            slots.take(priority)
         self.in_flight += 1
         return self.health.breaker.begin()
 
-    def give_back(self) -> None:
+    def give_back(self, priority: Priority) -> None:
         """The slots are free again."""
         for slots in self._slots:
-            slots.give_back()
+            slots.give_back(priority)
         self.in_flight -= 1
 
     async def call(

@@ -118,13 +118,14 @@ class Taken:
     choice: Choice
     endpoint: Endpoint
     hold: Hold
+    priority: Priority
     began: int
     """The endpoint's breaker knows the attempt by it."""
 
     def give_slots_back(self) -> None:
         """After an attempt. The hold ends by what came of it."""
-        self.endpoint.give_back()
-        self.choice.provider.connections.give_back()
+        self.endpoint.give_back(self.priority)
+        self.choice.provider.connections.give_back(self.priority)
 
     def give_all_back(self) -> None:
         """No attempt was made."""
@@ -157,5 +158,5 @@ def take(
         return hold
     candidates = [each for each in free if each not in avoid] if avoid else free
     endpoint = choice.policy.pick(candidates or free, request.request.conversation_id or request.agent_id)
-    choice.provider.connections.take()
-    return Taken(choice, endpoint, hold, endpoint.take())
+    choice.provider.connections.take(request.priority)
+    return Taken(choice, endpoint, hold, request.priority, endpoint.take(request.priority))

@@ -343,3 +343,20 @@ def test_the_demand_is_told_by_route_and_class() -> None:
     for priority, route in (("high", "x"), ("high", "x"), ("low", "x"), ("low", "y")):
         one.put(asking(priority, route=route))  # type: ignore[arg-type]
     assert one.waiting_by_route() == {"x": {"high": (2, 20), "low": (1, 10)}, "y": {"low": (1, 10)}}
+
+
+def test_an_agent_without_a_connection_comes_back_with_its_own_call_or_its_time_and_with_nothing_else() -> None:
+    one, _ = scheduler()
+    waits = [asking(agent="full") for _ in range(3)]
+    for request in waits:
+        one.put(request)
+    assert take(one) is waits[0]
+    assert one.first(0.0) is waits[1]
+    one.block(waits[1], Busy("agent", retry_in_s=30.0), 0.0)
+    one.open("r")
+    assert one.first(1.0) is None
+    one.end(waits[0], 2.0)
+    assert one.first(2.0) is waits[1]
+    one.block(waits[1], Busy("agent", retry_in_s=28.0), 2.0)
+    assert one.first(29.9) is None
+    assert one.first(30.0) is waits[1]

@@ -22,8 +22,17 @@ def test_a_share_of_the_slots_is_kept_for_high(size: int, share: float, others: 
     slots = Slots(size, share)
     assert (slots.free("high"), slots.free("normal"), slots.free("low")) == (size, others, others)
     for _ in range(others):
-        slots.take()
+        slots.take("normal")
     assert (slots.free("high"), slots.free("low")) == (size - others, 0)
+
+
+def test_a_flood_of_high_does_not_shut_the_others_out() -> None:
+    slots = Slots(10, 0.1)
+    for _ in range(10):
+        slots.take("high")
+    assert slots.free("low") == 0
+    slots.give_back("high")
+    assert (slots.free("high"), slots.free("low")) == (1, 1)
 
 
 def test_an_agent_has_so_many_connections_and_its_next_request_waits_for_so_long() -> None:

@@ -1,0 +1,65 @@
+"""A provider on paper: hosts with slots, calls that take their time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from streams.flow.calls import Busy
+from streams.flow.concurrency import Slots
+from streams.pipeline import Outcome, PendingRequest
+
+_OK = Outcome("ok", payload=b"{}", attempts=1)
+
+Duration = Callable[[PendingRequest], float]
+
+
+class PaperProviders:
+    """One route a model, each with so many slots of which a share is kept for high; `None` slots are without number.
+
+    `duration_s` says how long a call takes.
+    """
+
+    def __init__(self, slots: int | None, high_share: float, duration_s: Duration) -> None:
+        self._most = slots
+        self._high_share = high_share
+        self._duration_s = duration_s
+        self._slots: dict[str, Slots] = {}
+        self._tell: Callable[[str], None] = lambda _: None
+        self.most_under_way = 0
+
+    def route(self, request: PendingRequest) -> str | Outcome:
+        model: str = request.request.payload["model"]
+        return model
+
+    def on_room(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def reserve(self, request: PendingRequest) -> PaperCall | Busy:
+        slots = self._slots.get(request.route)
+        if slots is None:
+            size = 1_000_000_000 if self._most is None else self._most
+            slots = self._slots[request.route] = Slots(size, self._high_share)
+        if not slots.has_room(request.priority):
+            return Busy("route" if slots.taken >= slots.size else "class")
+        slots.take(request.priority)
+        self.most_under_way = max(self.most_under_way, slots.taken)
+        return PaperCall(slots, request, self._duration_s(request), self._tell)
+
+
+class PaperCall:
+    """A call that only takes time."""
+
+    def __init__(self, slots: Slots, request: PendingRequest, duration_s: float, tell: Callable[[str], None]) -> None:
+        self._slots = slots
+        self._request = request
+        self._duration_s = duration_s
+        self._tell = tell
+
+    async def call(self, request: PendingRequest) -> Outcome:
+        await asyncio.sleep(self._duration_s)
+        return _OK
+
+    def release(self) -> None:
+        self._slots.give_back(self._request.priority)
+        self._tell(self._request.route)
