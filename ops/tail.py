@@ -10,6 +10,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from ops.metric_lines import describe
 from ops.records import open_reader, partitions_of, read_until
 
 _POLL_MS: Final = 200
@@ -77,8 +78,12 @@ def _wanted(record: Any, key: bytes | None) -> bool:
 
 
 def as_line(record: Any, width: int) -> str:
-    """A record on one line for people: time, partition:offset, key, value; `width` characters of the value at most."""
-    value = "(no value)" if record.value is None else printable(record.value, width)
+    """A record on one line for people: time, partition:offset, key, value; `width` characters of the value at most.
+
+    Of a metric its figures are shown instead.
+    """
+    found = b"(no value)" if record.value is None else record.value
+    value = describe(record.topic, found) or printable(found, width)
     key = "-" if record.key is None else printable(record.key, 64)
     return f"{when(record.timestamp)}  {record.partition}:{record.offset}  {key}  {value}"
 

@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "agents": Entry("ops.cli.agents", "See which agents use a worker most.", _USE),
     "cache": Entry("ops.cli.cache", "Look into the answer cache and clear it.", _USE),
     "scaling": Entry("ops.cli.scaling", "Explain, replay and simulate scaling decisions.", _USE),
+    "metrics": Entry("ops.cli.metrics", "List the metrics that processes show.", _USE),
     "config": Entry("ops.cli.config", "Show and check the settings.", _SET_UP),
     "topics": Entry("ops.cli.topics", "Make, list and compare the topics on a broker.", _SET_UP),
     "schemas": Entry("ops.cli.schemas", "Export the message contract as JSON Schema and AsyncAPI.", _SET_UP),

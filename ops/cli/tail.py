@@ -19,6 +19,8 @@ Examples:
 
     headrace tail agent.responses -n 20 --key agent-17
 
+    headrace tail metrics.windows -n 10 --key fleet
+
     headrace tail agent.requests.dlq --from-beginning --no-follow --json | jq .headers
 
 Reads without a consumer group: the fleet does not notice. Ctrl-C ends it.
@@ -40,7 +42,7 @@ def tail(
     as_json: Annotated[bool, typer.Option("--json", help="Print each record as a line of JSON.")] = False,
     settings: settings_option = None,
 ) -> None:
-    """Print each record on one line: time, partition:offset, key, value."""
+    """Print each record on one line: time, partition:offset, key, value; of metric samples and windows the figures."""
     from ops.cli.running import run
     from ops.tail import TailOptions
 

@@ -39,3 +39,24 @@ def exposed() -> Iterator[Exposed]:
         elif isinstance(found, MetricWrapperBase):
             ending = "_total" if found._type == "counter" else ""
             yield Exposed(found._name + ending, found._type or "", tuple(found._labelnames), found._documentation)
+
+
+def reference_page() -> str:
+    """docs/metric-names.md."""
+    rows = [
+        f"| `{each.name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels)} | {each.meaning} |"
+        for each in exposed()
+    ]
+    return "\n".join((_HEAD, *rows, ""))
+
+
+_HEAD = """# Metric names
+
+<!-- Made by `headrace metrics names`; a test keeps it current. -->
+
+What `/metrics` of a process shows, in the order in which a request meets it. Each process shows all of them; what it has no part
+in stays empty or 0. Besides there are `process_*` and `python_*` of the Python client. What samples and windows are:
+[metrics.md](metrics.md).
+
+| name | kind | labels | meaning |
+|---|---|---|---|"""

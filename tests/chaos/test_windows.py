@@ -20,20 +20,21 @@ from ops.process import ChildProcess
 from ops.tail import TailOptions, tail
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
-from tests.chaos.fixtures import Measured
+from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import Pipeline, request
 from tests.unit.metrics.raw_samples import Scope, as_sent, expected, fleet
 from topics.names import METRIC_SAMPLES, METRIC_WINDOWS
 
 pytestmark = pytest.mark.chaos
 
-INTERVALS, WORKERS = 498, 21
+WORKERS = 21
+INTERVALS = 498 if FULL else 120
 REQUESTS = 50
 
 Found = dict[Scope, list[MetricWindow]]
 
 
-async def test_the_windows_of_ten_thousand_samples_are_the_references_though_their_maker_is_killed(
+async def test_windows_of_shuffled_and_repeated_samples_are_the_references_though_their_maker_is_killed(
     pipeline: Pipeline, measured: Measured
 ) -> None:
     options = pipeline.client_options
