@@ -99,16 +99,17 @@ async def _follow(settings: Settings, workers: Keeper) -> None:
         actuator = Actuator(tail, producer, realizer, "/supervisor", acts=lambda: owner.owns, now=time.time)
         acting = asyncio.create_task(actuator.run())
         stack.callback(acting.cancel)
-        acted = None
+        stands_by = False
         while True:
-            if owner.owns != acted:
-                acted = owner.owns
-                if not acted:
-                    log.info("another supervisor keeps this fleet's workers, standing by")
-                    workers.want(0)
-                    actuator.forget()
-                elif tail.decisions.newest is None:
-                    workers.want(settings.scaling.limits.min)
+            if owner.is_anothers and not stands_by:
+                stands_by = True
+                log.info("another supervisor keeps this fleet's workers, standing by")
+                workers.want(0)
+            elif owner.owns and stands_by:
+                stands_by = False
+                actuator.forget()
+            if owner.owns and tail.decisions.newest is None and not workers.roster.wanted:
+                workers.want(settings.scaling.limits.min)
             if acting.done():
                 acting.result()
             await asyncio.sleep(_LOOK_S)

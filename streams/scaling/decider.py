@@ -75,8 +75,8 @@ class Decider:
         """Go on until cancelled. A broker that is away is waited for."""
         while True:
             try:
-                if self._is_due():
-                    await self.decide_once()
+                if self._is_due() and await self.decide_once() is None:
+                    await asyncio.sleep(_RETRY_S)
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("no decision now, trying again", error=repr(error))
                 await asyncio.sleep(_RETRY_S)

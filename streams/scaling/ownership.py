@@ -8,6 +8,7 @@ from typing import Final, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
@@ -22,16 +23,16 @@ _RETRY_S: Final = 1.0
 
 
 class Ownership:
-    """Takes part in the group inside an `async with` block; `owns` says whether this process is the one.
+    """Takes part in the group inside an `async with` block; `owns` and `is_anothers` say who is the one.
 
-    Nothing of the topic is read: its partition is only what the group gives to one of its members.
+    Both are False while that is not known: before the first result, and while the broker is away. Nothing of the topic is
+    read: its partition is only what the group gives to one of its members.
     """
 
     def __init__(self, kafka: Kafka, group_id: str, topic: str) -> None:
-        self._partition = TopicPartition(topic, 0)
+        self._topic = topic
         self._session_s = kafka.session_timeout
         self._consumer = AIOKafkaConsumer(
-            topic,
             **kafka.client_options(),
             group_id=group_id,
             enable_auto_commit=False,
@@ -41,6 +42,7 @@ class Ownership:
             rebalance_timeout_ms=round(kafka.rebalance_timeout * 1000),
             partition_assignment_strategy=[StickyPartitionAssignor],  # whoever is the one stays it when others come
         )
+        self._listener = _Listener(TopicPartition(topic, 0))
         self._membership: Membership
         self._task: asyncio.Task[None] | None = None
 
@@ -50,6 +52,7 @@ class Ownership:
         except BaseException:
             await self._consumer.stop()
             raise
+        self._consumer.subscribe([self._topic], listener=self._listener)
         self._membership = Membership(self._consumer)
         self._task = asyncio.create_task(self._poll())
         return self
@@ -62,13 +65,18 @@ class Ownership:
 
     @property
     def owns(self) -> bool:
-        """Assigned to this process, and the group has heard of it within the session timeout."""
+        """Whether the group gave it to this process, and has heard of it within the session timeout."""
+        return self._listener.ours is True and self._is_member
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether the group gave it to another process."""
+        return self._listener.ours is False and self._is_member
+
+    @property
+    def _is_member(self) -> bool:
         heard_at = self._membership.last_heartbeat_at
-        return (
-            self._partition in self._consumer.assignment()
-            and heard_at is not None
-            and time.monotonic() - heard_at < self._session_s
-        )
+        return heard_at is not None and time.monotonic() - heard_at < self._session_s
 
     async def _poll(self) -> None:
         """The client leaves the group where nobody polls."""
@@ -78,3 +86,17 @@ class Ownership:
             except KafkaError as error:
                 log.warning("the group cannot be reached now, trying again", error=repr(error))
                 await asyncio.sleep(_RETRY_S)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Keeps the group's last result. A rebalance that is under way changes nothing: its end does."""
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.ours: bool | None = None
+        self._partition = partition
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Not a result."""
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self.ours = self._partition in assigned

@@ -3,15 +3,36 @@
 import asyncio
 import signal
 import time
+import urllib.request
 from itertools import pairwise
 
+import orjson
 import pytest
 
+from ops.fleet import WorkerProcess
 from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline
+from tests.chaos.pipeline import Pipeline, wait_until
 from tests.chaos.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision
 
 COOLDOWN_S = 10.0
+
+
+async def _desired(control: WorkerProcess) -> int:
+    """What it answers KEDA, once it has read the decision that its test has."""
+
+    def get() -> int:
+        with urllib.request.urlopen(f"http://{control.http}/scaling/desired", timeout=5) as response:
+            return int(orjson.loads(response.read())["desired"])
+
+    found = 0
+
+    async def is_two() -> bool:
+        nonlocal found
+        found = await asyncio.to_thread(get)
+        return found == 2
+
+    await wait_until(is_two, 5)
+    return found
 
 
 async def test_a_killed_control_is_followed_within_ten_seconds_by_one_that_keeps_the_cooldown(
@@ -30,6 +51,7 @@ async def test_a_killed_control_is_followed_within_ten_seconds_by_one_that_keeps
             windows.figures = {"queued": 500.0, "throughput_per_s": 50.0}
             grown = await wait_decision(pipeline, lambda each: each.action == "scale_out", 15)
             owner, other = (first, second) if str(first.pid) in grown.decider_id else (second, first)
+            assert {await _desired(each) for each in (first, second)} == {2}  # KEDA may ask either
             windows.figures = {"queued": 500.0, "throughput_per_s": 90.0, "workers": 2}
             owner.kill()
             killed_at = time.time()

@@ -51,6 +51,20 @@ async def test_a_fleet_comes_up_replaces_a_worker_that_dies_and_drains_at_the_en
         up.kill()
 
 
+async def test_workers_that_do_not_start_are_given_up_loudly(pipeline: Pipeline) -> None:
+    (pipeline.directory / "cache").write_text("a file where the store wants a folder")
+    settings = pipeline.settings(scaling__limits__min=1, supervisor__give_up_after=2, supervisor__first_pause="100ms")
+    up = WorkerProcess("up", settings, pipeline.directory / "up.log", command="up")
+    try:
+        assert await up.wait_ended(60)
+        assert up.exit_code == 2
+        said = up.log_text()
+        assert "GIVEN UP: it does not start" in said
+        assert "no worker process can be kept running: see the log files in" in said.splitlines()[-1]
+    finally:
+        up.kill()
+
+
 async def _said(process: WorkerProcess, event: str) -> bool:
     return f'"event":"{event}"' in process.log_text()
 
