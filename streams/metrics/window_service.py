@@ -90,7 +90,9 @@ class WindowService:
             try:
                 async with BacklogReader(kafka.client_options(), kafka.group_id) as reader:
                     async for at_ms in ticks(self._period.interval_ms, time.time):
-                        if not self.owns:
+                        if not self.owns:  # the owner shows it: two processes with one figure would be added up
+                            metrics.LAG.clear()
+                            metrics.OLDEST_SECONDS.set(0)
                             continue
                         sample = await reader.look(at_ms)
                         for priority, lag in sample.lag.items():
