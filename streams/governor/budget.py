@@ -8,6 +8,8 @@ from typing import Final
 
 import psutil
 
+from streams.metrics.cgroup import cgroup_folders, memory_limit
+
 CGROUP_SHARE: Final = 0.9
 """Of a cgroup's limit: the kernel counts socket buffers, page tables and fresh file pages of the group too, and they are in no
 process's resident memory."""
@@ -50,25 +52,17 @@ def cgroup_limit(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgrou
 
     `memory.high` counts like `memory.max`: above it the kernel slows the process down until it is of no use.
     """
-    try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    own = next((line[3:] for line in lines if line.startswith("0::/")), None)
-    if own is None:
-        return None
-    folder = cgroups / own.lstrip("/")
-    found = []
-    for each in (folder, *folder.parents):
-        found += [limit for name in ("memory.max", "memory.high") if (limit := _limit(each / name)) is not None]
-        if each == cgroups:
-            break
+    found = [
+        limit
+        for folder in cgroup_folders(proc, cgroups)
+        for name in ("memory.max", "memory.high")
+        if (limit := _limit(folder / name)) is not None
+    ]
     return min(found, default=None)
 
 
 def _limit(file: Path) -> int | None:
     try:
-        text = file.read_text().strip()
+        return memory_limit(file.read_text())
     except OSError:  # the root has none, and version 1 has other files
         return None
-    return int(text) if text.isdecimal() else None  # "max": no limit
