@@ -29,7 +29,6 @@ from topics.names import SCALING_EVENTS
 log = structlog.get_logger("headrace.scaling")
 
 _AGAIN_S: Final = 5.0
-"""After a failure, and how often `acts` is asked."""
 
 
 class Actuator:
@@ -42,6 +41,7 @@ class Actuator:
         source: names this process in the events' headers.
         acts: whether this process is the one to act; where several may, that is settled by others.
         now: Unix seconds.
+        again_s: pause after a failure, and between two looks at `acts`.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Actuator:
         *,
         acts: Callable[[], bool],
         now: Callable[[], float],
+        again_s: float = _AGAIN_S,
     ) -> None:
         self._tail = tail
         self._producer = producer
@@ -60,6 +61,7 @@ class Actuator:
         self._source = source
         self._acts = acts
         self._now = now
+        self._again_s = again_s
         self._applied = 0
         self._failed = 0
 
@@ -70,7 +72,7 @@ class Actuator:
                 await self.apply_newest()
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("decisions cannot be carried out now, trying again", error=repr(error))
-            await self._tail.until(lambda: self._acts() and self._tail.decisions.epoch > self._seen, _AGAIN_S)
+            await self._tail.until(lambda: self._acts() and self._tail.decisions.epoch > self._seen, self._again_s)
 
     def forget(self) -> None:
         """Carry the newest decision out again: what was made of it is gone."""
@@ -113,7 +115,7 @@ class Actuator:
         applying = asyncio.create_task(self._realizer.apply(decision))
         try:
             while not applying.done():
-                newer = asyncio.create_task(self._tail.until(overtaken, _AGAIN_S))
+                newer = asyncio.create_task(self._tail.until(overtaken, self._again_s))
                 await asyncio.wait([applying, newer], return_when=asyncio.FIRST_COMPLETED)
                 if not newer.done():
                     newer.cancel()

@@ -14,7 +14,7 @@ from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import Pipeline, wait_until
 from tests.chaos.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision
 
-COOLDOWN_S = 10.0
+COOLDOWN_S = 10.0 if FULL else 8.0
 
 
 async def _desired(control: WorkerProcess) -> int:

@@ -2,8 +2,13 @@
 
 import asyncio
 import itertools
+import os
+import signal
 from collections import Counter
 from itertools import pairwise
+
+import orjson
+import pytest
 
 from ops.fleet import WorkerProcess
 from ops.load.ledger import percentile
@@ -79,7 +84,13 @@ async def test_workers_join_and_leave_as_the_load_doubles_and_falls_and_nothing_
             await load.stop()
             assert await traffic.wait_answered(30)
             summary = traffic.ledger.summary()
-        up.signal(15)
+        os.kill(ready_pids(up, "w0")[-1], signal.SIGKILL)
+
+        async def another_is_ready() -> bool:
+            return len(ready_pids(up, "w0")) == 2
+
+        await wait_until(another_is_ready, 60)
+        up.signal(signal.SIGTERM)
         assert await up.wait_ended(25)
     finally:
         up.kill()
@@ -100,6 +111,12 @@ async def test_workers_join_and_leave_as_the_load_doubles_and_falls_and_nothing_
     assert up.exit_code == 0
 
 
+def ready_pids(up: WorkerProcess, name: str) -> list[int]:
+    """Process ids of the workers that became ready in this place, by the supervisor's log."""
+    lines = [orjson.loads(line) for line in up.log_text().splitlines() if '"event":"ready"' in line]
+    return [int(line["pid"]) for line in lines if line["process"] == name]
+
+
 def _step_before(steps: list[ScalingDecision], time_ms: int) -> str | None:
     """The last step before a time."""
     return next((each.action for each in reversed(steps) if each.at.timestamp() * 1000 <= time_ms), None)
@@ -112,6 +129,9 @@ def _pause_ms(answered: list[int], step: ScalingDecision) -> int:
     return max((later - earlier for earlier, later in pairwise(near)), default=15_000)
 
 
+@pytest.mark.skipif(
+    not FULL, reason="tests/unit/scaling holds decisions to it; TEST_FULL=1 runs a fleet against a real limit"
+)
 async def test_a_fleet_whose_provider_limits_it_does_not_grow(pipeline: Pipeline, measured: Measured) -> None:
     """The provider allows fewer requests than come: more workers would only wait for it as well."""
     limited = {"scaling.limits.max": 4, "scaling.triggers.queue.length": 10}

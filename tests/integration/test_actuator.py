@@ -72,7 +72,7 @@ class Rig:
 async def acting(pipeline: Pipeline) -> AsyncIterator[Rig]:
     workers = Workers()
     async with AIOKafkaProducer(**pipeline.client_options) as producer, ScalingTail(pipeline.client_options) as tail:
-        actuator = Actuator(tail, producer, workers, "/test", acts=lambda: True, now=time.time)
+        actuator = Actuator(tail, producer, workers, "/test", acts=lambda: True, now=time.time, again_s=0.5)
         running = asyncio.create_task(actuator.run())
         try:
             yield Rig(pipeline, producer, workers)
