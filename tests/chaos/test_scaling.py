@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import orjson
 import pytest
@@ -17,6 +18,7 @@ from schemas.scaling_decision import ScalingDecision
 from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import Pipeline, request, wait_until
 from tests.chaos.scaling import decisions, dotted
+from tests.integration.cli import headrace
 
 CYCLES = 10 if FULL else 1
 LOW_PER_S, HIGH_PER_S = 10.0, 28.0
@@ -94,6 +96,7 @@ async def test_workers_join_and_leave_as_the_load_doubles_and_falls_and_nothing_
         assert await up.wait_ended(25)
     finally:
         up.kill()
+    await _is_explained_and_replayed(settings)
     steps = [each for each in await decisions(pipeline) if each.action != "hold"]
     ends = await pipeline.answered_at_ms()
     answered = sorted(time_ms for times in ends.values() for time_ms in times)
@@ -109,6 +112,20 @@ async def test_workers_join_and_leave_as_the_load_doubles_and_falls_and_nothing_
     assert [each.action for each in steps] == ["scale_out", "scale_in"] * CYCLES
     assert percentile(pauses, 0.95) <= 5_000
     assert up.exit_code == 0
+
+
+async def _is_explained_and_replayed(settings: Path) -> None:
+    """What people see of it."""
+    told = await headrace("scaling", "explain", "-n", "100", settings=settings)
+    assert told.code == 0, told.err
+    assert "From 1 to 2 workers, because" in told.out
+    assert "From 2 to 1 workers, because everything was low" in told.out
+    assert "Carried out by process in" in told.out
+    tail = ("tail", "metrics.windows", "--from-beginning", "--no-follow", "--json")
+    windows = await headrace(*tail, settings=settings)
+    replayed = await headrace("scaling", "replay", "-", "--json", settings=settings, stdin=windows.out)
+    assert replayed.code == 0, replayed.err
+    assert "scale_out" in {each["action"] for each in orjson.loads(replayed.out)["decisions"]}
 
 
 def ready_pids(up: WorkerProcess, name: str) -> list[int]:

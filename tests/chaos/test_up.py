@@ -71,6 +71,31 @@ async def test_workers_that_do_not_start_are_given_up_loudly(pipeline: Pipeline)
         up.kill()
 
 
+async def test_of_two_supervisors_one_stands_by_and_takes_over(pipeline: Pipeline) -> None:
+    settings = pipeline.settings(scaling__limits__min=2)
+    first = WorkerProcess("first", settings, pipeline.directory / "first.log", command="up")
+    second: WorkerProcess | None = None
+    try:
+        await wait_until(lambda: _said(first, "supervising"), 20)
+        await pipeline.wait_members(2, 60)
+        second = WorkerProcess("second", settings, pipeline.directory / "second.log", command="up")
+        await wait_until(lambda: _said(second, "another supervisor keeps this fleet's workers, standing by"), 40)
+        before = await pipeline.wait_members(2, 20)
+        assert "w0" not in await _children(_event(second, "supervising")["http"])
+        first.kill()  # and its workers with it
+
+        async def others_are_there() -> bool:
+            members = await pipeline.assignment()
+            return len(members) == 2 and not set(members) & set(before)
+
+        await wait_until(others_are_there, 60)
+        assert {"w0", "w1"} <= set(await _children(_event(second, "supervising")["http"]))
+    finally:
+        first.kill()
+        if second is not None:
+            second.kill()
+
+
 async def _said(process: WorkerProcess, event: str) -> bool:
     return f'"event":"{event}"' in process.log_text()
 
