@@ -12,7 +12,7 @@ import structlog
 
 from streams.governor.budget import Budget
 from streams.governor.policy import MemoryPolicy, MemoryRules, Reading, Step
-from streams.governor.reclaim import collect_all, collect_young, find_give_back
+from streams.governor.reclaim import collect_all, collect_young, find_give_back, return_buffers_at_once
 from streams.governor.stall import StallWatch
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
@@ -85,6 +85,8 @@ class Governor:
         self._every_s = settings.memory.check_interval
         self._clock = clock
         self._give_back = find_give_back()
+        if not settings.pooling.buffers:
+            return_buffers_at_once()
         self._stalls = StallWatch(settings.loop.stall)
         self._holds, self._told_at = 0, float("-inf")
         self._ticking: asyncio.Task[None] | None = None

@@ -55,11 +55,25 @@ class Gc(Section):
 
 
 class Pooling(Section):
-    """What is used again instead of made anew."""
+    """What is used again instead of made anew (docs/decisions/0021-governor.md has the measurements)."""
 
-    buffers: Flag = setting(True, "Whether buffers are used again.")
+    buffers: Flag = setting(
+        True,
+        "Whether the allocator keeps freed buffers for the next ones; without it those of 32 KiB and more go back to the "
+        "system at once: less memory, and seven times the time to get one.",
+    )
     connections: Flag = setting(True, "Whether connections are used again.")
-    objects: Flag = setting(True, "Whether objects are used again.")
+    objects: Flag = setting(
+        True, "Whether objects are used again: Python's allocator always does, so this cannot be turned off."
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not self.objects:
+            raise conflict(
+                "objects cannot be false: Python's allocator always uses the memory of objects again", "objects"
+            )
+        return self
 
 
 class NetworkCompression(Section):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import platform
+import subprocess
+import sys
 import time
 import weakref
 from dataclasses import dataclass, field
@@ -129,3 +131,27 @@ async def test_its_tick_costs_little_and_measures_how_late_the_loop_is() -> None
     await governor.stop()
     assert cost_s < 0.001
     assert metrics.LOOP_LAG_SECONDS._sum.get() - count > 0.15
+
+
+_FREED = """
+import sys, psutil
+from streams.governor.reclaim import return_buffers_at_once
+if sys.argv[1] == "false":
+    return_buffers_at_once()
+process = psutil.Process()
+buffers = [bytes(1_000_000) for _ in range(3)]
+del buffers  # glibc has learnt: it keeps what is smaller now
+before = process.memory_info().rss
+buffers = [bytes(60_000) + str(n).encode() for n in range(1_000)]
+del buffers[1:999]
+print(process.memory_info().rss - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is free")
+@pytest.mark.parametrize("pooled", [True, False])
+def test_freed_buffers_are_kept_for_the_next_ones_or_returned_at_once(pooled: bool) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _FREED, str(pooled).lower()], capture_output=True, text=True, check=True
+    )
+    assert (int(ran.stdout) > 40_000_000) == pooled

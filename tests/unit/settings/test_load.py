@@ -229,3 +229,7 @@ def test_a_memory_budget_is_a_size_or_left_to_the_machine_and_no_less_than_a_wor
     assert 'or "auto"' in problem(HEADRACE_MEMORY__BUDGET="much")
     assert "at least 150MB" in problem(HEADRACE_MEMORY__BUDGET="50MB")
     assert "gc.aggressive must be at most memory.hold" in problem(HEADRACE_MEMORY__HOLD="80%")
+
+
+def test_what_cannot_be_turned_off_is_refused_not_ignored() -> None:
+    assert "cannot be false" in problem(HEADRACE_POOLING__OBJECTS="false")
