@@ -11,10 +11,10 @@ keeps in between is not in use.
 
 It never spins. Two collections are `interval_s` apart; a young one waits until memory has grown, and a full one that freed
 nothing makes the next one wait twice as long, up to a minute. Whatever a step took, the next one waits twenty times as long, so
-that all of it costs 5 % of the time at most; where records are held, and the choice is to give back or to stand still, 20 %;
-above the middle between `hold` and the budget, where the choice is to give back or to be killed, it waits for nothing. And it
-never locks up: with nothing in the pipeline there is nothing to wait for, so a hold ends then, wherever memory is, and a worker
-whose budget is too small goes on slowly.
+that all of it costs 5 % of the time at most; where memory would soon be above the budget, 20 %; and above `hold`, where the
+choice is to give back or to be killed, it waits for nothing but the next reading. And it never locks up: with nothing in the
+pipeline there is nothing to wait for, so a hold ends then, wherever memory is, and a worker whose budget is too small goes on
+slowly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Collect = Literal["nothing", "young", "full"]
 
 COST_SHARE: Final = 0.05
 URGENT_COST_SHARE: Final = 0.2
-"""Most of the time that steps may take, below `hold` and above."""
+"""Most of the time that steps may take, and where memory would soon be above the budget."""
 LONGEST_WAIT_S: Final = 60.0
 AHEAD_S: Final = 0.5
 """How far ahead a fast growth is looked at: a call that is under way when records are held brings its answer about so late."""
@@ -86,7 +86,7 @@ class MemoryPolicy:
     rules: MemoryRules
     holding: bool = False
     _not_before: float = _NEVER
-    """No step that costs time before this, or above `hold` before the next one."""
+    """No step that costs time before this, or before the next one where it is urgent."""
     _urgent_not_before: float = _NEVER
     _collect_at: float = _NEVER
     _full_at: float = _NEVER
@@ -125,8 +125,8 @@ class MemoryPolicy:
         grow = 0 if above or not reading.cache_wants_more else self._growth(now)
         collect = self._choose(rss, above, now)
         self._move_hold(reading, reading.unfinished > 0 and (urgent or (above and self.holding)))
-        last_call = rss >= rules.budget_bytes * (1 + rules.hold) / 2
-        due = last_call or now >= (self._urgent_not_before if urgent else self._not_before)
+        too_much = rss >= rules.budget_bytes * rules.hold
+        due = too_much or now >= (self._urgent_not_before if urgent else self._not_before)
         self._gave_back = cut > 0 or collect == "full" or ((above or urgent) and due)
         return Step(cut, grow, collect, give_back=self._gave_back, hold=self.holding)
 
