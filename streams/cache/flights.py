@@ -9,7 +9,6 @@ on. A leader that runs out of time, is cancelled or moves to another worker hand
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -21,7 +20,8 @@ class Flight:
     """One call under way and who waits for it."""
 
     leader: PendingRequest
-    joiners: deque[PendingRequest] = field(default_factory=deque)
+    joiners: list[PendingRequest] = field(default_factory=list)
+    """A list: most flights have none, and an empty deque takes 0.6 KB."""
 
 
 class Flights:
@@ -39,11 +39,11 @@ class Flights:
         flight.joiners.append(request)
         return False
 
-    def land(self, key: bytes, leader: PendingRequest) -> deque[PendingRequest]:
+    def land(self, key: bytes, leader: PendingRequest) -> list[PendingRequest]:
         """The leader's call has ended for all: who had joined. The flight is over."""
         flight = self._flights.get(key)
         if flight is None or flight.leader is not leader:
-            return deque()
+            return []
         return self._flights.pop(key).joiners
 
     def hand_over(
@@ -55,7 +55,7 @@ class Flights:
             return None, []
         late: list[PendingRequest] = []
         while flight.joiners:
-            candidate = flight.joiners.popleft()
+            candidate = flight.joiners.pop(0)
             if not candidate.source.live:
                 continue  # another worker's by now
             if candidate.dispatch_by <= now:
@@ -71,7 +71,7 @@ class Flights:
         expired: list[PendingRequest] = []
         for flight in self._flights.values():
             if any(_is_over(joiner, flight.leader, now) for joiner in flight.joiners):
-                kept: deque[PendingRequest] = deque()
+                kept: list[PendingRequest] = []
                 for joiner in flight.joiners:
                     (expired if _is_over(joiner, flight.leader, now) else kept).append(joiner)
                 flight.joiners = kept

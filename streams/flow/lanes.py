@@ -29,7 +29,8 @@ class Turn:
     def __init__(self, agent: Agent, lane: Lane) -> None:
         self.agent = agent
         self.lane = lane
-        self.requests: deque[PendingRequest] = deque()
+        self.requests: list[PendingRequest] = []
+        """A list: most are short, and a deque of one takes 0.6 KB. `pop(0)` of a thousand costs 0.3 us."""
         self.stamp = _NOWHERE
         self.due_at = _NEVER
         """No wait of its requests ends before."""
@@ -146,7 +147,7 @@ class ClassQueue:
         ring = turn.lane.front if heap is self.front else turn.lane.behind
         ring.entries.popleft()
         turn.stamp = _NOWHERE
-        turn.requests.popleft()
+        turn.requests.pop(0)
         if turn.requests:
             self.append(turn)
         else:
@@ -187,7 +188,7 @@ class ClassQueue:
         for turn in self._wheel.take(now):
             turn.due_at = _NEVER
             late += (request for request in turn.requests if request.dispatch_by <= now)
-            turn.requests = deque(request for request in turn.requests if request.dispatch_by > now)
+            turn.requests = [request for request in turn.requests if request.dispatch_by > now]
             if turn.requests:
                 self._set_due(turn, min(request.dispatch_by for request in turn.requests))
         return late

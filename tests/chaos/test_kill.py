@@ -34,11 +34,11 @@ class Kill:
     read_at: float
 
 
-async def kill_now_and_then(pipeline: Pipeline, fleet: Fleet, kills: list[Kill]) -> None:
-    """Kill a random worker every `KILL_EVERY_S` seconds and start another in its place, until cancelled."""
+async def kill_now_and_then(pipeline: Pipeline, fleet: Fleet, kills: list[Kill], every_s: float = KILL_EVERY_S) -> None:
+    """Kill a random worker every `every_s` seconds and start another in its place, until cancelled."""
     rng = random.Random(3)
     while True:
-        await asyncio.sleep(KILL_EVERY_S)
+        await asyncio.sleep(every_s)
         victim = rng.choice(fleet.workers)
         in_flight = (await pipeline.simulator.stats())["in_flight"]
         victim.kill()
