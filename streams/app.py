@@ -5,7 +5,7 @@ Every Faust setting that we rely on is set here, whatever its default.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,10 +88,11 @@ def _record_list_app(
 
     @app.agent(records, name="records")  # type: ignore[untyped-decorator]
     async def take(stream: Any) -> None:
-        lists: AsyncIterator[RecordList] = stream.noack()
-        async for taken in lists:
+        handed_out: AsyncIterator[Sequence[RecordList]] = stream.noack()
+        async for lists in handed_out:
             try:
-                accept(taken)
+                for records in lists:
+                    accept(records)
             except Exception as error:  # Faust would go on without them: they would never be finished, nor repeated
                 await app.crash(error)
 

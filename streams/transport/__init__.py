@@ -1,6 +1,6 @@
 """Kafka in and out of Faust: record lists, flow of partitions, offset tracking, commits.
 
-In: what the broker accepted on the request topics. Out: one event for each fetch and partition, its value a `RecordList`;
+In: what the broker accepted on the request topics. Out: events, each with a few `RecordList`s (one a fetch and partition);
 the pipeline finishes each of its records once, after the broker has acked the answer.
 
 Promises: no offset is committed above an unfinished record; a finished record is not handed out again after a crash or a

@@ -49,7 +49,7 @@ _METADATA_FULL = "too many finished records wait behind an unfinished one"
 
 
 class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
-    """One worker's consumer of the request topics. Every event's value is a `RecordList`."""
+    """One worker's consumer of the request topics. Every event's value is a few `RecordList`s."""
 
     logger = logging.getLogger(__name__)  # for Faust and mode; our own lines go to `log`
     consumer_stopped_errors = (ConsumerStoppedError,)
@@ -125,9 +125,14 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             await asyncio.sleep(0)  # the agent's turn
 
     async def _hand_out(self) -> bool:
-        """Give the pipeline a list of each partition that has records and may be given some, high first."""
+        """Give the pipeline a list of each partition that has records and may be given some, high first.
+
+        Short lists share an event: where records trickle in, most of the cost is Faust's, 60 us an event.
+        """
         some = False
         left = self.options.records_a_poll
+        together: list[RecordList] = []
+        count = 0
         for partition in self.flow.choose(self._fetched.ready()):
             offsets = self.partitions.get(partition)
             if offsets is None:
@@ -140,9 +145,15 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 continue
             self.flow.add(partition, made.unfinished, made.unfinished * made.mean_bytes)
             left -= made.unfinished
-            await self.callback(self._message(TP(*partition), made))
+            together.append(made)
+            count += made.unfinished
+            if count >= self.options.records_a_list:
+                await self.callback(self._message(together))
+                together, count = [], 0
             if left <= 0 or not self.flow_active:
                 break
+        if together:
+            await self.callback(self._message(together))
         return some
 
     async def _take(self, partition: TopicPartition, most: int) -> tuple[Sequence[Record], int | None]:
@@ -158,10 +169,13 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             )
             return (), None
 
-    def _message(self, partition: TP, made: RecordList) -> ConsumerMessage:
+    def _message(self, lists: Sequence[RecordList]) -> ConsumerMessage:
+        """Faust's event wants one partition and offset, and uses neither: its acks are off."""
+        last = lists[-1]
+        partition = TP(last.origin.topic, last.origin.partition)
         generation = self.app.consumer_generation_id
         return ConsumerMessage(
-            *partition, made.next_offset - 1, time.time(), 1, [], None, made, None, None, None, partition,
+            *partition, last.next_offset - 1, time.time(), 1, [], None, lists, None, None, None, partition,
             generation_id=generation,
         )  # fmt: skip
 

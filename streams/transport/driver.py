@@ -43,7 +43,7 @@ class RecordListTransport(driver.Transport):  # type: ignore[misc]
 
 
 class RecordListSchema(Schema):  # type: ignore[misc]
-    """No decoding: the value of an event is the record list."""
+    """No decoding: the value of an event is record lists."""
 
     def compile(self, app: Any, **_: Any) -> Any:
         async def decode(message: Any, **_: Any) -> Event:
