@@ -23,7 +23,6 @@ import streams.worker as worker_module
 from ops.bench.meter import Meter, say_result
 from ops.cli.worker import worker
 from streams.app import build_app
-from streams.governor import memory_budget
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.transport.offsets import RecordList
@@ -43,10 +42,12 @@ class Probe:
         self._finished_at: float | None = None
         self._figures: dict[str, Any] = {}
 
-    def build_app(self, settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None]) -> Any:
+    def build_app(
+        self, settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None], budget_bytes: int
+    ) -> Any:
         """In place of the worker's own."""
         self._accept = accept
-        self._app = build_app(settings, producer, self._take, memory_budget(settings.memory.budget).bytes)
+        self._app = build_app(settings, producer, self._take, budget_bytes)
         self._watch = asyncio.get_running_loop().create_task(self._look())
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._go)
         return self._app
