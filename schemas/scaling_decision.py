@@ -74,7 +74,9 @@ class ScalingDecision(Message):
     observed: dict[str, NonNegative] = Field(
         default_factory=dict, description="The newest window's figures, for people; empty without one."
     )
-    windows: tuple[Signals, ...] = Field((), description="The windows it was made from, oldest first.")
+    windows: tuple[Signals, ...] = Field(
+        (), description="The windows it was made from, oldest first; the newest 240 at most."
+    )
     state: ScalingState | None = Field(None, description="What was carried into it.")
     next_state: ScalingState | None = Field(None, description="What it carries on.")
     policy: dict[str, NonNegative] = Field(

@@ -40,6 +40,7 @@ def up(
 ) -> None:
     """Keep workers and the control process running here, restart what ends, and scale as decided, until SIGTERM."""
     import asyncio
+    import contextlib
     import tempfile
 
     from ops import logs
@@ -68,3 +69,7 @@ def up(
         if error.errno is None or "bind" not in str(error):
             raise
         fail(f"http.listen = {loaded.http.listen!r}: {error.strerror}")
+    finally:
+        if log_dir is None:
+            with contextlib.suppress(OSError):  # it stays if there is a log in it
+                folder.rmdir()

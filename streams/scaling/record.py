@@ -9,6 +9,9 @@ from schemas.scaling_decision import ScalingDecision, ScalingState, Signals
 from streams.scaling.decide import Decision
 from streams.scaling.policy import Policy
 
+MOST_WINDOWS = 240
+"""Windows in a record. The longest duration has 10 by default; who makes windows of a second for a duration of ten minutes gets
+the newest of them, so that a record stays below 64 KB."""
 _FIGURES = ("cpu", "memory", "queued", "wait_s", "expired", "throughput_per_s")
 
 
@@ -33,7 +36,7 @@ def record_of(
         reasons=made.reasons,
         blocked_by=made.blocked_by,
         observed={name: figure for name, figure in figures.items() if figure is not None},
-        windows=tuple(windows),
+        windows=tuple(windows[-MOST_WINDOWS:]),
         state=before,
         next_state=made.state,
         policy=policy.as_numbers(),

@@ -155,6 +155,13 @@ def test_log_files_stay_within_their_bounds(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"w5.log", "w5.log.1", "w3.log", "w4.log"}
 
 
+def test_a_record_stays_small_however_many_windows_a_duration_has() -> None:
+    made = decided(minutes(1, 2000, cpu=0.123456789, throughput_per_s=1234.56789))
+    assert len(made.windows) == 240
+    assert made.windows[-1].end_s == 2000 * 60
+    assert len(made.to_json()) < 64 * 1024
+
+
 def test_the_newest_window_of_a_record_is_what_it_shows() -> None:
     made = decided([*minutes(11, 19), window(20, queued=1234.0)])
     assert made.observed["queued"] == 1234.0
