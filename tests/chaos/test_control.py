@@ -17,18 +17,25 @@ from tests.chaos.scaling import QUICK, Windows, control_process, decisions, dott
 COOLDOWN_S = 10.0 if FULL else 8.0
 
 
+def _get(control: WorkerProcess, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://{control.http}{path}", timeout=5) as response:
+        found: bytes = response.read()
+        return found
+
+
+async def _leads(control: WorkerProcess) -> bool:
+    """Whether its metrics say that it decides."""
+    exposed: bytes = await asyncio.to_thread(_get, control, "/metrics")
+    return b"\nheadrace_scaling_leader 1.0\n" in exposed
+
+
 async def _desired(control: WorkerProcess) -> int:
     """What it answers KEDA, once it has read the decision that its test has."""
-
-    def get() -> int:
-        with urllib.request.urlopen(f"http://{control.http}/scaling/desired", timeout=5) as response:
-            return int(orjson.loads(response.read())["desired"])
-
     found = 0
 
     async def is_two() -> bool:
         nonlocal found
-        found = await asyncio.to_thread(get)
+        found = int(orjson.loads(await asyncio.to_thread(_get, control, "/scaling/desired"))["desired"])
         return found == 2
 
     await wait_until(is_two, 5)
@@ -42,21 +49,21 @@ async def test_a_killed_control_is_followed_within_ten_seconds_by_one_that_keeps
         **dotted(QUICK | {"scaling.cooldown": f"{COOLDOWN_S:g}s", "scaling.realizer": "process"})
     )
     windows = Windows()
-    first = control_process(pipeline, settings, "first")
+    first, second = (control_process(pipeline, settings, name) for name in ("first", "second"))
     async with windows.written(pipeline):
         try:
-            await first.wait_ready()
-            second = control_process(pipeline, settings, "second")
-            await second.wait_ready()
+            await asyncio.gather(first.wait_ready(), second.wait_ready())
             windows.figures = {"queued": 500.0, "throughput_per_s": 50.0}
             grown = await wait_decision(pipeline, lambda each: each.action == "scale_out", 15)
             owner, other = (first, second) if str(first.pid) in grown.decider_id else (second, first)
             assert {await _desired(each) for each in (first, second)} == {2}  # KEDA may ask either
+            assert (await _leads(owner), await _leads(other)) == (True, False)
             windows.figures = {"queued": 500.0, "throughput_per_s": 90.0, "workers": 2}
             owner.kill()
             killed_at = time.time()
             taken = await wait_decision(pipeline, lambda each: str(other.pid) in each.decider_id, 20)
             took_s = taken.at.timestamp() - killed_at
+            assert await _leads(other)
             again = await wait_decision(pipeline, lambda each: each.workers_wanted == 3, COOLDOWN_S + 10)
         finally:
             first.kill()
@@ -79,12 +86,10 @@ async def test_a_control_that_wakes_up_late_changes_nothing(pipeline: Pipeline, 
     """It is stopped while it wants more workers; the other one sees an idle fleet; then it goes on where it was."""
     settings = pipeline.settings(**dotted(QUICK | {"scaling.cooldown": "1s", "scaling.realizer": "process"}))
     windows = Windows()
-    first = control_process(pipeline, settings, "first")
+    first, second = (control_process(pipeline, settings, name) for name in ("first", "second"))
     async with windows.written(pipeline):
         try:
-            await first.wait_ready()
-            second = control_process(pipeline, settings, "second")
-            await second.wait_ready()
+            await asyncio.gather(first.wait_ready(), second.wait_ready())
             windows.figures = {"queued": 500.0, "throughput_per_s": 50.0}
             grown = await wait_decision(pipeline, lambda each: each.workers_wanted >= 2, 15)
             late, other = (first, second) if str(first.pid) in grown.decider_id else (second, first)
