@@ -59,8 +59,12 @@ class Simulator:
         found: dict[str, Any] = await asyncio.to_thread(self._get, "/admin/stats")
         return found
 
-    def _get(self, path: str) -> Any:
-        with urllib.request.urlopen(self._address + path, timeout=10) as response:
+    async def configure(self, **settings: object) -> None:
+        """Change settings of the running simulator; a change of its limits begins a new count."""
+        await asyncio.to_thread(self._get, "/admin/config", orjson.dumps(settings))
+
+    def _get(self, path: str, body: bytes | None = None) -> Any:
+        with urllib.request.urlopen(self._address + path, body, timeout=10) as response:
             return orjson.loads(response.read())
 
     async def wait_in_flight(self, count: int, timeout_s: float = 30.0) -> None:

@@ -49,7 +49,10 @@ async def settings(kafka: Broker, unique: Callable[[str], str]) -> Settings:
     return settings_of(kafka, unique("leases"))
 
 
-@pytest.mark.parametrize("loads", [(60.0, 60.0, 60.0), (180.0, 0.0, 0.0)], ids=["even", "all on one"])
+LOADS = {"even": (60.0, 60.0, 60.0), "all on one": (180.0, 0.0, 0.0)}
+
+
+@pytest.mark.parametrize("loads", LOADS.values() if FULL else [LOADS["all on one"]])
 async def test_ten_times_the_load_uses_the_limit_and_never_more(
     settings: Settings, loads: tuple[float, ...], measured: Measured
 ) -> None:
