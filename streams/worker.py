@@ -64,7 +64,9 @@ class Worker:
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
-        budgets = await open_budgets(settings, producer, self._stack, waiting=dict, alive=self._is_member)
+        budgets = await open_budgets(
+            settings, producer, self._stack, waiting=lambda: self._dispatch.waiting_by_route(), alive=self._is_member
+        )
         self.providers = providers = await open_providers(settings, self._stack, budgets.of)
         outbox = Outbox(producer)
         self._stack.push_async_callback(outbox.stop)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from math import inf
-from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
@@ -16,7 +15,7 @@ from streams.limits.ledger import LeaseRules
 from streams.limits.shared import Queues, Shared, SharedBudget, SharedLimit
 from streams.limits.topic import LeaseTopic
 from streams.settings import Rate, Settings
-from topics.names import LEASES, Priority
+from topics.names import LEASES
 
 
 def leases_needed(settings: Settings) -> bool:
@@ -48,7 +47,7 @@ async def open_budgets(
 
     `waiting` tells what waits for tokens, by route and class; `alive` whether this worker is still a member of its group.
     """
-    limits = settings.limits
+    limits, weights = settings.limits, settings.queueing.weights
     shared_limits = {
         provider.name: SharedLimit(
             Amount(
@@ -76,7 +75,7 @@ async def open_budgets(
         worker_id=process_id(),
         limits=shared_limits,
         rules=rules,
-        weights=_WEIGHTS,
+        weights={"high": weights.high, "normal": weights.normal, "low": weights.low},
         waiting=waiting,
         alive=alive,
     )
@@ -95,9 +94,6 @@ async def open_budgets(
     stack.push_async_callback(topic.stop)
     await topic.start()
     return Budgets({name: SharedBudget(shared, name) for name in shared_limits})
-
-
-_WEIGHTS: Final[Mapping[Priority, float]] = {"high": 8.0, "normal": 3.0, "low": 1.0}
 
 
 def _in_window(rate: Rate | None, window_s: float) -> float:

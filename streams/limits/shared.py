@@ -26,7 +26,7 @@ from topics.names import Priority
 Queues = Mapping[str, Mapping[Priority, tuple[int, int]]]
 """Requests and tokens that wait, by route ("provider/model") and class."""
 
-_DEMAND_EVERY_S = 0.1  # the queues are counted at most so often
+_COUNT_EVERY_S = 0.5  # counting the queues takes time in proportion to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Shared:
         if not share.head_tokens:
             return Need()
         now = self.clock.running()
-        if now > self._counted_at + _DEMAND_EVERY_S:
+        if now > self._counted_at + _COUNT_EVERY_S:
             self._counted, self._counted_at = self.waiting(), now
         by_class = self._counted.get(route_name(*route), {})
         requests = sum(count for count, _ in by_class.values())
