@@ -69,9 +69,9 @@ class Allowance:
             self.left, self.until = NONE, -inf
             self.term += 1
 
-    def revoke(self) -> None:
-        """Drop all that is granted, whatever was promised."""
-        self.left, self.until, self.seen = NONE, -inf, -1
+    def renounce(self) -> None:
+        """Drop all that is left: nothing more begins under the grants that were read."""
+        self.left, self.until = NONE, -inf
         self.term += 1
 
     def reserve(self, tokens: int, now: float) -> bool:

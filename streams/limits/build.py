@@ -14,7 +14,7 @@ from streams.limits.budget import UNLIMITED, Budget
 from streams.limits.ledger import LeaseRules
 from streams.limits.shared import Queues, Shared, SharedBudget, SharedLimit
 from streams.limits.topic import LeaseTopic
-from streams.settings import Rate, Settings
+from streams.settings import Provider, Rate, Settings, SettingsError
 from topics.names import LEASES
 
 
@@ -42,26 +42,35 @@ async def open_budgets(
     *,
     waiting: Callable[[], Queues],
     alive: Callable[[], bool],
+    worker_id: str | None = None,
 ) -> Budgets:
     """The budgets of the providers that the settings name; the leases behind them end with `stack`.
 
     `waiting` tells what waits for tokens, by route and class; `alive` whether this worker is still a member of its group.
+    `worker_id` is this worker's in the leases, by default its process's.
     """
-    limits, weights = settings.limits, settings.queueing.weights
-    shared_limits = {
-        provider.name: SharedLimit(
-            Amount(
-                _in_window(provider.rate_limit.requests, limits.window),
-                _in_window(provider.rate_limit.tokens, limits.window),
-            ),
-            counts_at_end=provider.rate_limit.counted_at == "end",
-        )
-        for provider in settings.providers
-        if not provider.rate_limit.unlimited
-    }
-    if not shared_limits:
+    if not leases_needed(settings):
         return Budgets({})
-    at_end = [p.timeout for p in settings.providers if p.rate_limit.counted_at == "end"]
+    shared = shared_budgets(settings, worker_id or process_id(), waiting=waiting, alive=alive)
+    await producer.partitions_for(LEASES)  # known before the first demand
+    topic = LeaseTopic(
+        shared,
+        producer,
+        settings.kafka.client_options(),
+        group_id=f"{settings.kafka.group_id}-limits",
+        session_timeout_s=settings.limits.session_timeout,
+    )
+    stack.push_async_callback(topic.stop)
+    await topic.start()
+    return Budgets({name: SharedBudget(shared, name) for name in shared.limits})
+
+
+def shared_budgets(
+    settings: Settings, worker_id: str, *, waiting: Callable[[], Queues], alive: Callable[[], bool]
+) -> Shared:
+    """What the settings say of limits, as one worker's part in them. Raises SettingsError for a limit below one."""
+    limits, weights = settings.limits, settings.queueing.weights
+    at_end = [provider.timeout for provider in settings.providers if provider.rate_limit.counted_at == "end"]
     rules = LeaseRules(
         lease_s=limits.lease,
         counted_s=limits.window,
@@ -71,30 +80,34 @@ async def open_budgets(
         known_s=limits.known,
         in_flight_s=max(at_end, default=0.0),
     )
+    limited = {provider.name: provider for provider in settings.providers if not provider.rate_limit.unlimited}
     shared = Shared(
-        worker_id=process_id(),
-        limits=shared_limits,
+        worker_id=worker_id,
+        limits={name: _limit(provider, limits.window) for name, provider in limited.items()},
         rules=rules,
         weights={"high": weights.high, "normal": weights.normal, "low": weights.low},
         waiting=waiting,
         alive=alive,
     )
-    for provider in settings.providers:
-        if provider.name in shared_limits:
-            for model in provider.models:
-                shared.add(provider.name, model)
-    await producer.partitions_for(LEASES)  # known before the first demand
-    topic = LeaseTopic(
-        shared,
-        producer,
-        settings.kafka.client_options(),
-        group_id=f"{settings.kafka.group_id}-limits",
-        session_timeout_s=limits.session_timeout,
+    for name, provider in limited.items():
+        for model in provider.models:
+            shared.add(name, model)
+    return shared
+
+
+def _limit(provider: Provider, window_s: float) -> SharedLimit:
+    requests, tokens = (
+        _in_window(f"providers.{provider.name}.rate_limit.{resource}", rate, window_s)
+        for resource, rate in (("requests", provider.rate_limit.requests), ("tokens", provider.rate_limit.tokens))
     )
-    stack.push_async_callback(topic.stop)
-    await topic.start()
-    return Budgets({name: SharedBudget(shared, name) for name in shared_limits})
+    return SharedLimit(Amount(requests, tokens), counts_at_end=provider.rate_limit.counted_at == "end")
 
 
-def _in_window(rate: Rate | None, window_s: float) -> float:
-    return inf if rate is None else float(int(rate.per_second * window_s))
+def _in_window(key: str, rate: Rate | None, window_s: float) -> float:
+    """What a rate gives in the window, whole; `inf` without one."""
+    if rate is None:
+        return inf
+    whole = int(rate.per_second * window_s + 1e-9)
+    if whole < 1:
+        raise SettingsError(f"{key}: {rate} is less than one in limits.window ({window_s:g} s): no call could be made")
+    return float(whole)

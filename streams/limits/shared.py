@@ -74,7 +74,15 @@ class Shared:
         """Begin with empty books, as a worker that was just started: the topic is not the one that was read."""
         self.grantor = Grantor(self.worker_id, self._limit_of, self.rules)
         for share in self._shares.values():
-            share.allowance.revoke()
+            share.allowance.renounce()
+            share.allowance.seen = -1
+
+    def leave(self) -> list[Route]:
+        """Take part no more: what is left is given back with the demands that are to be told now."""
+        for share in self._shares.values():
+            share.allowance.renounce()
+            share.head_tokens = 0
+        return [route for route, share in self._shares.items() if not share.sending]
 
     def add(self, provider: str, model: str) -> None:
         """Be known for a model before its first call, so that it is granted a little."""

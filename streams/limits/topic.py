@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas.lease import LeaseMessage, parse_lease
@@ -41,6 +40,7 @@ _TICK_SCARCE_S: Final = 0.1
 _TICK_S: Final = 0.5
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 _MOST_RECORDS: Final = 500
+_LEAVE_S: Final = 1.0
 
 
 class LeaseTopic:
@@ -73,12 +73,18 @@ class LeaseTopic:
         self._tasks = [asyncio.create_task(self._for_good(loop)) for loop in (self._read, self._tell, self._grant)]
 
     async def stop(self) -> None:
+        """Leave: another worker is chosen, and what this one has left falls back at once."""
         await self._election.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._shared.clock.known:
+            farewells = [asyncio.create_task(self._send_demand(route)) for route in self._shared.leave()]
+            _, late = await asyncio.wait(farewells, timeout=_LEAVE_S) if farewells else ((), ())
+            for task in late:  # then it falls back a window after its end
+                task.cancel()
 
-    async def _for_good(self, loop: Any) -> None:
+    async def _for_good(self, loop: Callable[[], Awaitable[None]]) -> None:
         failures = 0
         while True:
             began = asyncio.get_running_loop().time()
@@ -198,7 +204,8 @@ class LeaseTopic:
             now = shared.clock.earliest()
             claim = grantor.claim(now)
             if claim is not None:
-                log.info("granting what providers allow", epoch=claim.epoch) if not grantor.leads else None
+                if not grantor.leads:
+                    log.info("granting what providers allow", epoch=claim.epoch)
                 await self._send(claim, "*")
             for grant in grantor.decide(now):
                 await self._send(grant, grant.provider)
@@ -230,6 +237,3 @@ def _headers(source: bytes) -> Headers:
         (CE_SOURCE, source),
         (CE_TIME, rfc3339(datetime.now(UTC))),
     ]
-
-
-__all__ = ["KafkaError", "LeaseTopic"]

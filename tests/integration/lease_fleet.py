@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -57,7 +58,12 @@ class SyntheticWorker:
         self._stack.push_async_callback(producer.stop)
         self._began = time.monotonic()
         self.budgets = await open_budgets(
-            self.settings, producer, self._stack, waiting=self._waiting, alive=lambda: True
+            self.settings,
+            producer,
+            self._stack,
+            waiting=self._waiting,
+            alive=lambda: True,
+            worker_id=uuid.uuid4().hex,
         )
         self.budgets.of("main").on_room(lambda route: self._room.set())
         for loop in (self._offer, self._serve):

@@ -85,6 +85,31 @@ async def test_a_worker_alone_makes_its_first_call_within_a_second(settings: Set
     assert worker.first_call_s < (1.0 if FULL else 3.0)  # most of it is the group's, which a busy machine slows
 
 
+async def test_what_a_leaving_worker_had_left_is_there_for_the_others_at_once(settings: Settings) -> None:
+    judge = Judge(350, TOKENS, WINDOW_S)
+    async with SyntheticWorker(settings, judge, 0.0, sizes(0.1)) as stays:
+        async with SyntheticWorker(settings, judge, 0.0, sizes(0.1)) as leaves:
+
+            async def both_hold_something() -> bool:
+                return min(_left_of(stays), _left_of(leaves)) > 0
+
+            await wait_until(both_hold_something, 15)
+            name = leaves.budgets.of("main").shared.worker_id  # type: ignore[attr-defined]
+        left_at = time.monotonic()
+        books = stays.budgets.of("main").shared.grantor.ledger(("main", "small"))  # type: ignore[attr-defined]
+
+        async def nothing_is_held_for_it() -> bool:
+            return name not in books.accounts or books.accounts[name].left.tokens == 0
+
+        await wait_until(nothing_is_held_for_it, 5)
+    assert time.monotonic() - left_at < 2.0  # not after its lease and a window
+
+
+def _left_of(worker: SyntheticWorker) -> float:
+    shared = worker.budgets.of("main").shared  # type: ignore[attr-defined]
+    return float(sum(share.allowance.left.tokens for share in shared._shares.values()))
+
+
 async def check_start_of(settings: Settings) -> None:
     await check_start(settings, needed_topics(settings))
 

@@ -128,6 +128,16 @@ def test_a_hold_whose_grant_lapsed_is_not_good_even_when_another_grant_came() ->
     assert allowance.left == Amount(10, 1_000)  # what lapsed does not come back
 
 
+def test_what_a_worker_renounces_is_told_and_begins_no_call() -> None:
+    allowance = granted(1_000)
+    hold = hold_of(allowance, 400)
+    allowance.renounce()
+    assert not hold.good()
+    hold.give_back()
+    demand = allowance.demand("w", Need(), 0, AT, 1_000.0)
+    assert (demand.left.tokens, demand.open.tokens, demand.seen) == (0, 0, 0)
+
+
 def test_a_grant_in_force_is_prolonged_with_all_that_is_left() -> None:
     allowance = granted(1_000)
     hold = hold_of(allowance, 400)
