@@ -118,12 +118,16 @@ async def play(
     dispatch = Dispatch(rules, providers, ended, clock, clock)
     samples: list[Sample] = []
     sampling = asyncio.create_task(_sample(dispatch, samples))
+    due: list[PendingRequest] = []
     for number, arrival in enumerate(arrivals):
         if began + arrival.at_s > clock():
+            dispatch.accept(due)
+            due = []
             await asyncio.sleep(began + arrival.at_s - clock())
         request = _request(arrival, number, clock(), waits_s[arrival.priority])
         call_s[request] = arrival.call_s
-        dispatch.accept([request])
+        due.append(request)
+    dispatch.accept(due)
     if arrivals:
         await ended.all.wait()
     lasted_s = clock() - began

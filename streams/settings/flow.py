@@ -64,8 +64,8 @@ class Backpressure(Section):
     strategy: Literal["token_bucket"] = setting("token_bucket", "How requests are admitted.")
     rate: PerSecond = setting("1000/s", "Requests dispatched to providers.")
     burst: Count = setting(100, "Requests dispatched at once after a quiet time.", ge=1)
-    partition_records: Count = setting(2000, "Waiting records of one partition at which it is paused.", ge=1)
-    partition_bytes: Bytes = setting("16MB", "Waiting bytes of one partition at which it is paused.", ge=1)
+    partition_records: Count = setting(1000, "Waiting records of one partition at which it is paused.", ge=1)
+    partition_bytes: Bytes = setting("8MB", "Waiting bytes of one partition at which it is paused.", ge=1)
     resume_share: Share = setting("50%", "A paused partition goes on below this share of its quota.", gt=0)
     agent_share: Share = setting(
         "50%",

@@ -12,8 +12,10 @@ import pytest
 
 from streams.flow.calls import Busy
 from streams.flow.dispatch import Dispatch
+from streams.flow.rules import FlowRules
 from streams.pipeline import Outcome, PendingRequest, refused
-from tests.unit.flow.samples import SampleSource, pending, rules, until
+from tests.unit.flow.samples import SampleSource, pending, until
+from tests.unit.flow.samples import rules as default_rules
 from topics.names import PRIORITIES
 
 NOW = 1000.0
@@ -96,9 +98,14 @@ class Answered:
 
 @asynccontextmanager
 async def dispatching(
-    providers: HandledProviders, answered: Answered, most_in_flight: int = 100, now: Callable[[], float] = lambda: NOW
+    providers: HandledProviders,
+    answered: Answered,
+    most_in_flight: int = 100,
+    now: Callable[[], float] = lambda: NOW,
+    rules: FlowRules | None = None,
 ) -> AsyncIterator[Dispatch]:
-    dispatch = Dispatch(rules(most_in_flight=most_in_flight), providers, answered, now, time.monotonic)
+    held_to = rules or default_rules(most_in_flight=most_in_flight)
+    dispatch = Dispatch(held_to, providers, answered, now, time.monotonic)
     try:
         yield dispatch
     finally:
