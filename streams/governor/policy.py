@@ -127,7 +127,7 @@ class MemoryPolicy:
         self._move_hold(reading, reading.unfinished > 0 and (urgent or (above and self.holding)))
         too_much = rss >= rules.budget_bytes * rules.hold
         due = too_much or now >= (self._urgent_not_before if urgent else self._not_before)
-        self._gave_back = cut > 0 or collect == "full" or ((above or urgent) and due)
+        self._gave_back = cut > 0 or collect == "full" or (above and due)
         return Step(cut, grow, collect, give_back=self._gave_back, hold=self.holding)
 
     def took(self, seconds: float, now: float) -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from ops.cli import COMMANDS
+from ops.control_process import DESIRED
 from ops.prometheus.kubernetes import prometheus_rule
 from streams.settings import Settings, load_settings
 from streams.settings.runtime import LEAST_BUDGET_BYTES
@@ -157,8 +158,6 @@ def test_a_worker_has_memory_for_its_cache_its_providers_and_itself() -> None:
 @pytest.mark.parametrize("where", PODS)
 def test_a_container_runs_a_command_that_there_is(where: str) -> None:
     for container in PODS[where]["containers"]:
-        if container["args"][0] == "control" and "control" not in COMMANDS:
-            pytest.skip("control is not there yet")
         assert container["args"][0] in COMMANDS
 
 
@@ -190,7 +189,7 @@ def test_keda_follows_the_decision_within_the_limits_of_the_settings() -> None:
     assert trigger["metadata"]["targetValue"] == "1"
     service = one("Service", "headrace-control")
     host = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc:{service['spec']['ports'][0]['port']}"
-    assert trigger["metadata"]["url"].startswith(f"http://{host}/")
+    assert trigger["metadata"]["url"] == f"http://{host}{DESIRED}"
 
 
 def test_the_control_process_may_do_what_its_realizer_does_and_no_more() -> None:

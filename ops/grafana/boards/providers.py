@@ -55,5 +55,43 @@ PROVIDERS: Final = Board(
             ("sum by (provider) (rate(headrace_provider_limited_waits_total[5m]))", "{{provider}}"),
             unit="ops",
         ),
+        graph(
+            "Endpoints that get no calls",
+            "1 while an endpoint is open (it failed too often) or unhealthy (its check does).",
+            (
+                'max by (provider, endpoint, state) (headrace_endpoint_state{state=~"open|unhealthy|half_open"})',
+                "{{endpoint}} {{state}}",
+            ),
+        ),
+        graph(
+            "Retries and failed checks",
+            "Calls made again, by the provider that got them, and health checks that failed.",
+            ("sum by (provider) (rate(headrace_provider_retries_total[5m]))", "retries {{provider}}"),
+            ('sum by (provider) (rate(headrace_provider_checks_total{result="failed"}[5m]))', "checks {{provider}}"),
+            unit="ops",
+        ),
+        graph(
+            "Calls under way",
+            "By provider, against `connections.max` of each worker.",
+            ("sum by (provider) (headrace_provider_connections)", "{{provider}}"),
+        ),
+        graph(
+            "Bodies in memory, and on the wire",
+            "Bytes of requests under way and of answers being read; bytes a second to and from a provider.",
+            ("sum by (provider, kind) (headrace_provider_body_bytes)", "{{provider}} {{kind}}"),
+            ("sum by (provider) (rate(headrace_provider_bytes_total[5m]))", "{{provider}} a second"),
+            unit="bytes",
+        ),
+        graph(
+            "Tokens of the limits, a minute",
+            "granted to workers, reserved by requests, used, owed (used beyond what was reserved).",
+            ("60 * sum by (provider, state) (rate(headrace_limit_tokens_total[5m]))", "{{provider}} {{state}}"),
+        ),
+        graph(
+            "Who grants",
+            "Workers that grant what providers allow: one, or requests of limited providers wait.",
+            ("sum(headrace_limit_grantor)", "grantors"),
+            ("sum by (result) (rate(headrace_limit_demands_total[5m]))", "demands {{result}}"),
+        ),
     ],
 )

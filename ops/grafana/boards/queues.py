@@ -50,5 +50,32 @@ QUEUES: Final = Board(
             ("sum by (reason) (rate(headrace_dead_letters_total[5m]))", "dead: {{reason}}"),
             unit="reqps",
         ),
+        graph(
+            "Dispatched, and refused",
+            "Requests that got a call, and those that were refused before they waited.",
+            ("sum by (priority) (rate(headrace_admitted_requests_total[5m]))", "dispatched {{priority}}"),
+            (
+                "sum by (priority, reason) (rate(headrace_refused_requests_total[5m]))",
+                "refused {{priority}}: {{reason}}",
+            ),
+            unit="reqps",
+        ),
+        graph(
+            "Dispatchers, and merged requests",
+            "Dispatchers follow the load between `pool.workers.min` and `.max`; merged requests shared a call.",
+            ("sum(headrace_dispatchers)", "dispatchers"),
+            ("sum(rate(headrace_merged_requests_total[5m]))", "merged a second"),
+        ),
+        graph(
+            "Time that partitions stood still",
+            "Partitions paused, on average: over a quota, or held.",
+            ("rate(headrace_paused_partition_seconds_total[5m])", "{{instance}}"),
+        ),
+        graph(
+            "Lag as the control process sees it",
+            "Records by class that nobody has finished, and the age of the oldest.",
+            ("max by (priority) (headrace_lag_records)", "{{priority}}"),
+            ("max(headrace_lag_oldest_seconds)", "oldest, seconds"),
+        ),
     ],
 )
