@@ -55,6 +55,11 @@ class Call:
         taken.choice.provider.hold_body(len(body))
         agents.take(request.agent_id)
 
+    @property
+    def endpoint_url(self) -> str | None:
+        """Where the next attempt goes; None while there is no place for it."""
+        return None if self._taken is None else self._taken.endpoint.url
+
     def release(self) -> None:
         """Give everything back. Once, after `call` or instead of it."""
         if self._taken is not None:
