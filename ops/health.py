@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import Any
 
 import orjson
@@ -13,12 +14,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 @asynccontextmanager
 async def serve_health(
-    listen: str, ready: Callable[[], bool], documents: Mapping[str, Callable[[], Any]] | None = None
+    listen: str,
+    ready: Callable[[], bool],
+    documents: Mapping[str, Callable[[], Any]] | None = None,
+    actions: Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> AsyncIterator[str]:
     """Serve on `listen` (HOST:PORT, port 0 for any free one) while the block runs; gives the address that was bound.
 
     /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says. `documents` are further paths,
-    each with what makes its JSON now; None makes it a 503. Raises OSError where the address is taken.
+    each with what makes its JSON now; None makes it a 503. `actions` are paths that take a POST of JSON, from this machine
+    only, and answer with JSON; a ValueError or KeyError of theirs is a 400. Raises OSError where the address is taken.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -38,9 +43,22 @@ async def serve_health(
 
         return answer
 
+    def action(act: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(request: web.Request) -> web.Response:
+            # A page in a browser can post text to this port, but not JSON, which it would have to ask for first.
+            if not _from_here(request) or request.content_type != "application/json":
+                return _json({"error": "only by JSON, and from this machine"}, 403)
+            try:
+                return _json(act(orjson.loads(await request.read())))
+            except (ValueError, KeyError, TypeError) as error:
+                return _json({"error": str(error)}, 400)
+
+        return answer
+
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     app.add_routes([web.get(path, document(make)) for path, make in (documents or {}).items()])
+    app.add_routes([web.post(path, action(act)) for path, act in (actions or {}).items()])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -51,3 +69,14 @@ async def serve_health(
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+def _from_here(request: web.Request) -> bool:
+    try:
+        return ip_address(request.remote or "").is_loopback
+    except ValueError:
+        return False

@@ -35,7 +35,12 @@ async def run_worker(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         worker = Worker(settings)
         address = await stack.enter_async_context(
-            serve_health(settings.http.listen, lambda: worker.ready, {"/agents": worker.flow_figures})
+            serve_health(
+                settings.http.listen,
+                lambda: worker.ready,
+                {"/agents": worker.flow_figures, "/providers": worker.endpoint_figures},
+                {"/providers/drain": lambda asked: worker.drain_endpoint(asked["endpoint"], asked["draining"])},
+            )
         )
         starting = asyncio.create_task(stack.enter_async_context(worker))
         if not await unless(stop.asked, starting):

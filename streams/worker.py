@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,7 @@ from streams.metrics import definitions as metrics
 from streams.metrics.sampler import Sampler
 from streams.metrics.samples import Figures
 from streams.providers.build import open_providers
+from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_figures
 from streams.settings import Settings
 from streams.transport.consumer import RecordListConsumer
 from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, RESPONSES, Priority
@@ -64,9 +66,7 @@ class Worker:
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
-        budgets = await open_budgets(
-            settings, producer, self._stack, waiting=lambda: self._dispatch.waiting_by_route(), alive=self._is_member
-        )
+        budgets = await open_budgets(settings, producer, self._stack, waiting=self._waiting, alive=self._is_member)
         self.providers = providers = await open_providers(settings, self._stack, budgets.of)
         outbox = Outbox(producer)
         self._stack.push_async_callback(outbox.stop)
@@ -124,9 +124,23 @@ class Worker:
         """What waits and is under way, and the agents that use most of this worker; None before the start."""
         return self._dispatch.figures(_AGENTS_SHOWN) if self._started else None
 
+    def endpoint_figures(self) -> list[EndpointFigures] | None:
+        """The endpoints of the providers, now; None before the start."""
+        return endpoint_figures(self.providers) if self._started else None
+
+    def drain_endpoint(self, endpoint: str, draining: bool) -> list[EndpointFigures]:
+        """Give an endpoint no new calls, or give it calls again. ValueError where there is none of that URL."""
+        if not self._started:
+            raise ValueError("the worker has not started yet")
+        return drain_endpoint(self.providers, endpoint, draining)
+
     async def drain(self, deadline_s: float) -> int:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""
         return await self.consumer.drain(deadline_s)
+
+    def _waiting(self) -> Mapping[str, Mapping[Priority, tuple[int, int]]]:
+        """Requests and tokens that wait, by route and class."""
+        return self._dispatch.waiting_by_route() if self._started else {}
 
     def _is_member(self) -> bool:
         """Whether the group has heard of this worker within its session: else its partitions may be another's by now."""

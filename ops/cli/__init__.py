@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
     "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),
     "agents": Entry("ops.cli.agents", "See which agents use a worker most.", _USE),
+    "providers": Entry("ops.cli.providers", "List, check and drain the endpoints of providers.", _USE),
     "cache": Entry("ops.cli.cache", "Look into the answer cache and clear it.", _USE),
     "scaling": Entry("ops.cli.scaling", "Explain, replay and simulate scaling decisions.", _USE),
     "metrics": Entry("ops.cli.metrics", "List the metrics that processes show.", _USE),

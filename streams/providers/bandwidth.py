@@ -12,6 +12,11 @@ from typing import Final
 BURST_S: Final = 0.1
 """Seconds of the rate that may pass at once after a quiet time. More would be more than the rate over the first seconds."""
 
+AHEAD_S: Final = 0.5
+"""Seconds of debt at which no further calls begin. Some have to be under way while the debt is paid, or the line falls idle
+until the next ones are answered.
+"""
+
 
 @dataclass(slots=True)
 class Bandwidth:
@@ -33,7 +38,7 @@ class Bandwidth:
         return max(0.0, -self._left / self.per_s)
 
     def wait_s(self, now: float) -> float:
-        """The seconds until the debt is paid; 0.0 without one."""
+        """The seconds until another call may begin: while more than `AHEAD_S` is owed, none may."""
         if self.per_s is None or self._left >= 0:
             return 0.0
-        return max(0.0, -self._left / self.per_s - (now - self._at))
+        return max(0.0, -self._left / self.per_s - (now - self._at) - AHEAD_S)

@@ -50,8 +50,8 @@ class Provider:
     timing: Timing
     retry: RetryPolicy
     retry_budget: RetryBudget
-    dead_letter: bool = False
     _above_plan: bool = False
+    _reported_bytes: int = 0
 
     def serves(self, operation: Operation) -> bool:
         return self.wire.path(operation) is not None
@@ -85,6 +85,8 @@ class Provider:
         metrics.PROVIDER_CONNECTIONS.labels(self.name).set(self.connections.taken)
         metrics.PROVIDER_BODY_BYTES.labels(self.name, "requests").set(self.bodies.held)
         metrics.PROVIDER_BODY_BYTES.labels(self.name, "answers").set(self.traffic.buffers.held)
+        metrics.PROVIDER_BYTES.labels(self.name).inc(self.traffic.bandwidth.total - self._reported_bytes)
+        self._reported_bytes = self.traffic.bandwidth.total
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Load:
     _queues: dict[Priority, deque[tuple[PendingRequest, float]]] = field(
         default_factory=lambda: {priority: deque() for priority in PRIORITIES}
     )
-    _calls: set[asyncio.Task[None]] = field(default_factory=set)
+    calls: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -71,6 +71,15 @@ class Load:
                 await asyncio.sleep(0.01)
                 self._fill()
 
+    async def stop(self) -> None:
+        """Forget what waits and cancel what is under way."""
+        for queue in self._queues.values():
+            queue.clear()
+        calls = list(self.calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
     def _fill(self) -> None:
         for queue in self._queues.values():
             while queue:
@@ -86,8 +95,8 @@ class Load:
                     self.done.append(Done(request, began, now, now, found))
                     continue
                 call = self._loop.create_task(self._call(found, request, began))
-                self._calls.add(call)
-                call.add_done_callback(self._calls.discard)
+                self.calls.add(call)
+                call.add_done_callback(self.calls.discard)
 
     async def _call(self, reserved: Call, request: PendingRequest, began: float) -> None:
         dispatched = time.monotonic()

@@ -81,10 +81,17 @@ def test_who_waits_as_long_as_told_gets_its_retry() -> None:
 def test_whoever_waits_as_told_keeps_to_the_bandwidth(moves: list[tuple[int, float]]) -> None:
     bandwidth, now, passed = Bandwidth(10_000_000), 0.0, 0
     for size, pause_s in moves:
-        now += bandwidth.wait_s(now)
-        assert passed <= 10_000_000 * (now + 0.1) + 1  # the burst; what is charged last was not waited for yet
+        assert bandwidth.wait_s(now) == 0
+        assert passed <= 10_000_000 * (now + 0.1) + 1  # the burst
         passed += size
         now += bandwidth.charge(size, now) + pause_s
+
+
+def test_while_much_is_owed_no_further_call_begins() -> None:
+    bandwidth = Bandwidth(10_000_000)
+    bandwidth.charge(10_000_000, 0.0)  # 1 MB was saved up, 9 are owed
+    assert bandwidth.wait_s(0.1) == pytest.approx(0.3)
+    assert bandwidth.wait_s(0.4) == pytest.approx(0.0)
 
 
 def test_unlimited_bandwidth_never_waits() -> None:

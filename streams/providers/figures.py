@@ -1,0 +1,66 @@
+"""What a worker knows of its endpoints, for those who ask: `headrace providers`, over the worker's HTTP server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streams.providers.health import EndpointState
+from streams.providers.providers import Providers
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFigures:
+    """One endpoint, now. `last_check`: what its last check found, in words; None: it was not checked yet."""
+
+    provider: str
+    url: str
+    state: EndpointState
+    weight: int
+    in_flight: int
+    free: int
+    """Calls of the class high that it could take now."""
+    last_check: str | None
+    last_check_ms: float | None
+
+
+def endpoint_figures(providers: Providers) -> list[EndpointFigures]:
+    """All endpoints, in the settings' order."""
+    found = []
+    for provider in providers.all:
+        for endpoint in provider.endpoints:
+            check = endpoint.last_check
+            said = None if check is None else check.error or f"status {check.status}"
+            took_ms = None if check is None else round(check.took_s * 1000, 1)
+            free = endpoint.free("high")
+            found.append(
+                EndpointFigures(
+                    provider.name,
+                    endpoint.url,
+                    endpoint.health.state,
+                    endpoint.weight,
+                    endpoint.in_flight,
+                    free,
+                    said,
+                    took_ms,
+                )
+            )
+    return found
+
+
+def drain_endpoint(providers: Providers, endpoint: str, draining: bool) -> list[EndpointFigures]:
+    """Give an endpoint no new calls, or give it calls again; `endpoint` is its URL, or PROVIDER/URL where several providers
+    have it. Calls under way go on. ValueError where there is no such endpoint.
+    """
+    found = [
+        each
+        for provider in providers.all
+        for each in provider.endpoints
+        if endpoint.rstrip("/") in (each.url, f"{provider.name}/{each.url}")
+    ]
+    if not found:
+        known = ", ".join(each.url for provider in providers.all for each in provider.endpoints)
+        raise ValueError(f"there is no endpoint {endpoint}; there are {known}")
+    for each in found:
+        each.drain(draining)
+    urls = {each.url for each in found}
+    return [each for each in endpoint_figures(providers) if each.url in urls]
