@@ -42,3 +42,8 @@ class Bandwidth:
         if self.per_s is None or self._left >= 0:
             return 0.0
         return max(0.0, -self._left / self.per_s - (now - self._at) - AHEAD_S)
+
+    def passed(self, now: float) -> float:
+        """Bytes charged since the start that are paid for."""
+        owed = 0.0 if self.per_s is None else max(0.0, -self._left - (now - self._at) * self.per_s)
+        return self.total - owed

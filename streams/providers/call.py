@@ -196,16 +196,23 @@ class Call:
             retry_in_s = left_s
 
             def attempt() -> Taken | None:
+                """At an endpoint that was not tried yet, of any provider, before one that was."""
                 nonlocal never, retry_in_s
-                for choice in self._choices:
-                    free = places(choice, request.priority)
-                    found = free if isinstance(free, Lack) else take(choice, free, request, self._tried)
-                    if isinstance(found, Taken):
-                        return found
-                    if isinstance(found, TooLarge):
-                        never -= 1
-                    elif found.retry_in_s is not None:
-                        retry_in_s = min(retry_in_s, max(found.retry_in_s, _SHORTEST_WAIT_S))
+                never = len(self._choices)
+                for fresh in (True, False):
+                    for choice in self._choices:
+                        free = places(choice, request.priority)
+                        if fresh and not isinstance(free, Lack):
+                            free = [each for each in free if each not in self._tried]
+                            if not free:
+                                continue
+                        found = free if isinstance(free, Lack) else take(choice, free, request, self._tried[-1:])
+                        if isinstance(found, Taken):
+                            return found
+                        if isinstance(found, TooLarge):
+                            never -= not fresh
+                        elif found.retry_in_s is not None:
+                            retry_in_s = min(retry_in_s, max(found.retry_in_s, _SHORTEST_WAIT_S))
                 return None
 
             if (taken := attempt()) is not None:

@@ -75,6 +75,7 @@ class Load:
         """Forget what waits and cancel what is under way."""
         for queue in self._queues.values():
             queue.clear()
+        await asyncio.sleep(0)  # a task that never began would not give back what it holds
         calls = list(self.calls)
         for call in calls:
             call.cancel()

@@ -1,0 +1,245 @@
+"""What a provider's settings bound is bounded over real HTTP, and changing a setting changes what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from ops.provider_sim import ProviderSim, SimSettings
+from streams.flow.calls import Busy
+from streams.pipeline import Outcome
+from streams.providers.build import open_providers
+from streams.providers.call import Call
+from streams.providers.retry import RetryPolicy
+from streams.settings import Settings
+from tests.chaos.fixtures import FULL, Measured, measured
+from tests.integration.provider_load import Load
+from tests.integration.provider_rig import Rig, ask, asking, error_type, free_port, open_rig, over_aiohttp
+from tests.unit.flow.samples import pending, until
+from topics.names import Priority
+
+__all__ = ["measured"]
+
+ONCE = RetryPolicy(max_attempts=1, base_delay_s=0.01, max_delay_s=0.01)
+FREE_AGENTS: dict[str, Any] = {"connections": {"pool_size": 1000}}
+
+
+def big(kilobytes: int) -> Any:
+    return lambda _: pending(payload={"padding": "x" * 1000 * kilobytes, "max_tokens": 1})
+
+
+@pytest.mark.parametrize(("bandwidth", "bytes_per_s"), [("10MB/s", 10_000_000), ("4MB/s", 4_000_000)])
+@pytest.mark.parametrize("way", ["out", "in"])
+async def test_bytes_a_second_are_held_within_5_percent(
+    way: str, bandwidth: str, bytes_per_s: int, measured: Measured
+) -> None:
+    seconds = 20 if FULL else 3
+    size = 200_000
+    async with ProviderSim(SimSettings(answer_bytes=size if way == "in" else 0)) as sim, open_rig(
+        over_aiohttp, sim.url, slots=20, timeout_s=60, provider={"bandwidth": bandwidth}, agents=FREE_AGENTS,
+        requests={"max_answer_bytes": "1MB"},
+    ) as rig:  # fmt: skip
+        load, traffic = Load(rig.providers), rig.providers.all[0].traffic
+        for _ in range(2 * bytes_per_s * seconds // size):
+            load.put(big(size // 1000 if way == "out" else 0)(0))
+        await until(lambda: traffic.bandwidth.total > bytes_per_s, timeout_s=10)
+        began = time.monotonic()
+        before = traffic.bandwidth.passed(began)
+        await asyncio.sleep(seconds)
+        ended = time.monotonic()
+        rate = (traffic.bandwidth.passed(ended) - before) / (ended - began)
+        await load.stop()
+    measured(f"{way}: {rate / 1e6:.2f} MB/s of {bytes_per_s / 1e6:g}")
+    assert rate == pytest.approx(bytes_per_s, rel=0.05)
+
+
+@pytest.mark.parametrize(("peak", "buffer"), [("4MB", "1MB"), ("8MB", "3MB")])
+async def test_bodies_in_memory_stay_inside_their_bounds(peak: str, buffer: str, measured: Measured) -> None:
+    memory = {"baseline": "1MB", "peak": peak, "buffer": buffer}
+    most, most_answers = int(peak[0]) * 1_000_000, int(buffer[0]) * 1_000_000
+    async with ProviderSim(SimSettings(latency_ms=50, answer_bytes=300_000)) as sim:
+        async with open_rig(
+            over_aiohttp, sim.url, slots=50, timeout_s=60, provider={"memory": memory}, agents=FREE_AGENTS,
+            requests={"max_answer_bytes": "400KB"},
+        ) as rig:  # fmt: skip
+            load, provider = Load(rig.providers), rig.providers.all[0]
+            for _ in range(60):
+                load.put(big(500)(0))
+            most_bodies = 0
+            while len(load.done) < load.sent:
+                await asyncio.sleep(0.001)
+                most_bodies = max(most_bodies, provider.bodies.held)
+        assert {each.outcome.status for each in load.done} == {"ok"}
+    measured(f"peak {peak}: requests {most_bodies / 1e6:.1f} MB, answers {provider.traffic.buffers.peak / 1e6:.1f} MB")
+    assert most_bodies <= most - most_answers
+    assert most_bodies > (most - most_answers) / 2  # it was the bound that held them
+    assert provider.traffic.buffers.peak <= most_answers
+
+
+async def held(rig: Rig, *, agent_id: str | None = None, priority: Priority = "normal") -> tuple[int, Busy]:
+    """How many calls fit, and why the next one does not."""
+    calls: list[Call] = []
+    while True:
+        request = pending(priority=priority)
+        if agent_id is not None:
+            request.agent_id = agent_id
+        found = ask(rig.providers, request)
+        if isinstance(found, Busy):
+            break
+        assert isinstance(found, Call)
+        calls.append(found)
+    for call in calls:
+        call.release()
+    return len(calls), found
+
+
+@pytest.mark.parametrize(
+    ("connections", "concurrency", "fit"),
+    [
+        ({"max": 50, "per_host": 10}, {"per_host": 20}, 10),
+        ({"max": 50, "per_host": 30}, {"per_host": 20}, 20),
+        ({"max": 7, "per_host": 7}, {"per_host": 20}, 7),
+    ],
+)
+async def test_connections_of_provider_and_host_are_settings(
+    simulator: ProviderSim, connections: dict[str, int], concurrency: dict[str, int], fit: int
+) -> None:
+    async with open_rig(
+        over_aiohttp, simulator.url, provider={"connections": connections}, agents=FREE_AGENTS, concurrency=concurrency
+    ) as rig:
+        assert await held(rig) == (fit, Busy("route"))
+
+
+@pytest.mark.parametrize(("share", "others"), [("0%", 10), ("10%", 9), ("50%", 5)])
+async def test_the_share_kept_for_high_is_a_setting(simulator: ProviderSim, share: str, others: int) -> None:
+    async with open_rig(
+        over_aiohttp, simulator.url, slots=10, agents=FREE_AGENTS, concurrency={"per_host": 10, "high_share": share}
+    ) as rig:
+        assert await held(rig) == (others, Busy("class" if others < 10 else "route"))
+        assert (await held(rig, priority="high"))[0] == 10
+
+
+@pytest.mark.parametrize(("size", "wait", "wait_s"), [(10, "30s", 30.0), (3, "5s", 5.0)])
+async def test_an_agents_connections_and_their_wait_are_settings(
+    simulator: ProviderSim, size: int, wait: str, wait_s: float
+) -> None:
+    agents = {"connections": {"pool_size": size, "timeout": wait}}
+    async with open_rig(over_aiohttp, simulator.url, slots=50, agents=agents) as rig:
+        fit, busy = await held(rig, agent_id="a")
+        assert (fit, busy.scope) == (size, "agent")
+        assert busy.retry_in_s == pytest.approx(wait_s, abs=0.1)
+
+
+async def test_a_request_that_waited_enough_for_its_agents_connection_expires(simulator: ProviderSim) -> None:
+    agents = {"connections": {"pool_size": 1, "timeout": "200ms"}}
+    async with open_rig(over_aiohttp, simulator.url, agents=agents) as rig:
+        request, waiting = pending(), pending()
+        request.agent_id = waiting.agent_id = "a"
+        call = rig.reserve(request)
+        assert isinstance(ask(rig.providers, waiting), Busy)
+        await asyncio.sleep(0.25)
+        expired = rig.providers.reserve(waiting)
+        assert isinstance(expired, Outcome)
+        assert expired.status == "expired"
+        call.release()
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 4])
+async def test_attempts_are_a_setting(simulator: ProviderSim, attempts: int) -> None:
+    policy = RetryPolicy(attempts, 0.01, 0.01)
+    async with open_rig(over_aiohttp, simulator.url, retry=policy) as rig:
+        assert (await rig.call(asking(status=500))).attempts == attempts
+
+
+@pytest.mark.parametrize(("longest", "least_s"), [("200ms", 0.2), ("600ms", 0.6)])
+async def test_the_time_of_one_call_leaves_time_for_another_one(
+    simulator: ProviderSim, longest: str, least_s: float
+) -> None:
+    provider = {"timeout": longest, "retry": {"max_time": "20s"}}
+    async with open_rig(over_aiohttp, simulator.url, provider=provider) as rig:
+        began = time.monotonic()
+        outcome = await rig.call(asking(id="r", fault="hang", fail_first=1))
+        assert least_s <= time.monotonic() - began < least_s + 2
+    assert (outcome.status, outcome.attempts) == ("ok", 2)
+
+
+@pytest.mark.parametrize(("burst", "floor", "least_s"), [(1, "4/s", 0.5), (20, "1/s", 0.0)])
+async def test_a_retry_beyond_the_budget_waits_for_it(
+    simulator: ProviderSim, burst: int, floor: str, least_s: float
+) -> None:
+    budget = {"share": "0%", "floor": floor, "burst": burst}
+    async with open_rig(over_aiohttp, simulator.url, slots=8, provider={"retry": {"budget": budget}}) as rig:
+        began = time.monotonic()
+        outcomes = await asyncio.gather(*(rig.call(asking(id=f"r{n}", status=500, fail_first=1)) for n in range(4)))
+        took_s = time.monotonic() - began
+    assert {(outcome.status, outcome.attempts) for outcome in outcomes} == {("ok", 2)}
+    assert took_s >= least_s
+    assert took_s < least_s + 1.5
+
+
+@pytest.mark.parametrize(("min_volume", "share", "failures"), [(4, "50%", 4), (6, "100%", 6)])
+async def test_when_the_breaker_opens_is_a_setting(
+    simulator: ProviderSim, min_volume: int, share: str, failures: int
+) -> None:
+    breaker = {"min_volume": min_volume, "error_share": share, "open_for": "1h"}
+    async with open_rig(over_aiohttp, simulator.url, retry=ONCE, routing={"breaker": breaker}) as rig:
+        (endpoint,) = rig.endpoints
+        for _ in range(failures):
+            assert endpoint.health.state == "healthy"
+            await rig.call(asking(status=500))
+        assert endpoint.health.state == "open"
+        assert ask(rig.providers, pending()) == Busy("route")
+
+
+async def test_a_429_never_opens_the_breaker(simulator: ProviderSim) -> None:
+    breaker = {"min_volume": 2, "calls": 4}
+    async with open_rig(over_aiohttp, simulator.url, retry=ONCE, routing={"breaker": breaker}) as rig:
+        for _ in range(8):
+            assert error_type(await rig.call(asking(status=429))) == "provider_error"
+        assert rig.endpoints[0].health.state == "healthy"
+
+
+@pytest.mark.parametrize(("bad", "good"), [(3, 1), (1, 2)])
+async def test_checks_and_their_thresholds_are_settings(simulator: ProviderSim, bad: int, good: int) -> None:
+    check = {"interval": "100ms", "timeout": "100ms", "unhealthy_threshold": bad, "healthy_threshold": good}
+    told: list[str] = []
+    async with open_rig(over_aiohttp, simulator.url, routing={"health_check": check}) as rig:
+        (endpoint,) = rig.endpoints
+        rig.providers.on_room(told.append)
+        await until(lambda: simulator.ledger.counts.checks >= 2)
+        await simulator.set(outage="hang")
+        before = simulator.ledger.counts.checks
+        await until(lambda: endpoint.health.state == "unhealthy")
+        assert simulator.ledger.counts.checks - before in (bad - 1, bad, bad + 1)
+        assert isinstance(ask(rig.providers, pending()), Busy)
+        await simulator.set(outage="none")
+        before = simulator.ledger.counts.checks
+        await until(lambda: endpoint.health.state == "healthy")
+        assert simulator.ledger.counts.checks - before in (good, good + 1)
+    assert told == ["sim/*"]
+
+
+async def test_another_provider_takes_over_where_the_first_is_dead_or_full(simulator: ProviderSim) -> None:
+    dead = f"http://127.0.0.1:{free_port()}/v1"
+    unlimited = {"rate_limit": {"requests": "unlimited", "tokens": "unlimited"}}
+    settings = Settings.model_validate(
+        {
+            "providers": [
+                {"name": "first", "endpoints": [{"url": dead}], "connections": {"max": 1, "per_host": 1}} | unlimited,
+                {"name": "second", "format": "anthropic", "endpoints": [{"url": simulator.url}]} | unlimited,
+            ],
+            "routing": {"models": [{"match": "picky", "providers": ["first"]}]},
+        }
+    )
+    async with AsyncExitStack() as stack:
+        rig = Rig(await open_providers(settings, stack))
+        outcome = await rig.call(pending())
+        assert (outcome.status, outcome.provider, outcome.attempts) == ("ok", "second", 2)
+        held_one = rig.reserve(pending())
+        assert held_one.endpoint_url == dead
+        assert rig.reserve(pending()).endpoint_url == simulator.url  # the first one is full
+        assert ask(rig.providers, pending(model="picky")) == Busy("route")
