@@ -68,6 +68,8 @@ class CacheStage:
         self._now = now
         self._flights = Flights()
         self._following: Stage
+        self._missing: list[PendingRequest] = []
+        self._looking_up = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -78,11 +80,23 @@ class CacheStage:
     # ---- requests in
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
+        for request in requests:
+            self._identify(request)
+        missing = self._answer_from_memory(requests)
+        if missing:
+            self._missing += missing
+            if not self._looking_up:
+                self._looking_up = True
+                task = asyncio.create_task(self._look_up_all())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _answer_from_memory(self, requests: Sequence[PendingRequest]) -> list[PendingRequest]:
+        """Answer those that memory has an answer to; which are left."""
         now, find = self._now(), self._in_memory
         hits: list[Hit] = []
         missing: list[PendingRequest] = []
         for request in requests:
-            self._identify(request)
             answer = find(request, now)
             if answer is None:
                 missing.append(request)
@@ -91,10 +105,20 @@ class CacheStage:
         if hits:
             metrics.CACHE_REQUESTS.labels("memory").inc(len(hits))
             self._answers.respond_hits(hits, "memory")
-        if missing:
-            task = asyncio.create_task(self._look_up(missing))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        return missing
+
+    async def _look_up_all(self) -> None:
+        """One look-up on disk at a time: what came meanwhile is mostly answered by what the one before has found. A worker
+        that starts with an empty memory would else look up the same few answers for thousands of requests.
+        """
+        try:
+            while self._missing:
+                requests, self._missing = self._missing, []
+                missing = self._answer_from_memory(requests)
+                if missing:
+                    await self._look_up(missing)
+        finally:
+            self._looking_up = False
 
     def _identify(self, request: PendingRequest) -> None:
         body = request.request

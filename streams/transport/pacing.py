@@ -35,19 +35,22 @@ def pace_empty_fetches(consumer: Any, floor_s: float = EMPTY_FETCH_FLOOR_S) -> N
 
 
 def pause_after_records(consumer: Any, pause_s: float) -> None:
-    """Make a started `AIOKafkaConsumer` wait `pause_s` after a fetch that brought records, before it fetches from that
-    broker again. The records are handed out at once.
+    """Make a started `AIOKafkaConsumer` begin its fetches from a broker at least `pause_s` apart while they bring records.
+    The records are handed out at once. Large fetches last longer than that and are followed by the next without a pause.
     """
     fetcher = consumer._fetcher
     fetch = fetcher._proc_fetch_request
 
     async def paused(assignment: Any, node_id: int, request: Any) -> bool:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         has_data: bool = await fetch(assignment, node_id, request)
-        if has_data:
+        left_s = pause_s - (loop.time() - began)
+        if has_data and left_s > 0:
             for waiter in list(fetcher._fetch_waiters):  # aiokafka tells them when we return
                 fetcher._notify(waiter)
             try:
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(left_s)
             except asyncio.CancelledError:
                 return False
         return has_data

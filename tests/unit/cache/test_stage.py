@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import pytest
@@ -42,6 +43,14 @@ class Bench:
         self.stage.respond(next(r for r in self.calls.requests if r.request_id == name), outcome)
 
 
+class SlowShelf(DictShelf):
+    """Takes its time, as a disk does."""
+
+    async def find(self, keys: Sequence[bytes], now: float) -> Mapping[bytes, Answer | bytes]:
+        await asyncio.sleep(0.01)
+        return await super().find(keys, now)
+
+
 async def test_an_answer_is_a_hit_for_the_next_one_at_once_and_costs_no_tokens() -> None:
     bench = Bench()
     await bench.take(pending("first"))
@@ -64,6 +73,23 @@ async def test_what_is_on_disk_is_found_in_one_look_up_and_kept_in_memory() -> N
     assert len(before.shelf.looked_up) == 1
     restarted.stage.accept([pending("fourth", agent_id="c")])
     assert restarted.ends.of("fourth")[0].cache == "memory"
+
+
+async def test_what_comes_during_a_look_up_is_answered_by_what_it_found() -> None:
+    """A worker with an empty memory asks its disk for an answer once, however many want it."""
+    before = Bench()
+    await before.take(pending("first"))
+    before.end("first", OK)
+    restarted = Bench(SlowShelf(before.shelf.found))
+    for number in range(5):
+        restarted.stage.accept([pending(f"r{number}", agent_id=f"a{number}")])
+        await asyncio.sleep(0)  # the first look-up has begun
+    await restarted.take(pending("new", "another question"))
+    assert [outcome.cache for _, outcome in restarted.ends.responses] == ["disk"] + ["memory"] * 4
+    assert restarted.calls.names() == ["new"]
+    restarted.stage.accept([pending("later", "a third one")])
+    await restarted.take()
+    assert restarted.calls.names() == ["new", "later"]
 
 
 async def test_identical_requests_are_called_once_and_all_are_answered() -> None:
