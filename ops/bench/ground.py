@@ -67,6 +67,7 @@ class Ground:
             "concurrency.total": CONNECTIONS,
             "concurrency.per_host": CONNECTIONS,
             "concurrency.per_agent": CONNECTIONS,
+            "agents.connections.pool_size": CONNECTIONS,
             "cache.disk.path": str(self.folder / "cache"),
             "logging.level": "info",
             "logging.format": "json",
