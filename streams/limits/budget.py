@@ -47,6 +47,9 @@ class Budget(Protocol):
     """What one provider allows, as one worker sees it. A route is the provider and a group of models, "main/gpt-*": each has
     limits of its own."""
 
+    def too_large(self, route: str, tokens: int) -> TooLarge | None:
+        """Whether a call of so many tokens can never be made; asked before it waits for anything."""
+
     def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
         """One request and its tokens (estimated input and most output), both or neither."""
 
@@ -77,6 +80,9 @@ _FREE: Final = _FreeHold()
 
 class Unlimited:
     """A budget for a provider without limits."""
+
+    def too_large(self, route: str, tokens: int) -> TooLarge | None:
+        return None
 
     def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
         return _FREE

@@ -12,11 +12,12 @@ from functools import partial
 from math import inf
 
 from schemas.lease import LeaseDemand, LeaseGrant, LeaseMessage
-from streams.limits.allowance import Allowance, LeaseHold, Need
+from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import Amount, amount
 from streams.limits.budget import Reserved, TooLarge, Wait
 from streams.limits.clock import BrokerClock
 from streams.limits.grantor import Grantor, Route, moment
+from streams.limits.hold import LeaseHold
 from streams.limits.ledger import LeaseRules
 from streams.limits.provider_view import read_headers
 from streams.limits.telling import Telling
@@ -90,16 +91,24 @@ class Shared:
 
     # ---- calls
 
+    def too_large(self, provider: str, model: str, tokens: int) -> TooLarge | None:
+        """See `Budget`."""
+        allowance = self._share((provider, model)).allowance
+        most = min(allowance.limit.tokens, allowance.limit_tokens)
+        if tokens <= most:
+            return None
+        return TooLarge(
+            f"the request may take {tokens} tokens, and {provider} allows {most:g} in {self.rules.counted_s:g} s: "
+            "shorten it, or lower max_tokens"
+        )
+
     def reserve(self, provider: str, model: str, tokens: int) -> Reserved:
         """See `Budget`."""
+        never = self.too_large(provider, model, tokens)
+        if never is not None:
+            return never
         share = self._share((provider, model))
         allowance = share.allowance
-        most = min(allowance.limit.tokens, allowance.limit_tokens)
-        if tokens > most:
-            return TooLarge(
-                f"the request may take {tokens} tokens, and {provider} allows {most:g} in {self.rules.counted_s:g} s: "
-                "shorten it, or lower max_tokens"
-            )
         now = self.clock.latest()
         if not allowance.reserve(tokens, now):
             if share.head_tokens != tokens:
@@ -228,6 +237,9 @@ class SharedBudget:
 
     shared: Shared
     provider: str
+
+    def too_large(self, route: str, tokens: int) -> TooLarge | None:
+        return self.shared.too_large(self.provider, self._model(route), tokens)
 
     def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
         return self.shared.reserve(self.provider, self._model(route), tokens)

@@ -55,6 +55,9 @@ class Providers:
             return refused("invalid_request", f"no provider serves {request.request.operation} of the model {model!r}")
         if any(choice.provider.budget is not UNLIMITED for choice in choices):  # else nobody asks for them
             request.tokens = self._tokens.estimate(request.request.operation, request.request.payload).tokens
+            never = [choice.provider.budget.too_large(choice.route, request.tokens) for choice in choices]
+            if never[0] is not None and None not in never:
+                return refused("exceeds_limit", never[0].message)
         return choices[0].route
 
     def reserve(self, request: PendingRequest) -> Call | Outcome | Busy:

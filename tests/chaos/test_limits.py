@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import pytest
 
 from ops.fleet import Fleet, WorkerProcess
 from ops.load.trace import SHIPPED_TRACE, read_trace
-from ops.load.traffic import Traffic
+from ops.load.traffic import Answer, Traffic
 from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, agent_on
+from tests.chaos.pipeline import PARTITIONS, Pipeline, agent_on, wait_until
 from tests.chaos.simulator import Simulator
 from topics.names import Priority
 
@@ -59,6 +60,7 @@ class Overload:
     fleet: Fleet
     traffic: Traffic
     providers: dict[str, Simulator]
+    answers: list[Answer]
 
     async def counted(self) -> dict[str, dict[str, int]]:
         """What each model was given and refused since the start: `requests`, `tokens`, `refused`."""
@@ -71,6 +73,7 @@ class Overload:
 @asynccontextmanager
 async def overloaded(pipeline: Pipeline, *, one_worker: bool = False) -> AsyncIterator[Overload]:
     """Begun one window ago."""
+    answers: list[Answer] = []
     directory = pipeline.directory / "bucket"
     directory.mkdir()
     async with Simulator(directory) as other:
@@ -85,14 +88,17 @@ async def overloaded(pipeline: Pipeline, *, one_worker: bool = False) -> AsyncIt
                 per_token_ms=2,
                 jitter=0.3,
             )
-        async with Fleet(limited(pipeline, other), pipeline.directory) as fleet, pipeline.traffic() as traffic:
+        async with (
+            Fleet(limited(pipeline, other), pipeline.directory) as fleet,
+            pipeline.traffic(answers.append) as traffic,
+        ):
             await fleet.start(3)
             members = await pipeline.wait_members(3, 20)
             partitions = sorted(next(iter(members.values()))) if one_worker else range(PARTITIONS)
             load = asyncio.create_task(_offer(traffic, [agent_on(partition) for partition in partitions]))
             try:
                 await asyncio.sleep(WINDOW_S)
-                yield Overload(fleet, traffic, providers)
+                yield Overload(fleet, traffic, providers, answers)
             finally:
                 load.cancel()
 
@@ -150,6 +156,7 @@ async def test_the_limit_holds_through_deaths_of_a_worker_and_of_the_grantor_and
 ) -> None:
     loop = asyncio.get_running_loop()
     async with overloaded(pipeline) as load:
+        await _refused_at_once(load)
         before, began = await load.counted(), loop.time()
         grantor = _grantor(load.fleet)
         worker, stopped = [each for each in load.fleet.workers if each is not grantor]
@@ -166,6 +173,20 @@ async def test_the_limit_holds_through_deaths_of_a_worker_and_of_the_grantor_and
         assert _grantor(load.fleet) is not grantor, "nobody took over"
     # A takeover takes 3 s of 15 here, and two of them 12 s of 300 there.
     assert report(before, after, seconds, measured) >= (0.85 if FULL else 0.3)
+
+
+async def _refused_at_once(load: Overload) -> None:
+    """What is larger than the limit waits for nothing, however much does."""
+    payload = {"model": "small", "messages": [{"role": "user", "content": "much"}], "max_tokens": 100_000}
+    await load.traffic.send("low", agent_on(0), {"request_id": "too-large", "payload": payload})
+    found: list[Answer] = []
+
+    async def is_answered() -> bool:
+        found[:] = [answer for answer in load.answers if answer.request_id == "too-large"]
+        return bool(found)
+
+    await wait_until(is_answered, 5)
+    assert orjson.loads(found[0].value or b"")["error"]["type"] == "exceeds_limit"
 
 
 def _grantor(fleet: Fleet) -> WorkerProcess:

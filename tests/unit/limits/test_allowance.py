@@ -8,8 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streams.limits.allowance import Allowance, LeaseHold, Need
+from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import NONE, Amount
+from streams.limits.hold import LeaseHold
 from streams.limits.provider_view import read_headers
 
 ROUTE = ("main", "small")

@@ -15,10 +15,11 @@ from typing import Any
 
 from ops.load.trace import SHIPPED_TRACE, read_trace
 from schemas.lease import LeaseMessage
-from streams.limits.allowance import Allowance, LeaseHold, Need
+from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import Amount, amount
 from streams.limits.clock import BrokerClock
 from streams.limits.grantor import Grantor, moment
+from streams.limits.hold import LeaseHold
 from streams.limits.ledger import LeaseRules
 from streams.limits.telling import Telling
 
