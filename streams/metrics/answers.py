@@ -36,12 +36,14 @@ class AnswerCounts(Collector):
         histogram: tuple[str, str],
         bounds_s: Sequence[float],
         registry: CollectorRegistry,
+        from_the_start: Sequence[Tags] = (),
     ) -> None:
-        """`counter` and `histogram`: name and meaning."""
+        """`counter` and `histogram`: name and meaning. `from_the_start`: responses that are shown as 0 before there are any."""
         self._by_key = _ByKey()
         self._counter = counter
         self._histogram = histogram
         self._bounds_s = bounds_s
+        self._from_the_start = from_the_start
         registry.register(self)
 
     def count(self, priority: Priority, component: Component, operation: str, status: Status, seconds: float) -> None:
@@ -68,6 +70,9 @@ class AnswerCounts(Collector):
                 [a + b for a, b in zip(counts, durations.counts, strict=True)],
                 [*sums, durations.sum_ms],
             )
+        for tags in self._from_the_start:
+            if tags not in self._by_key:
+                counter.add_metric(tags, 0)
         yield counter
         histogram = HistogramMetricFamily(*self._histogram, labels=("priority",))
         for priority, (counts, sums) in by_class.items():

@@ -2,18 +2,31 @@
 
 Labels come from small fixed sets; an agent or a request is never one. Buckets are seconds. What OpenTelemetry has a name for in
 its GenAI conventions bears that name, spelled as Prometheus does it (docs/metrics.md has the mapping).
+
+Prometheus sees no increase in a series that begins with its first count: what an alert waits for is there from the start, as 0.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import product, starmap
+from typing import Final, get_args
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
+from schemas.dead_letter import DeadLetterReason
 from schemas.request import Operation
-from streams.metrics.answers import AnswerCounts
+from streams.metrics.answers import AnswerCounts, Tags
+from topics.names import PRIORITIES
 
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+def _from_the_start(counter: Counter, *values: str) -> Counter:
+    """The counter, with these values of its one label as 0."""
+    for value in values:
+        counter.labels(value)
+    return counter
+
 
 # transport
 PARTITIONS = Gauge("headrace_partitions", "Request partitions that this worker owns.")
@@ -28,14 +41,18 @@ UNFINISHED = Gauge(
 )
 REBALANCES = Counter("headrace_rebalances", "Assignments of partitions to this worker.")
 SKIPPED = Counter("headrace_skipped_records", "Records that an earlier owner had finished, by the commit's metadata.")
-COMMITS = Counter(
-    "headrace_commits", "Offset commits by result: ok, refused (partitions are moving), failed.", ["result"]
+COMMITS = _from_the_start(
+    Counter("headrace_commits", "Offset commits by result: ok, refused (partitions are moving), failed.", ["result"]),
+    *("ok", "refused", "failed"),
 )
 COMMIT_SECONDS = Histogram("headrace_commit_seconds", "Duration of an offset commit.", buckets=_LATENCY_S)
 
 # intake
 RECEIVED = Counter("headrace_received_records", "Records taken from the request topics, by class.", ["priority"])
-DEAD_LETTERS = Counter("headrace_dead_letters", "Dead letters by reason: poison, exhausted, too_large.", ["reason"])
+DEAD_LETTERS = _from_the_start(
+    Counter("headrace_dead_letters", "Dead letters by reason: poison, exhausted, too_large.", ["reason"]),
+    *get_args(DeadLetterReason),
+)
 
 # cache
 CACHE_REQUESTS = Counter(
@@ -126,7 +143,9 @@ LIMIT_TOKENS = Counter(
     "Tokens of limits in this worker by what became of them: granted, reserved, used, owed (beyond what was reserved).",
     ["provider", "state"],
 )
-LIMIT_DEMANDS = Counter("headrace_limit_demands", "Demands on limits.leases by result: ok, failed.", ["result"])
+LIMIT_DEMANDS = _from_the_start(
+    Counter("headrace_limit_demands", "Demands on limits.leases by result: ok, failed.", ["result"]), "ok", "failed"
+)
 LIMIT_GRANTOR = Gauge("headrace_limit_grantor", "1 while this worker grants what providers allow the fleet.")
 
 # delivery
@@ -135,6 +154,7 @@ RESPONSES = AnswerCounts(
     ("headrace_response_seconds", "From the record's timestamp to the response, by class; bounds within 1.1 %."),
     _LATENCY_S,
     REGISTRY,
+    list(starmap(Tags, product(PRIORITIES, ("cache", "flow", "providers"), GEN_AI_OPERATIONS, ("error", "expired")))),
 )
 SEND_FAILURES = Counter(
     "headrace_send_failures", "Batches of answers that the broker did not take and that are sent again."
@@ -168,10 +188,13 @@ SCALING_REASONS = Counter(
     "Decisions by what asked for a step: cpu, memory, queue_length, wait, expired, calm, below_min, above_max.",
     ["reason"],
 )
-SCALING_BLOCKED = Counter(
-    "headrace_scaling_blocked",
-    "Decisions by what held a step back: at_max, at_min, cooldown, provider_limited, pending, ineffective, missing_data.",
-    ["reason"],
+SCALING_BLOCKED = _from_the_start(
+    Counter(
+        "headrace_scaling_blocked",
+        "Decisions by what held a step back: at_max, at_min, cooldown, provider_limited, pending, ineffective, missing_data.",
+        ["reason"],
+    ),
+    "at_max",
 )
 SCALING_WANTED = Gauge("headrace_scaling_wanted_workers", "Workers that there should be, by the newest decision.")
 SCALING_REPORTED = Gauge("headrace_scaling_reported_workers", "Workers that reported in the newest window.")
@@ -184,8 +207,11 @@ SUPERVISED = Gauge(
     "Processes of this supervisor by kind (worker, control) and state: starting, ready, draining, waiting, given_up.",
     ["kind", "state"],
 )
-SUPERVISED_RESTARTS = Counter(
-    "headrace_supervised_restarts", "Processes of this supervisor that ended by themselves, by kind.", ["kind"]
+SUPERVISED_RESTARTS = _from_the_start(
+    Counter(
+        "headrace_supervised_restarts", "Processes of this supervisor that ended by themselves, by kind.", ["kind"]
+    ),
+    *("worker", "control"),
 )
 
 # governor
