@@ -13,6 +13,7 @@ from typing import Protocol
 from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
+from streams.transport.offsets import Original
 from topics.names import Priority
 
 
@@ -65,6 +66,8 @@ class PendingRequest:
     """What its call may use at most: the estimated input and the largest output. Known with the route."""
     size: int = 0
     """Bytes of its record's value."""
+    original: Original | None = None
+    """Its record as it came; kept only where a provider wants dead letters, as it doubles what a waiting request holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Outcome:
     attempts: int = 0
     provider_s: float = field(default=0.0, compare=False)
     """Time spent in provider calls."""
+    dead_letter: bool = False
+    """Whether the record becomes a dead letter besides: what may pass did not, in all its attempts."""
 
 
 def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:

@@ -78,7 +78,11 @@ class Worker:
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout
-        decoder = Decoder(settings.requests.max_bytes, {"high": waits.high, "normal": waits.normal, "low": waits.low})
+        decoder = Decoder(
+            settings.requests.max_bytes,
+            {"high": waits.high, "normal": waits.normal, "low": waits.low},
+            keeps_records=any(each.retry.dead_letter for each in settings.providers),
+        )
         reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)
         intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=time.time)
         self._app = build_app(settings, producer, intake.accept, budget.bytes)

@@ -15,10 +15,11 @@ from schemas.errors import clip
 from schemas.metric_sample import Component
 from schemas.response import CacheResult, HitEncoder, WireError, encode_response
 from streams.delivery.outbox import Message, Outbox
+from streams.delivery.receipts import Both, Paid
 from streams.intake.decode import Refused
 from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, Outcome, PendingRequest, Source, refused
-from streams.transport.offsets import Origin, Record
+from streams.transport.offsets import Origin, Original, Record
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
 from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
 from topics.partitioner import partition_for
@@ -81,7 +82,10 @@ class Delivery:
             request_id=request.request_id,
             traceparent=request.traceparent,
         )
-        receipt: Source = request.source if not outcome.attempts else _Paid(request.source, self._on_paid)
+        receipt: Source = request.source if not outcome.attempts else Paid(request.source, self._on_paid)
+        if outcome.dead_letter and outcome.error is not None and request.original is not None:
+            receipt = Both(receipt, request.index)
+            self._bury_exhausted(request.original, outcome.error, outcome.attempts, receipt, request.index)
         key = request.agent_id.encode()
         on_refused = partial(self._respond_smaller, request, outcome) if len(value) > _SAFE_ANYWHERE_BYTES else None
         self._outbox.post(
@@ -124,7 +128,7 @@ class Delivery:
 
     def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Refused) -> None:
         """Write a dead letter and, if the caller can be told, a `rejected` response; the record is finished after both."""
-        receipt = source if refused.agent_id is None else _Both(source, index)
+        receipt = source if refused.agent_id is None else Both(source, index)
         letter = DeadLetter(
             dlq_reason=refused.reason,
             dlq_stage="intake",
@@ -143,6 +147,23 @@ class Delivery:
         metrics.DEAD_LETTERS.labels(refused.reason).inc()
         if refused.agent_id is not None:
             self._respond_rejected(record, origin, receipt, index, refused, refused.agent_id)
+
+    def _bury_exhausted(self, original: Original, error: WireError, attempts: int, receipt: Source, index: int) -> None:
+        """Its calls failed for good. Requests are small enough for a letter with its value."""
+        record, origin = original.record, original.origin
+        letter = DeadLetter(
+            dlq_reason="exhausted",
+            dlq_stage="providers",
+            dlq_error_type=error.type,
+            dlq_error_message=error.message,
+            dlq_topic=origin.topic,
+            dlq_partition=origin.partition,
+            dlq_offset=record.offset,
+            dlq_timestamp=record.timestamp,
+            dlq_attempts=attempts,
+        )
+        self._bury(record, record.value, letter, receipt, index)
+        metrics.DEAD_LETTERS.labels("exhausted").inc()
 
     def _bury(self, record: Record, value: bytes | None, letter: DeadLetter, receipt: Source, index: int) -> None:
         to = TopicPartition(DEAD_LETTERS, letter.dlq_partition % self._partitions(DEAD_LETTERS))
@@ -216,47 +237,3 @@ def _ended_by(outcome: Outcome) -> Component:
     if outcome.attempts:
         return "providers"
     return "intake" if outcome.error is not None and outcome.error.type == "invalid_reply_to" else "flow"
-
-
-class _Paid:
-    """A receipt that hurries the commit: what it finishes was paid for."""
-
-    __slots__ = ("_on_paid", "_source")
-
-    def __init__(self, source: Source, on_paid: Callable[[], None]) -> None:
-        self._source = source
-        self._on_paid = on_paid
-
-    @property
-    def live(self) -> bool:
-        return self._source.live
-
-    def finish(self, start: int, stop: int | None = None) -> None:
-        self._source.finish(start, stop)
-        self._on_paid()
-
-    def stuck(self, is_stuck: bool) -> None:
-        self._source.stuck(is_stuck)
-
-
-class _Both:
-    """A receipt for two messages about one record: the second one to arrive finishes it."""
-
-    __slots__ = ("_index", "_left", "_source")
-
-    def __init__(self, source: Source, index: int) -> None:
-        self._source = source
-        self._index = index
-        self._left = 2
-
-    @property
-    def live(self) -> bool:
-        return self._source.live
-
-    def finish(self, start: int, stop: int | None = None) -> None:
-        self._left -= 1
-        if not self._left:
-            self._source.finish(self._index)
-
-    def stuck(self, is_stuck: bool) -> None:
-        self._source.stuck(is_stuck)

@@ -19,7 +19,7 @@ from schemas.limits import ID_CHARS
 from schemas.request import Request
 from schemas.response import ErrorType
 from streams.pipeline import PendingRequest, Source
-from streams.transport.offsets import Origin, Record
+from streams.transport.offsets import Origin, Original, Record
 from topics.headers import NO_HEADERS, read_request_headers
 from topics.names import PRIORITY_OF, RESPONSES, Priority
 
@@ -45,6 +45,8 @@ class Decoder:
 
     max_value_bytes: int
     waits_s: Mapping[Priority, float]
+    keeps_records: bool = False
+    """Whether requests hold their records, for dead letters."""
 
     def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Refused:
         """Raises nothing, whatever the record holds."""
@@ -89,6 +91,7 @@ class Decoder:
             reply_topic=headers.reply_to or RESPONSES,
             traceparent=headers.traceparent,
             size=len(value),
+            original=Original(record, origin) if self.keeps_records else None,
         )
 
 

@@ -105,7 +105,7 @@ async def _provider(
         traffic=traffic,
         budget=budget,
         timing=Timing(given.timeout, retry.max_time),
-        retry=RetryPolicy(retry.max_attempts, retry.base_delay, retry.max_delay),
+        retry=RetryPolicy(retry.max_attempts, retry.base_delay, retry.max_delay, retry.dead_letter),
         retry_budget=RetryBudget(budget_of.share, budget_of.floor.per_second, budget_of.burst),
     )
 

@@ -242,10 +242,12 @@ class Call:
         )
 
     def _failed(self, failure: Failure, began: float) -> Outcome:
+        exhausted = failure.retryable and self._attempts > 0
         return Outcome(
             "error",
             error=WireError(failure.type, failure.message, failure.retryable),
             provider=self._used.name,
             attempts=self._attempts,
             provider_s=time.monotonic() - began,
+            dead_letter=exhausted and self._used.retry.dead_letter,
         )

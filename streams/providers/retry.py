@@ -17,6 +17,8 @@ class RetryPolicy:
     max_attempts: int
     base_delay_s: float
     max_delay_s: float
+    dead_letter: bool = False
+    """Whether a request whose retries are used up becomes a dead letter besides."""
 
     def pause_s(
         self, attempts: int, retry_after_s: float | None, left_s: float, random: Callable[[], float]

@@ -135,6 +135,10 @@ class Retry(Section):
     max_time: Seconds = setting(
         "120s", "All calls of a request and the pauses between them; a request's own limit may be shorter.", gt=0
     )
+    dead_letter: Flag = setting(
+        False,
+        "Whether a request whose retries are used up becomes a dead letter besides; records are then kept in memory.",
+    )
     budget: RetryBudget = Field(default_factory=RetryBudget)
 
     @model_validator(mode="after")

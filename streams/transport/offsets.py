@@ -52,6 +52,14 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A record, and the partition it is of."""
+
+    record: Record
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """What a commit says of a partition. `next_offset` None: nothing is known yet, so there is nothing to commit."""
 

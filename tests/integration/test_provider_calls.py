@@ -60,6 +60,16 @@ async def test_a_failure_that_stays_ends_with_the_attempts(
     assert simulator.ledger.counts.by_id == {"r": 3}
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_only_what_may_pass_and_did_not_becomes_a_dead_letter_and_only_if_wanted(
+    rig: OpenRig, simulator: ProviderSim, wanted: bool
+) -> None:
+    async with rig(simulator.url, provider={"retry": {"dead_letter": wanted}}) as sim:
+        outcomes = [await sim.call(asking(**hint)) for hint in ({"status": 503}, {"status": 400}, {})]
+    assert [outcome.status for outcome in outcomes] == ["error", "error", "ok"]
+    assert [outcome.dead_letter for outcome in outcomes] == [wanted, False, False]
+
+
 async def test_what_the_provider_calls_wrong_is_not_paid_twice(rig: OpenRig, simulator: ProviderSim) -> None:
     async with rig(simulator.url) as sim:
         outcome = await sim.call(asking(id="r", status=400))
