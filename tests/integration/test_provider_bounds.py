@@ -25,6 +25,9 @@ from topics.names import Priority
 __all__ = ["measured"]
 
 ONCE = RetryPolicy(max_attempts=1, base_delay_s=0.01, max_delay_s=0.01)
+# A breaker that never opens: the last retries are failures alone, and would open it, which is another wait than the budget's.
+CALM = {"breaker": {"min_volume": 1000, "calls": 1000}}
+MANY = {"connections": {"pool_size": 400}}
 FREE_AGENTS: dict[str, Any] = {"connections": {"pool_size": 1000}}
 
 
@@ -243,3 +246,41 @@ async def test_another_provider_takes_over_where_the_first_is_dead_or_full(simul
         assert held_one.endpoint_url == dead
         assert rig.reserve(pending()).endpoint_url == simulator.url  # the first one is full
         assert ask(rig.providers, pending(model="picky")) == Busy("route")
+
+
+async def test_a_few_requests_that_fail_among_many_good_ones_are_answered_within_seconds(
+    simulator: ProviderSim,
+) -> None:
+    default = RetryPolicy(max_attempts=3, base_delay_s=0.5, max_delay_s=8.0)
+    async with open_rig(
+        over_aiohttp, simulator.url, slots=400, timeout_s=60, retry=default, routing=CALM, agents=MANY
+    ) as rig:
+        began = time.monotonic()
+        hints: list[dict[str, Any]] = [{"status": 500} if n % 31 == 0 else {} for n in range(310)]
+        outcomes = await asyncio.gather(*(rig.call(asking(id=f"r{n}", **hint)) for n, hint in enumerate(hints)))
+        took_s = time.monotonic() - began
+    assert [outcome.status for outcome in outcomes] == ["error" if hint else "ok" for hint in hints]
+    assert {outcome.attempts for outcome, hint in zip(outcomes, hints, strict=True) if hint} == {3}
+    assert took_s < 6, took_s
+
+
+@pytest.mark.parametrize(("window", "state"), [("30s", "open"), ("200ms", "healthy")])
+async def test_how_long_the_breaker_remembers_is_a_setting(simulator: ProviderSim, window: str, state: str) -> None:
+    breaker = {"min_volume": 4, "open_for": "1h", "window": window}
+    async with open_rig(over_aiohttp, simulator.url, retry=ONCE, routing={"breaker": breaker}) as rig:
+        for pause_s in (0.0, 0.0, 0.5, 0.0):
+            await asyncio.sleep(pause_s)
+            await rig.call(asking(status=500))
+        assert rig.endpoints[0].health.state == state
+
+
+@pytest.mark.parametrize(("longest", "least_s"), [("500ms", 0.0), ("2s", 1.0)])
+async def test_the_time_of_all_calls_is_a_setting(simulator: ProviderSim, longest: str, least_s: float) -> None:
+    steady = RetryPolicy(max_attempts=2, base_delay_s=8.0, max_delay_s=8.0)
+    provider = {"timeout": "60s", "retry": {"max_time": longest}}
+    async with open_rig(over_aiohttp, simulator.url, retry=steady, provider=provider) as rig:
+        began = time.monotonic()
+        outcome = await rig.call(asking(fault="hang"))
+        took_s = time.monotonic() - began
+    assert outcome.status == "error"
+    assert least_s <= took_s < least_s + 1.5
