@@ -147,6 +147,7 @@ async def test_a_backlog_costs_little_memory_and_is_taken_up_at_once(pipeline: P
         while time.monotonic() - began < PLUG_S + 8:
             most = max(most, process.memory_info().rss)
             await asyncio.sleep(0.2)
+        last = process.memory_info().rss
         assignments = worker.log_text().count('"partitions assigned"')
         worker.kill()  # nobody waits for the rest
     calls = pipeline.simulator.calls()
@@ -155,7 +156,8 @@ async def test_a_backlog_costs_little_memory_and_is_taken_up_at_once(pipeline: P
     first_s = sum(0 <= start < 1 for start in starts)
     full_per_s = sum(2 <= start < 6 for start in starts) / 4
     measured(
-        f"{BACKLOG:,} requests of backlog: {(most - idle) / MB:.0f} MB over the idle {idle / MB:.0f}; "
+        f"{BACKLOG:,} requests of backlog: {(most - idle) / MB:.0f} MB over the idle {idle / MB:.0f} at most, "
+        f"{(last - idle) / MB:.0f} at the end; "
         f"{first_s} calls in the first second, {full_per_s:.0f}/s later; {assignments} assignment"
     )
     assert most - idle <= MOST_GROWTH
