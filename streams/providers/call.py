@@ -120,6 +120,7 @@ class Call:
                 return Failure("invalid_request", str(error), retryable=False)
         self._used = provider
         self._attempts += 1
+        repeated = endpoint in self._tried
         self._tried.append(endpoint)
         operation, charge = request.request.operation, request.tokens
         try:
@@ -147,7 +148,7 @@ class Call:
         finally:
             taken.give_slots_back()
         cut_short = isinstance(found, Failure) and found.type == "provider_timeout" and time.monotonic() >= own_end
-        endpoint.judge(taken.began, found, cut_short=cut_short)
+        endpoint.judge(taken.began, found, cut_short=cut_short, repeated=repeated)
         return found
 
     def _learn(self, request: PendingRequest, answer: Answer) -> None:

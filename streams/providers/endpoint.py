@@ -89,12 +89,14 @@ class Endpoint:
             metrics.FIRST_TOKEN_SECONDS.labels(self.provider, metrics.GEN_AI_OPERATIONS[operation]).observe(first_s)
         return found
 
-    def judge(self, began: int, found: Answer | Failure, *, cut_short: bool) -> None:
+    def judge(self, began: int, found: Answer | Failure, *, cut_short: bool, repeated: bool) -> None:
         """What an attempt says of the endpoint's health: nothing if it was cut short by the request's own limit, or refused
-        by a rate limit.
+        by a rate limit. A probe by a request that has failed here before (`repeated`) may say how well the endpoint is, and
+        not how ill: the request itself may be what fails, and a few of those would keep the breaker open for everybody.
         """
         failed = isinstance(found, Failure) and found.ill
-        if cut_short or (isinstance(found, Failure) and not found.ill and found.retryable):
+        says_little = failed and repeated and self.health.state == "half_open"
+        if cut_short or says_little or (isinstance(found, Failure) and not found.ill and found.retryable):
             self.health.breaker.forget(began)
         else:
             self._changed(self.health.recorded(began, failed, time.monotonic()), _why(found))

@@ -264,6 +264,25 @@ async def test_a_few_requests_that_fail_among_many_good_ones_are_answered_within
     assert took_s < 6, took_s
 
 
+async def test_requests_that_always_fail_do_not_keep_the_breaker_open_for_the_others(simulator: ProviderSim) -> None:
+    breaker = {"min_volume": 4, "calls": 4, "open_for": "1s"}
+    retry = RetryPolicy(max_attempts=3, base_delay_s=0.1, max_delay_s=0.2)
+    async with open_rig(
+        over_aiohttp, simulator.url, slots=50, timeout_s=60, retry=retry, routing={"breaker": breaker}
+    ) as rig:
+        health = rig.endpoints[0].health
+        failing = [asyncio.create_task(rig.call(asking(id=f"f{n}", status=500))) for n in range(8)]
+        await until(lambda: health.state == "open", timeout_s=5)
+        began = time.monotonic()
+        outcomes = await asyncio.gather(*failing)
+        took_s = time.monotonic() - began
+        assert {outcome.status for outcome in outcomes} == {"error"}
+        assert took_s < 2.5, took_s  # each round of probes that opened it again is another second
+        await until(lambda: health.state != "open", timeout_s=5)
+        assert [(await rig.call(asking(id=f"g{n}"))).status for n in range(5)] == ["ok"] * 5
+        assert health.state == "healthy"
+
+
 @pytest.mark.parametrize(("window", "state"), [("30s", "open"), ("200ms", "healthy")])
 async def test_how_long_the_breaker_remembers_is_a_setting(simulator: ProviderSim, window: str, state: str) -> None:
     breaker = {"min_volume": 4, "open_for": "1h", "window": window}
