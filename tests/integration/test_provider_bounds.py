@@ -293,6 +293,20 @@ async def test_how_long_the_breaker_remembers_is_a_setting(simulator: ProviderSi
         assert rig.endpoints[0].health.state == state
 
 
+@pytest.mark.parametrize(("probes", "after_one"), [(1, "healthy"), (2, "half_open")])
+async def test_how_many_good_calls_close_the_breaker_is_a_setting(
+    simulator: ProviderSim, probes: int, after_one: str
+) -> None:
+    breaker = {"min_volume": 2, "calls": 2, "open_for": "100ms", "probes": probes}
+    async with open_rig(over_aiohttp, simulator.url, retry=ONCE, routing={"breaker": breaker}) as rig:
+        health = rig.endpoints[0].health
+        for _ in range(2):
+            await rig.call(asking(status=500))
+        await until(lambda: health.state == "half_open", timeout_s=5)
+        assert (await rig.call(asking())).status == "ok"
+        assert health.state == after_one
+
+
 @pytest.mark.parametrize(("longest", "least_s"), [("500ms", 0.0), ("2s", 1.0)])
 async def test_the_time_of_all_calls_is_a_setting(simulator: ProviderSim, longest: str, least_s: float) -> None:
     steady = RetryPolicy(max_attempts=2, base_delay_s=8.0, max_delay_s=8.0)

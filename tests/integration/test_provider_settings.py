@@ -13,6 +13,7 @@ from streams.providers.build import open_providers
 from streams.providers.call import Call
 from streams.settings import Settings, SettingsError
 from tests.integration.provider_rig import API_KEY, ask
+from tests.integration.test_aiohttp_transport import Server, running
 from tests.unit.flow.samples import pending
 
 
@@ -83,3 +84,31 @@ async def test_a_provider_and_a_host_get_no_more_calls_than_their_connections(si
         assert len(held) == 3  # a host's slots are shared by the endpoints on it
         for call in held:
             call.release()
+
+
+@pytest.mark.parametrize(
+    ("sections", "connections"),
+    [
+        ({}, 1),
+        ({"network": {"keep_alive": {"timeout": "50ms"}}}, 2),
+        ({"network": {"keep_alive": {"enabled": False}}}, 2),
+        ({"agents": {"connections": {"idle_timeout": "50ms"}}}, 2),
+        ({"pooling": {"connections": False}}, 2),
+    ],
+    ids=["default", "keep_alive.timeout", "keep_alive.enabled", "idle_timeout", "pooling.connections"],
+)
+async def test_how_long_an_idle_connection_is_kept_is_a_setting(
+    sections: dict[str, dict[str, object]], connections: int
+) -> None:
+    async with running(Server()) as server, AsyncExitStack() as stack:
+        url = server.url.removesuffix("/chat/completions")
+        made = Settings.model_validate({"providers": [{"name": "sim", "endpoints": [{"url": url}]}], **sections})
+        providers = await open_providers(made, stack)
+        for _ in range(2):
+            request = pending()
+            call = ask(providers, request)
+            assert isinstance(call, Call)
+            assert (await call.call(request)).status == "ok"
+            call.release()
+            await asyncio.sleep(0.15)
+        assert server.connections == connections
