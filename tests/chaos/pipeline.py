@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from ops.brokers import Broker
 from ops.fleet import Fleet
@@ -79,7 +80,10 @@ class Pipeline:
 
         async def all_is_given() -> bool:
             nonlocal found
-            found = await self.assignment()
+            try:
+                found = await self.assignment()
+            except GroupCoordinatorNotAvailableError:  # a new broker has no group yet
+                return False
             return len(found) == count and sum(map(len, found.values())) == PARTITIONS
 
         await wait_until(all_is_given, timeout_s)
