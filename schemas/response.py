@@ -154,14 +154,23 @@ class HitEncoder:
         shared = self._shared.get(provider)
         if shared is None:
             shared = self._shared[provider] = self._encode_shared(provider)
-        return _HIT % (
-            orjson.dumps(request_id),
-            orjson.dumps(agent_id),
-            orjson.dumps(conversation_id),
-            payload,
-            shared,
-            waited_ms,
-            waited_ms,
+        waited = b"%.3f" % waited_ms
+        return b"".join(
+            (
+                b'{"request_id":',
+                orjson.dumps(request_id),
+                b',"agent_id":',
+                orjson.dumps(agent_id),
+                b',"conversation_id":',
+                orjson.dumps(conversation_id),
+                b',"payload":',
+                payload,
+                shared,
+                waited,
+                b',"provider_ms":0.0,"total_ms":',
+                waited,
+                b"}}",
+            )
         )
 
     def _encode_shared(self, provider: str) -> bytes:
@@ -174,10 +183,4 @@ class HitEncoder:
             "attempts": 0,
             "completed_at": self._written_at.decode(),
         }
-        return orjson.dumps(fields)[1:-1]
-
-
-_HIT: Final = (
-    b'{"request_id":%b,"agent_id":%b,"conversation_id":%b,"payload":%b,%b,'
-    b'"timing":{"queue_ms":%.3f,"provider_ms":0.0,"total_ms":%.3f}}'
-)
+        return b"," + orjson.dumps(fields)[1:-1] + b',"timing":{"queue_ms":'

@@ -27,6 +27,8 @@ and several times that as objects and on the way out."""
 _PARTITIONS_A_CLASS = 2
 """A class may fill so many partitions' quotas before all of its partitions are paused."""
 
+Accept = Callable[[Sequence[RecordList]], None]
+
 
 class WorkerApp(faust.App):  # type: ignore[misc]
     """A Faust app that keeps nothing on disk."""
@@ -35,17 +37,13 @@ class WorkerApp(faust.App):  # type: ignore[misc]
         """Faust's data directory is for its tables, and there are none."""
 
 
-def build_app(
-    settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None], budget_bytes: int
-) -> WorkerApp:
-    """A worker's app, not started. `accept` is given every record list; it must return at once and raise nothing.
+def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Accept, budget_bytes: int) -> WorkerApp:
+    """A worker's app, not started. `accept` is given all record lists, a few at once; it must return at once and raise nothing.
     `budget_bytes` is the worker's memory budget."""
     return _record_list_app(settings, transport_options(settings, budget_bytes), producer, accept)
 
 
-def build_samples_app(
-    settings: Settings, group_id: str, producer: AIOKafkaProducer, accept: Callable[[RecordList], None]
-) -> WorkerApp:
+def build_samples_app(settings: Settings, group_id: str, producer: AIOKafkaProducer, accept: Accept) -> WorkerApp:
     """The app that reads `metrics.samples`, not started; in a group of its own, which no rebalance of workers stops.
 
     Its records are finished when their window is published. All of an open window wait for that, so that a quota that pauses
@@ -64,7 +62,7 @@ def build_samples_app(
 
 
 def _record_list_app(
-    settings: Settings, options: TransportOptions, producer: AIOKafkaProducer, accept: Callable[[RecordList], None]
+    settings: Settings, options: TransportOptions, producer: AIOKafkaProducer, accept: Accept
 ) -> WorkerApp:
     kafka = settings.kafka
     app = WorkerApp(
@@ -91,8 +89,7 @@ def _record_list_app(
         handed_out: AsyncIterator[Sequence[RecordList]] = stream.noack()
         async for lists in handed_out:
             try:
-                for records in lists:
-                    accept(records)
+                accept(lists)
             except Exception as error:  # Faust would go on without them: they would never be finished, nor repeated
                 await app.crash(error)
 

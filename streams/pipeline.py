@@ -50,6 +50,10 @@ class PendingRequest:
     """The request's own total limit; a call under way is cancelled at that moment."""
     reply_topic: str
     traceparent: bytes | None = None
+    size: int = 0
+    """Bytes of its record's value."""
+    original: Original | None = None
+    """Its record as it came; kept only where a provider wants dead letters, as it doubles what a waiting request holds."""
     dispatched_at: float | None = None
     """When the first provider call was made ready; None before."""
     digest: bytes = b""
@@ -64,10 +68,6 @@ class PendingRequest:
     """Which requests it waits with, for the same things: provider and model group. Known once it waits for dispatch."""
     tokens: int = 0
     """What its call may use at most: the estimated input and the largest output. Known with the route."""
-    size: int = 0
-    """Bytes of its record's value."""
-    original: Original | None = None
-    """Its record as it came; kept only where a provider wants dead letters, as it doubles what a waiting request holds."""
 
 
 @dataclass(frozen=True, slots=True)

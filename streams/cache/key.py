@@ -30,14 +30,17 @@ IGNORED_FIELDS: Final = frozenset(
 """Fields of a payload that do not change the answer. The only place where such fields are listed."""
 
 _DIGEST_BYTES: Final = 16
+_PAYLOAD: Final = blake2b(digest_size=_DIGEST_BYTES, person=b"payload")
+"""Copied for each payload: parameters cost 0.15 us."""
 
 
 def payload_digest(operation: str, payload: dict[str, Any]) -> bytes:
     """16 bytes for operation and payload. Costs about 1.2 us for a small chat."""
     if not IGNORED_FIELDS.isdisjoint(payload):
         payload = {name: value for name, value in payload.items() if name not in IGNORED_FIELDS}
-    text = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS) + operation.encode()
-    return blake2b(text, digest_size=_DIGEST_BYTES, person=b"payload").digest()
+    digest = _PAYLOAD.copy()
+    digest.update(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS) + operation.encode())
+    return digest.digest()
 
 
 def cache_key(digest: bytes, namespace: Namespace, agent_id: str) -> bytes | None:

@@ -66,7 +66,7 @@ class Decoder:
         agent_id = request.agent_id or _agent_of_key(record.key)
         if agent_id is None:
             return _refuse(record, event_id, "agent_id: neither the value nor the record key has one")
-        headers = read_request_headers(found) if (found := record.headers) else NO_HEADERS
+        headers = read_request_headers(given) if (given := record.headers) else NO_HEADERS
         if headers.fault is not None:
             return _refuse(record, event_id, headers.fault)
 
@@ -77,21 +77,21 @@ class Decoder:
             expires_at = received_at + request.timeout_s
         elif request.deadline is not None:
             expires_at = request.deadline.timestamp()
-        return PendingRequest(
-            request=request,
-            request_id=request.request_id or event_id.decode(),
-            agent_id=agent_id,
-            priority=priority,
-            source=source,
-            index=index,
-            event_id=event_id,
-            received_at=received_at,
-            dispatch_by=received_at + self.waits_s[priority] if expires_at is None else expires_at,
-            expires_at=expires_at,
-            reply_topic=headers.reply_to or RESPONSES,
-            traceparent=headers.traceparent,
-            size=len(value),
-            original=Original(record, origin) if self.keeps_records else None,
+        return PendingRequest(  # by position: names cost 0.4 us
+            request,
+            request.request_id or event_id.decode(),
+            agent_id,
+            priority,
+            source,
+            index,
+            event_id,
+            received_at,
+            received_at + self.waits_s[priority] if expires_at is None else expires_at,
+            expires_at,
+            headers.reply_to or RESPONSES,
+            headers.traceparent,
+            len(value),
+            Original(record, origin) if self.keeps_records else None,
         )
 
 

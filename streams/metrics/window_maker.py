@@ -40,13 +40,14 @@ class WindowMaker:
         self._windows: Windows[_Receipt] = Windows(period, grace_ms)
         self._list: RecordList | None = None
 
-    def accept(self, records: RecordList) -> None:
-        """Take over the records of one list. Raises nothing, whatever they hold."""
-        if self._list is not None and not self._list.live:  # somebody else made windows meanwhile: all comes again
-            self._windows = Windows(self._period, self._grace_ms)
-        self._list = records
-        for index, record in enumerate(records.start()):
-            self._take(record, (records, index))
+    def accept(self, lists: Sequence[RecordList]) -> None:
+        """Take over the records of these lists. Raises nothing, whatever they hold."""
+        for records in lists:
+            if self._list is not None and not self._list.live:  # somebody else made windows meanwhile: all comes again
+                self._windows = Windows(self._period, self._grace_ms)
+            self._list = records
+            for index, record in enumerate(records.start()):
+                self._take(record, (records, index))
 
     def _take(self, record: Record, receipt: _Receipt) -> None:
         try:

@@ -115,8 +115,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 await self.wait(self.can_resume_flow if not self.draining else self._stopped)
                 continue
             try:
-                handed_out = await self._hand_out()
-                if not handed_out:
+                if not await self._hand_out() or not self._fetched.ready():
                     await self._fetched.wait(_POLL_S)
             except ConsumerStoppedError:
                 if self.app.should_stop:

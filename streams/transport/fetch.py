@@ -18,6 +18,7 @@ from aiokafka.errors import ConsumerStoppedError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
+from streams.transport.fetch_session import SessionClient
 from streams.transport.offsets import Position, Record
 from streams.transport.pacing import pace_empty_fetches, pause_after_records
 from streams.transport.tolerant import TolerantRecords
@@ -39,6 +40,7 @@ class Fetch:
     def __init__(self, consumer: AIOKafkaConsumer, pause_s: float = PAUSE_S) -> None:
         self._consumer = consumer
         self._fetcher = consumer._fetcher
+        self._fetcher._client = SessionClient(consumer._client)
         self._subscriptions = consumer._subscription
         pace_empty_fetches(consumer)
         pause_after_records(consumer, pause_s)
@@ -135,13 +137,11 @@ class Fetch:
             self._fetcher._records[partition]._backoff = 0.0
         self._let_fetch(left)
         waiter = self._fetcher._create_fetch_waiter()
+        timer = asyncio.get_running_loop().call_later(timeout_s, self._fetcher._notify, waiter)
         try:
-            await asyncio.wait([waiter], timeout=timeout_s)
-            if waiter.done():
-                waiter.result()
+            await waiter
         finally:
-            if not waiter.done():
-                waiter.cancel()
+            timer.cancel()
 
     def wake(self) -> None:
         """Let `wait` return: what was full is open again."""

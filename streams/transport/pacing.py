@@ -9,6 +9,7 @@ together.
 """
 
 import asyncio
+import contextlib
 from typing import Any
 
 EMPTY_FETCH_FLOOR_S = 0.05
@@ -47,12 +48,11 @@ def pause_after_records(consumer: Any, pause_s: float) -> None:
         has_data: bool = await fetch(assignment, node_id, request)
         left_s = pause_s - (loop.time() - began)
         if has_data and left_s > 0:
-            for waiter in list(fetcher._fetch_waiters):  # aiokafka tells them when we return
+            for waiter in list(fetcher._fetch_waiters):
                 fetcher._notify(waiter)
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(left_s)
-            except asyncio.CancelledError:
-                return False
+            return False  # who waits knows already: aiokafka would tell them once more
         return has_data
 
     fetcher._proc_fetch_request = paused

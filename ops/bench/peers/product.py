@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaProducer
 import streams.worker as worker_module
 from ops.bench.meter import Meter, say_result
 from ops.cli.worker import worker
-from streams.app import build_app
+from streams.app import Accept, build_app
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.transport.offsets import RecordList
@@ -42,9 +42,7 @@ class Probe:
         self._finished_at: float | None = None
         self._figures: dict[str, Any] = {}
 
-    def build_app(
-        self, settings: Settings, producer: AIOKafkaProducer, accept: Callable[[RecordList], None], budget_bytes: int
-    ) -> Any:
+    def build_app(self, settings: Settings, producer: AIOKafkaProducer, accept: Accept, budget_bytes: int) -> Any:
         """In place of the worker's own."""
         self._accept = accept
         self._app = build_app(settings, producer, self._take, budget_bytes)
@@ -52,20 +50,18 @@ class Probe:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._go)
         return self._app
 
-    def _take(self, records: RecordList) -> None:
+    def _take(self, lists: Sequence[RecordList]) -> None:
         if not self._open:
-            self._behind_gate.append(records)
+            self._behind_gate += lists
             return
         self._meter.begin()
-        if not records.started:
-            self._handed += records.unfinished
-        self._accept(records)
+        self._handed += sum(records.unfinished for records in lists if not records.started)
+        self._accept(lists)
 
     def _go(self) -> None:
         self._open = True
         held, self._behind_gate = self._behind_gate, []
-        for records in held:
-            self._take(records)
+        self._take(held)
 
     async def _look(self) -> None:
         while not self._records or self._finished < self._records:

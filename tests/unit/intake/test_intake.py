@@ -91,14 +91,14 @@ def sample(*, reply_to: str | None = None, timeout_s: float | None = None) -> Sa
 
 async def test_valid_requests_are_passed_on_together_in_their_order() -> None:
     ends = Ends()
-    intake(ends, ReplyTopics()).accept(record_list([sample() for _ in range(5)]))
+    intake(ends, ReplyTopics()).accept([record_list([sample() for _ in range(5)])])
     assert [request.index for request in ends.accepted] == [0, 1, 2, 3, 4]
     assert (ends.responses, ends.rejected) == ([], [])
 
 
 async def test_what_is_out_of_time_is_answered_expired_and_goes_no_further() -> None:
     ends = Ends()
-    intake(ends, ReplyTopics()).accept(record_list([sample(timeout_s=10.0), sample(timeout_s=10.001)]))
+    intake(ends, ReplyTopics()).accept([record_list([sample(timeout_s=10.0), sample(timeout_s=10.001)])])
     ((late, outcome),) = ends.responses
     assert (late.index, outcome.status) == (0, "expired")
     assert outcome.error is not None
@@ -108,14 +108,14 @@ async def test_what_is_out_of_time_is_answered_expired_and_goes_no_further() -> 
 
 async def test_a_poison_record_is_rejected_and_its_neighbours_are_not() -> None:
     ends = Ends()
-    intake(ends, ReplyTopics()).accept(record_list([sample(), SampleRecord(b"\xff"), sample()]))
+    intake(ends, ReplyTopics()).accept([record_list([sample(), SampleRecord(b"\xff"), sample()])])
     assert [index for index, _ in ends.rejected] == [1]
     assert [request.index for request in ends.accepted] == [0, 2]
 
 
 async def test_a_known_reply_topic_is_used_at_once() -> None:
     ends = Ends()
-    intake(ends, ReplyTopics()).accept(record_list([sample(reply_to=KNOWN)]))
+    intake(ends, ReplyTopics()).accept([record_list([sample(reply_to=KNOWN)])])
     assert [request.reply_topic for request in ends.accepted] == [KNOWN]
 
 
@@ -130,7 +130,7 @@ async def test_an_unknown_or_illegal_reply_topic_is_answered_on_the_usual_one() 
         "\U0001f600" * 300,
         "\U000e0001" * 300,
     ]
-    intake(ends, ReplyTopics()).accept(record_list([sample(reply_to=name) for name in hostile]))
+    intake(ends, ReplyTopics()).accept([record_list([sample(reply_to=name) for name in hostile])])
     assert ends.accepted == []
     assert [request.index for request, _ in ends.responses] == list(range(len(hostile)))
     for request, outcome in ends.responses:
@@ -142,13 +142,13 @@ async def test_an_unknown_or_illegal_reply_topic_is_answered_on_the_usual_one() 
 
 async def test_an_empty_reply_to_means_the_usual_topic() -> None:
     ends = Ends()
-    intake(ends, ReplyTopics()).accept(record_list([sample(reply_to="")]))
+    intake(ends, ReplyTopics()).accept([record_list([sample(reply_to="")])])
     assert [request.reply_topic for request in ends.accepted] == [RESPONSES]
 
 
 async def test_a_reply_topic_that_has_to_be_looked_up_holds_up_nobody_else() -> None:
     ends, topics = Ends(), ReplyTopics()
-    intake(ends, topics).accept(record_list([sample(reply_to=LOOKED_UP), sample()]))
+    intake(ends, topics).accept([record_list([sample(reply_to=LOOKED_UP), sample()])])
     await asyncio.sleep(0)
     assert (topics.asked, [request.index for request in ends.accepted]) == ([LOOKED_UP], [1])
     topics.answer.set()
@@ -159,7 +159,7 @@ async def test_a_reply_topic_that_has_to_be_looked_up_holds_up_nobody_else() -> 
 async def test_a_request_whose_time_passes_during_the_look_up_expires() -> None:
     ends, topics = Ends(), ReplyTopics()
     late = intake(ends, topics, now=NOW)
-    late.accept(record_list([sample(reply_to=LOOKED_UP, timeout_s=10.0)]))
+    late.accept([record_list([sample(reply_to=LOOKED_UP, timeout_s=10.0)])])
     topics.answer.set()
     await until(lambda: ends.responses)
     assert ends.responses[0][1].status == "expired"
@@ -170,7 +170,7 @@ async def test_a_list_that_was_taken_back_is_left_alone() -> None:
     ends = Ends()
     taken = record_list([sample()])
     taken.take_back()
-    intake(ends, ReplyTopics()).accept(taken)
+    intake(ends, ReplyTopics()).accept([taken])
     assert ends.indexes() == []
 
 
@@ -200,7 +200,7 @@ def of_kind(kind: str) -> SampleRecord:
 def test_every_record_of_a_list_ends_one_way_and_only_one(kinds: list[str]) -> None:
     async def run() -> Ends:
         ends, topics = Ends(), ReplyTopics()
-        intake(ends, topics).accept(record_list([of_kind(kind) for kind in kinds]))
+        intake(ends, topics).accept([record_list([of_kind(kind) for kind in kinds])])
         topics.answer.set()
         await until(lambda: len(ends.indexes()) == len(kinds))
         return ends

@@ -67,9 +67,9 @@ CLOSES = closer(70_000).to_json()
 def test_a_commit_stays_before_an_open_window_until_its_windows_are_acked() -> None:
     outbox, offsets = Posted(), partition()
     maker = made_by(outbox)
-    maker.accept(deliver(offsets, A, B))
+    maker.accept([deliver(offsets, A, B)])
     assert offsets.snapshot().next_offset == 0
-    maker.accept(deliver(offsets, CLOSES))
+    maker.accept([deliver(offsets, CLOSES)])
     assert [message.key for message in outbox.messages] == [b"a", b"b", b"fleet"]
     assert offsets.snapshot().next_offset == 0
     outbox.ack()
@@ -81,7 +81,7 @@ def test_what_is_no_sample_is_finished_at_once_and_breaks_nothing() -> None:
     wild = A.replace(b'"interval_s":10.0', b'"interval_s":1e308')
     first_day = b'{"kind":"backlog","at":"0001-01-01T00:00:00Z","partitions":1,"lag":{},"oldest_s":0}'
     last_day = first_day.replace(b"0001-01-01", b"9999-12-31")
-    made_by(outbox).accept(deliver(offsets, None, b"", b"[]", b"{}", b"\xff", wild, first_day, last_day))
+    made_by(outbox).accept([deliver(offsets, None, b"", b"[]", b"{}", b"\xff", wild, first_day, last_day)])
     assert offsets.snapshot().next_offset == 8
     assert not outbox.messages
 
@@ -89,9 +89,9 @@ def test_what_is_no_sample_is_finished_at_once_and_breaks_nothing() -> None:
 def test_a_maker_whose_partition_was_anothers_meanwhile_begins_anew() -> None:
     outbox, lost, gained = Posted(), partition(), partition()
     maker = made_by(outbox)
-    maker.accept(deliver(lost, A))
+    maker.accept([deliver(lost, A)])
     lost.live = False
-    maker.accept(deliver(gained, B, CLOSES))
+    maker.accept([deliver(gained, B, CLOSES)])
     assert [message.key for message in outbox.messages] == [b"b", b"fleet"]
     outbox.ack()
     assert gained.snapshot().next_offset == 1
@@ -99,6 +99,6 @@ def test_a_maker_whose_partition_was_anothers_meanwhile_begins_anew() -> None:
 
 def test_two_makers_of_the_same_samples_publish_the_same_records() -> None:
     one, other = Posted(), Posted()
-    made_by(one).accept(deliver(partition(), A, B, CLOSES))
-    made_by(other).accept(deliver(partition(), B, A, A, CLOSES))
+    made_by(one).accept([deliver(partition(), A, B, CLOSES)])
+    made_by(other).accept([deliver(partition(), B, A, A, CLOSES)])
     assert [(m.key, m.value, m.headers) for m in one.messages] == [(m.key, m.value, m.headers) for m in other.messages]
