@@ -39,16 +39,19 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Origin:
     """The partition that records are of."""
 
-    topic: str
-    partition: int
+    __slots__ = ("_name", "partition", "topic")
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self._name = f"{topic}:{partition}:".encode()
 
     def event_id(self, offset: int) -> bytes:
         """`topic:partition:offset`, which names a record and the event that it is."""
-        return b"%b:%d:%d" % (self.topic.encode(), self.partition, offset)
+        return b"%b%d" % (self._name, offset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,19 @@ async def test_a_topic_that_is_not_there_is_waited_for_and_its_partitions_are_he
     assert await topics.values(topic) == numbered(3)
 
 
+async def test_what_waits_for_an_ack_is_not_overtaken(
+    topics: Topics, outbox: Outbox, unique: Callable[[str], str]
+) -> None:
+    topic, source, later = unique("outbox"), SampleSource(), SampleSource()
+    post_all(outbox, topic, numbered(3), source)
+    await until(lambda: source.marks, 20)  # the broker has refused them, and they will be sent again
+    post_all(outbox, topic, numbered(6)[3:], later)
+    await topics.make(topic)
+    await until(lambda: len(later.finished) == 3, 30)
+    assert source.finished == [0, 1, 2]
+    assert await topics.values(topic) == numbered(6)
+
+
 async def test_a_topic_that_was_deleted_and_made_again_gets_what_came_meanwhile(
     topics: Topics, outbox: Outbox, unique: Callable[[str], str]
 ) -> None:
