@@ -30,7 +30,7 @@ _LAST_EPOCH: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class Told:
     """What one fetch tells the broker."""
 
     session_id: int
@@ -48,15 +48,15 @@ class FetchSession:
     _told: dict[Partition, Wanted] = field(default_factory=dict)
     """What the broker knows of the session's partitions."""
 
-    def ask(self, topics: Topics) -> Fetch:
+    def ask(self, topics: Topics) -> Told:
         """How to ask for just these partitions."""
         before = self._told if self.epoch else {}
         self._told = {(topic, number): (offset, size) for topic, wanted in topics for number, offset, size in wanted}
         if not before:
-            return Fetch(self.id, self.epoch, topics, ())
+            return Told(self.id, self.epoch, topics, ())
         changed = {at: wanted for at, wanted in self._told.items() if before.get(at) != wanted}
         gone = [at for at in before if at not in self._told]
-        return Fetch(self.id, self.epoch, _by_topic(changed), _by_topic_alone(gone))
+        return Told(self.id, self.epoch, _by_topic(changed), _by_topic_alone(gone))
 
     def answered(self, error_code: int, session_id: int) -> None:
         """The broker has answered, as a whole with this error (0: none)."""
@@ -104,7 +104,7 @@ class SessionClient:
 class _SessionRequest(FetchRequest):  # type: ignore[misc]
     """A fetch request that is written as its session wants it, where the broker knows sessions."""
 
-    def __init__(self, whole: FetchRequest, asked: Fetch) -> None:
+    def __init__(self, whole: FetchRequest, asked: Told) -> None:
         self.__dict__.update(whole.__dict__)
         self._asked = asked
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.consumer import AIOKafkaConsumer as ConsumerClass
 from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
@@ -39,6 +41,8 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (Fetcher, "_create_fetch_waiter", [], False),
         (Fetcher, "_proc_fetch_request", ["assignment", "node_id", "request"], True),
         (Fetcher, "seek_to", ["tp", "offset"], False),
+        (AIOKafkaClient, "send", ["node_id", "request"], True),
+        (FetchRequest, "build", ["request_struct_class"], False),
         (FetchResult, "check_assignment", ["tp"], False),
         (FetchResult, "_update_position", [], False),
         (FetchResult, "has_more", [], False),
@@ -154,6 +158,50 @@ def test_a_fetch_waits_for_what_the_hand_out_notifies() -> None:
     assert "in self._records" in inspect.getsource(Fetcher._get_actions_per_node), UPGRADE
     assert "self._do_heartbeat()" in inspect.getsource(GroupCoordinator._heartbeat_routine), UPGRADE
     assert fetcher.FetchResult is FetchResult, UPGRADE
+
+
+def test_the_fetcher_sends_by_a_client_that_may_be_replaced() -> None:
+    assert "self._client = client" in inspect.getsource(Fetcher.__init__), UPGRADE
+    fetch = inspect.getsource(Fetcher._proc_fetch_request)
+    assert "await self._client.send(node_id, request)" in fetch, f"it is looked up at each fetch. {UPGRADE}"
+    assert "in request.topics" in fetch, f"of its own request it knows which offsets it had asked for. {UPGRADE}"
+    assert "for topic, partitions in response.topics" in fetch, (
+        f"an answer need not name all that was asked for. {UPGRADE}"
+    )
+    assert "FetchRequest(" in inspect.getsource(Fetcher._get_actions_per_node), UPGRADE
+    assert "elif node_id in self._in_flight" in inspect.getsource(Fetcher._get_actions_per_node), (
+        f"there is one fetch at a time for a broker. {UPGRADE}"
+    )
+    assert inspect.getsource(AIOKafkaClient).count("self.cluster = ") == 1, f"the cluster is set once. {UPGRADE}"
+    assert "self.cluster = " in inspect.getsource(AIOKafkaClient.__init__), UPGRADE
+
+
+def test_a_fetch_request_is_written_when_it_is_sent_and_from_what_we_set() -> None:
+    topics = [("t", [(3, 5, 100)])]
+    assert vars(FetchRequest(1, 2, 3, 1, topics, rack_id="r")) == {
+        "_max_wait_ms": 1, "_min_bytes": 2, "_max_bytes": 3, "_isolation_level": 1, "_topics": topics, "_rack_id": "r",
+    }, UPGRADE  # fmt: skip
+    assert FetchRequest(1, 2, 3, 1, topics).topics is topics, UPGRADE
+    assert "request.prepare(self._versions)" in inspect.getsource(AIOKafkaConnection.send), UPGRADE
+    assert "self.build(" in inspect.getsource(FetchRequest.prepare), UPGRADE
+
+
+@pytest.mark.parametrize("struct", FetchRequest._CLASSES)
+def test_a_fetch_has_a_session_from_version_7_on(struct: Any) -> None:
+    version = struct.API_VERSION
+    assert version < 13, f"from version 13 on topics are named by an id, in sessions too. {UPGRADE}"
+    has_session = {"session_id", "session_epoch", "forgotten_topics_data"} <= set(struct.SCHEMA.names)
+    answer_has_session = {"error_code", "session_id"} <= set(struct.RESPONSE_TYPE.SCHEMA.names)
+    assert (has_session, answer_has_session) == (version >= 7, version >= 7), UPGRADE
+    assert version == struct.RESPONSE_TYPE.API_VERSION, UPGRADE
+    if has_session:
+        built = FetchRequest(1, 2, 3, 1, [("t", [(3, 5, 100)])]).build(struct)
+        without = (built.session_id, built.session_epoch, built.forgotten_topics_data)
+        assert without == (0, -1, []), f"aiokafka speaks of sessions itself. {UPGRADE}"
+        built.session_id, built.session_epoch, built.forgotten_topics_data = 9, 4, [("u", [0, 1])]
+        written = struct.decode(built.encode())
+        assert (written.session_id, written.session_epoch) == (9, 4), UPGRADE
+        assert written.forgotten_topics_data == [("u", [0, 1])], UPGRADE
 
 
 async def test_inside_a_fetch_context_no_idle_time_is_counted() -> None:
