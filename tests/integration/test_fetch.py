@@ -59,3 +59,29 @@ async def test_a_partition_that_is_left_holds_back_no_other(kafka: Broker) -> No
             took.append((await take_from(fetch, taken))[1])
         assert max(took) < SOON_S
         assert (await take_from(fetch, left))[0] == b"left"
+
+
+async def test_a_backlog_is_fetched_without_pauses_and_what_trickles_in_with_them(kafka: Broker) -> None:
+    pause_s, backlog = 0.5, 1000
+    topic = await new_topic(kafka.bootstrap_servers, 1)
+    partition = TopicPartition(topic, 0)
+    async with producer(kafka.bootstrap_servers) as client:
+        for number in range(backlog):
+            await client.send(topic, b"%0500d" % number, partition=0)
+        await client.flush()
+        # About 30 fetches: with a pause after each of them 15 s.
+        async with reader(kafka.bootstrap_servers, topic, max_partition_fetch_bytes=20_000) as consumer:
+            fetch = Fetch(consumer, pause_s)
+            began, found = time.monotonic(), []
+            while len(found) < backlog:
+                await fetch.wait(1)
+                while partition in fetch.ready():
+                    found += [record.value for record in fetch.take(partition, backlog)[0]]
+            assert found == [b"%0500d" % number for number in range(backlog)]
+            assert time.monotonic() - began < 5
+
+            began = time.monotonic()
+            for number in range(3):  # the first one may find the fetcher waiting
+                await client.send_and_wait(topic, b"%d" % number, partition=0)
+                assert (await take_from(fetch, partition))[0] == b"%d" % number
+            assert time.monotonic() - began > pause_s
