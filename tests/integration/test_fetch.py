@@ -72,7 +72,7 @@ async def test_a_backlog_is_fetched_without_pauses_and_what_trickles_in_with_the
         # About 30 fetches: with a pause after each of them 15 s.
         async with reader(kafka.bootstrap_servers, topic, max_partition_fetch_bytes=20_000) as consumer:
             fetch = Fetch(consumer, pause_s)
-            began, found = time.monotonic(), []
+            began, found = time.monotonic(), list[bytes | None]()
             while len(found) < backlog:
                 await fetch.wait(1)
                 while partition in fetch.ready():
