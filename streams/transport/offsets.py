@@ -39,19 +39,16 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+@dataclass(frozen=True, slots=True)
 class Origin:
     """The partition that records are of."""
 
-    __slots__ = ("_name", "partition", "topic")
-
-    def __init__(self, topic: str, partition: int) -> None:
-        self.topic = topic
-        self.partition = partition
-        self._name = f"{topic}:{partition}:".encode()
+    topic: str
+    partition: int
 
     def event_id(self, offset: int) -> bytes:
         """`topic:partition:offset`, which names a record and the event that it is."""
-        return b"%b%d" % (self._name, offset)
+        return b"%b:%d:%d" % (self.topic.encode(), self.partition, offset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ async def test_rules_evaluate_and_the_dashboards_show_a_worker_under_load(
     here = [expr for expr in queries if not any(part in expr for part in ELSEWHERE)]
     here.append("fleet:headrace_bad_responses:ratio_rate5m > 0")
     empty: list[str] = []
+    told: list[str] = []
     async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
         (worker,) = await fleet.start(1)
         assert worker.http is not None
@@ -133,9 +134,15 @@ async def test_rules_evaluate_and_the_dashboards_show_a_worker_under_load(
 
             with contextlib.suppress(TimeoutError):  # what is still empty is told below
                 await wait_until(everything_is_shown, 15)
+
+            async def errors_are_told() -> bool:  # its rules are evaluated after those that it is made of
+                told[:] = [each["labels"]["alertname"] for each in (await prometheus.get("/api/v1/alerts"))["alerts"]]
+                return "HeadraceErrorBudgetBurnsFast" in told
+
+            with contextlib.suppress(TimeoutError):
+                await wait_until(errors_are_told, 20)
             groups = (await prometheus.get("/api/v1/rules"))["groups"]
             rules = [rule for group in groups for rule in group["rules"]]
-            told = {alert["labels"]["alertname"] for alert in (await prometheus.get("/api/v1/alerts"))["alerts"]}
         finally:
             await prometheus.stop()
     assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
