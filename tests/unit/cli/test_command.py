@@ -109,6 +109,8 @@ def test_ctrl_c_ends_a_command_with_130_and_without_a_traceback(tmp_path: Path) 
         "def waits() -> None:\n    print('waiting', flush=True)\n    signal.pause()\n"
     )
     code = (
+        # What a shell starts in the background is born deaf to Ctrl-C, and so are its children.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import ops.cli as cli; from ops.cli.lazy import Entry; "
         "cli.Commands.entries = {'waits': Entry('waits', '', 'Run')}; cli.main()"
     )
