@@ -13,11 +13,13 @@ Source: https://cwiki.apache.org/confluence/display/KAFKA/KIP-227
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka.protocol.fetch import FetchRequest
+
+T = TypeVar("T")
 
 Partition = tuple[str, int]
 Wanted = tuple[int, int]
@@ -54,9 +56,9 @@ class FetchSession:
         self._told = {(topic, number): (offset, size) for topic, wanted in topics for number, offset, size in wanted}
         if not before:
             return Told(self.id, self.epoch, topics, ())
-        changed = {at: wanted for at, wanted in self._told.items() if before.get(at) != wanted}
-        gone = [at for at in before if at not in self._told]
-        return Told(self.id, self.epoch, _by_topic(changed), _by_topic_alone(gone))
+        changed = ((at[0], (at[1], *wanted)) for at, wanted in self._told.items() if before.get(at) != wanted)
+        gone = (at for at in before if at not in self._told)
+        return Told(self.id, self.epoch, _by_topic(changed), _by_topic(gone))
 
     def answered(self, error_code: int, session_id: int) -> None:
         """The broker has answered, as a whole with this error (0: none)."""
@@ -118,15 +120,8 @@ class _SessionRequest(FetchRequest):  # type: ignore[misc]
         return made
 
 
-def _by_topic(partitions: Mapping[Partition, Wanted]) -> Topics:
-    topics: dict[str, list[tuple[int, int, int]]] = {}
-    for (topic, number), (offset, size) in partitions.items():
-        topics.setdefault(topic, []).append((number, offset, size))
-    return list(topics.items())
-
-
-def _by_topic_alone(partitions: Sequence[Partition]) -> Sequence[tuple[str, Sequence[int]]]:
-    topics: dict[str, list[int]] = {}
-    for topic, number in partitions:
-        topics.setdefault(topic, []).append(number)
+def _by_topic(pairs: Iterable[tuple[str, T]]) -> list[tuple[str, list[T]]]:
+    topics: dict[str, list[T]] = {}
+    for topic, what in pairs:
+        topics.setdefault(topic, []).append(what)
     return list(topics.items())
