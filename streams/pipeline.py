@@ -57,7 +57,7 @@ class PendingRequest:
     dispatched_at: float | None = None
     """When the first provider call was made ready; None before."""
     digest: bytes = b""
-    """The same for every request of the same operation and payload."""
+    """The same for every request of the same operation and payload. Empty until somebody needs it."""
     identity: bytes = b""
     """The same for every record of this request: agent, request_id and payload. Empty until somebody needs it."""
     read_key: bytes | None = None

@@ -122,7 +122,9 @@ class CacheStage:
 
     def _identify(self, request: PendingRequest) -> None:
         body = request.request
-        digest = request.digest = payload_digest(body.operation, body.payload)
+        digest = request.digest
+        if not digest:
+            digest = request.digest = payload_digest(body.operation, body.payload)
         mode = body.cache.mode
         temperature = body.payload.get("temperature")
         if mode == "off" or (temperature is not None and not self._may_share(temperature)):
