@@ -25,6 +25,7 @@ from streams.scaling.policy import Policy
 from streams.scaling.realizers import ObserveRealizer, Realizer, RemoteRealizer, open_kubernetes
 from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
+from streams.transport import farewell
 
 log = structlog.get_logger("headrace.control")
 
@@ -63,7 +64,7 @@ class Control:
         settings = self._settings
         policy = Policy.of(settings)
         producer = AIOKafkaProducer(**producer_options(settings))
-        self._stack.push_async_callback(producer.stop)
+        self._stack.push_async_callback(farewell.stop, producer)
         await producer.start()
         self.tail = await self._stack.enter_async_context(
             ScalingTail(settings.kafka.client_options(), windows_s=policy.reach_s + policy.stale_after_s)

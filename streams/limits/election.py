@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.transport import farewell
 from topics.names import LEASES
 
 log = structlog.get_logger("headrace.limits")
@@ -70,7 +71,7 @@ class Election:
                 await consumer.getmany(timeout_ms=1000)
         finally:
             self._chosen(False)
-            await consumer.stop()
+            await farewell.stop(consumer)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.settings import Kafka
+from streams.transport import farewell
 from streams.transport.fetch import Membership
 
 log = structlog.get_logger("headrace.scaling")
@@ -50,7 +51,7 @@ class Ownership:
         try:
             await self._consumer.start()
         except BaseException:
-            await self._consumer.stop()
+            await farewell.stop(self._consumer)
             raise
         self._consumer.subscribe([self._topic], listener=self._listener)
         self._membership = Membership(self._consumer)
@@ -61,7 +62,7 @@ class Ownership:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await self._consumer.stop()
+        await farewell.stop(self._consumer)
 
     @property
     def owns(self) -> bool:

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.chaos
 
 STOPPED_S = 20
 START_FAILS_WITHIN_S = 60
+DRAIN_S = 2
+AFTER_DRAIN_S = 5
+"""What docs/operating.md grants a worker above its drain deadline before it is killed."""
 
 
 @pytest.mark.timeout(180)
@@ -46,6 +49,36 @@ async def test_nothing_is_lost_when_the_broker_stands_still_for_20_s(pipeline: P
     assert lost == []
     assert summary.sent == len(values)
     assert summary.ok >= 0.999 * summary.sent
+
+
+@pytest.mark.parametrize("calls", [0, 20], ids=["idle", "answers without an ack"])
+async def test_a_worker_whose_broker_is_gone_ends_in_time_and_loses_nothing(
+    pipeline: Pipeline, measured: Measured, calls: int
+) -> None:
+    assert pipeline.broker.pid is not None
+    async with pipeline.fleet(kafka__drain_deadline=f"{DRAIN_S}s") as fleet, pipeline.traffic() as traffic:
+        (worker,) = await fleet.start(1)
+        for number in range(calls):
+            await traffic.send("normal", f"gone-{number}", request(f"gone-{number}", latency_ms=1_000))
+        await pipeline.simulator.wait_in_flight(calls)
+        os.kill(pipeline.broker.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(2)  # the calls end, and nobody takes their answers
+            told_at = time.monotonic()
+            worker.signal(signal.SIGTERM)
+            in_time = await worker.wait_ended(60)
+            took_s = time.monotonic() - told_at
+        finally:
+            os.kill(pipeline.broker.pid, signal.SIGCONT)
+        await fleet.start(1)
+        assert await traffic.wait_answered(60)
+        summary = traffic.ledger.summary()
+    measured(f"ended {took_s:.1f} s after SIGTERM, deadline {DRAIN_S} s; {summary}")
+
+    assert in_time
+    assert worker.exit_code == 0
+    assert took_s <= DRAIN_S + AFTER_DRAIN_S
+    assert (summary.ok, summary.lost) == (calls, 0)
 
 
 async def test_a_broker_that_is_not_there_is_one_clear_line_and_exit_code_2(
