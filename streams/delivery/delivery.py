@@ -14,7 +14,8 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import clip
 from schemas.metric_sample import Component
 from schemas.response import CacheResult, HitEncoder, WireError, encode_response
-from streams.delivery.outbox import Message, Outbox
+from streams.delivery.batch import Message
+from streams.delivery.outbox import Outbox
 from streams.delivery.receipts import Both, Paid
 from streams.intake.decode import Refused
 from streams.metrics import definitions as metrics

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from schemas.metric_sample import parse_metric_sample
 from schemas.metric_window import MetricWindow
-from streams.delivery.outbox import Message, Outbox
+from streams.delivery.batch import Message
+from streams.delivery.outbox import Outbox
 from streams.metrics import definitions as metrics
 from streams.metrics.period import Period
 from streams.metrics.windows import Closed, Windows

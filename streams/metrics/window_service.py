@@ -37,7 +37,7 @@ class WindowService:
         self._settings = settings
         self._producer = producer
         self._period = Period(round(settings.metrics.interval * 1000), round(settings.metrics.aggregation * 1000))
-        self._outbox = Outbox(producer)
+        self._outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout)
         maker = WindowMaker(self._outbox, self._period, round(settings.metrics.grace * 1000))
         self._app = build_samples_app(settings, group_id, producer, maker.accept)
         self._stack = AsyncExitStack()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery.outbox import Records
+from streams.delivery.batch import Records
 
 
 @dataclass(eq=False)

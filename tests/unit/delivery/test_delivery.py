@@ -15,8 +15,9 @@ from schemas.dead_letter import DeadLetter
 from schemas.export import json_schema
 from schemas.response import NO_USAGE, Response, Usage
 from streams.cache.answers import Answer
+from streams.delivery.batch import Message
 from streams.delivery.delivery import Delivery
-from streams.delivery.outbox import Message, Outbox
+from streams.delivery.outbox import Outbox
 from streams.intake.decode import Refused
 from streams.pipeline import Outcome, expired, refused
 from streams.transport.offsets import Origin
@@ -34,7 +35,7 @@ class KeptOutbox(Outbox):
     """Keeps what is posted, until the test says that the broker has it."""
 
     def __init__(self) -> None:
-        super().__init__(None)
+        super().__init__(None, 1_000, 1.0)
         self.posted: list[tuple[TopicPartition, Message]] = []
 
     def post(self, to: TopicPartition, message: Message) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka.structs import TopicPartition
 
-from streams.delivery.outbox import Message
+from streams.delivery.batch import Message
 from streams.metrics.window_maker import WindowMaker
 from streams.transport.offsets import PartitionOffsets, Position, RecordList
 from tests.unit.metrics.raw_samples import GRACE_MS, PERIOD, Raw, closer
