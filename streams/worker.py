@@ -30,6 +30,7 @@ from streams.metrics.samples import Figures
 from streams.providers.build import open_providers
 from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_figures
 from streams.settings import Settings
+from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
 from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, RESPONSES, Priority
 
@@ -62,13 +63,13 @@ class Worker:
     async def _start(self) -> None:
         settings = self._settings
         producer = AIOKafkaProducer(**producer_options(settings))
-        self._stack.push_async_callback(producer.stop)
+        self._stack.push_async_callback(farewell.stop, producer)
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
         budgets = await open_budgets(settings, producer, self._stack, waiting=self._waiting, alive=self._is_member)
         self.providers = providers = await open_providers(settings, self._stack, budgets.of)
-        outbox = Outbox(producer)
+        outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout)
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
         budget = memory_budget(settings.memory.budget)

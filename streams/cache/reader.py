@@ -145,8 +145,8 @@ class EntryReader:
             partitions = await self._partitions(consumer)
             if not partitions:
                 raise KafkaError(f"the topic {self._topic} is not there; `headrace topics apply` makes it")
-            await self._assign(consumer, partitions)
             fetch = Fetch(consumer, pause_s=_PAUSE_S)
+            await self._assign(consumer, partitions)
             loop = asyncio.get_running_loop()
             look_again_at = loop.time() + self._partitions_every_s
             while True:

@@ -46,7 +46,7 @@ class Kafka(Section):
     fetch_max_wait: Seconds = setting("100ms", "How long the broker holds a fetch that has nothing to give.", ge=0.001)
     fetch_max_bytes: Bytes = setting("8MB", "Most bytes of one fetch, over all partitions.", ge=1024, le=2**30)
     partition_fetch_bytes: Bytes = setting(
-        "64KB",
+        "256KB",
         "Most bytes of one fetch from one partition, and so what may wait of a paused one; a larger record comes alone.",
         ge=1024,
         le=2**31 - 1,

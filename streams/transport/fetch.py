@@ -18,32 +18,21 @@ from aiokafka.errors import ConsumerStoppedError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
-from streams.transport.fetch_session import SessionClient
+from streams.transport.fetcher import RecordFetcher
 from streams.transport.offsets import Position, Record
-from streams.transport.pacing import pace_empty_fetches, pause_after_records
 from streams.transport.tolerant import TolerantRecords
 
-PAUSE_S = 0.007
-"""Between fetches that bring few records. At 1,000 requests/s, all of them hits, a worker needs 0.30 of a core with it, 0.46
-with 3 ms; the median answer is then read 8.7 and 5.9 ms after the request was due (docs/decisions/0012-paced-fetches.md).
-"""
+PAUSE_S = 0.004
+"""Between fetches that bring few records (docs/decisions/0012-paced-fetches.md has what it costs and brings)."""
 
 
 class Fetch:
-    """The fetched records of one aiokafka consumer.
-
-    A fetch asks only for partitions whose records were all taken, and may last `fetch_max_wait_ms`. So the next one waits
-    until the records are taken that may be taken now (at most 0.1 s, aiokafka's `_prefetch_backoff`): without that, an agent
-    that sends its next request after each answer waits 100 ms for every one of them.
-    """
+    """The fetched records of one aiokafka consumer. Make it before the consumer has partitions."""
 
     def __init__(self, consumer: AIOKafkaConsumer, pause_s: float = PAUSE_S) -> None:
         self._consumer = consumer
-        self._fetcher = consumer._fetcher
-        self._fetcher._client = SessionClient(consumer._client)
+        self._fetcher = RecordFetcher(consumer, pause_s)
         self._subscriptions = consumer._subscription
-        pace_empty_fetches(consumer)
-        pause_after_records(consumer, pause_s)
         # Inside this context aiokafka counts no idle time. Held for good: neither a pause nor a long drain may end in
         # max_poll_interval, after which it would leave the group and wait for a poll before it comes back.
         self._context = self._subscriptions.fetch_context()
@@ -63,7 +52,7 @@ class Fetch:
         """
         found = self._fetcher._records[partition]
         if type(found) is not FetchResult:
-            self._drop(partition)
+            self._fetcher.drop(partition)
             found.check_raise()
         records: list[Record] = []
         if found.check_assignment(partition) and found.has_more():
@@ -72,14 +61,14 @@ class Fetch:
             try:
                 records = list(islice(unread._records_iterator, most))
             except UnicodeDecodeError:
-                self._drop(partition)
+                self._fetcher.drop(partition)
                 raise
             found._update_position()
             if len(records) < most:
                 found._partition_records = None
         position = found._assignment.state_value(partition).position if found._assignment.active else None
         if not found.has_more():
-            self._drop(partition)
+            self._fetcher.drop(partition)
         return records, position
 
     async def take_tolerant(self, partition: TopicPartition) -> tuple[Sequence[Record], int | None]:
@@ -112,30 +101,12 @@ class Fetch:
         self.seek(partition, read.next_fetch_offset)
         return records, read.next_fetch_offset
 
-    def _drop(self, partition: TopicPartition) -> None:
-        """Forget what was fetched of the partition, and let the next fetch ask for more of it."""
-        del self._fetcher._records[partition]
-        self._let_fetch([partition])
-
-    def _let_fetch(self, partitions: Sequence[TopicPartition]) -> None:
-        """Let aiokafka look whether it may fetch, unless a fetch is under way whose end makes it look.
-
-        It must not be woken in the turn in which a fetch ends: it looks before it has noted that end, finds nothing to do,
-        and comes back after 0.2 s. Most of the answers took 0.2 s when that happened again and again.
-        """
-        leader_of = self._consumer._client.cluster.leader_for_partition
-        if any(leader_of(partition) not in self._fetcher._in_flight for partition in partitions):
-            self._fetcher._notify(self._fetcher._wait_consume_future)
-
     async def wait(self, timeout_s: float) -> None:
         """Until new records have come, `wake` was called, or the time is over.
 
         Call it when everything was taken that may be: what is left is left on purpose, and holds back no fetch any more.
         """
-        left = [partition for partition, found in self._fetcher._records.items() if found._backoff]
-        for partition in left:
-            self._fetcher._records[partition]._backoff = 0.0
-        self._let_fetch(left)
+        self._fetcher.leave()
         waiter = self._fetcher._create_fetch_waiter()
         timer = asyncio.get_running_loop().call_later(timeout_s, self._fetcher._notify, waiter)
         try:

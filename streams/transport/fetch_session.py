@@ -2,7 +2,7 @@
 
 Without one every fetch names every partition, and so does its answer, whatever they hold; 36 of them for the few records that a
 fetch brings where records trickle in (docs/decisions/0012-paced-fetches.md). aiokafka speaks this version of the protocol but
-opens no sessions; `SessionClient` does, between its fetcher and its client.
+opens no sessions; `SessionRequest` writes its fetches into one.
 
 How a session goes: the first fetch has epoch 0 and names everything; the broker answers with the session's id. Each next one has
 the next epoch and names the partitions whose offset is another one than the broker has, and those to forget. What was lost on the
@@ -13,19 +13,15 @@ Source: https://cwiki.apache.org/confluence/display/KAFKA/KIP-227
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from aiokafka.protocol.fetch import FetchRequest
 
-T = TypeVar("T")
-
 Partition = tuple[str, int]
-Wanted = tuple[int, int]
-"""Offset, and most bytes."""
-Topics = Sequence[tuple[str, Sequence[tuple[int, int, int]]]]
-"""By topic: partition, offset, most bytes."""
+Offsets = Mapping[Partition, int]
+"""Where to read on, by partition."""
 
 _SESSION_NOT_FOUND: Final = 70
 _LAST_EPOCH: Final = 2**31 - 1
@@ -37,8 +33,8 @@ class Told:
 
     session_id: int
     epoch: int
-    named: Topics
-    forgotten: Sequence[tuple[str, Sequence[int]]]
+    named: Offsets
+    forgotten: Sequence[Partition]
 
 
 @dataclass(slots=True)
@@ -47,18 +43,18 @@ class FetchSession:
 
     id: int = 0
     epoch: int = 0
-    _told: dict[Partition, Wanted] = field(default_factory=dict)
+    _told: Offsets = field(default_factory=dict)
     """What the broker knows of the session's partitions."""
 
-    def ask(self, topics: Topics) -> Told:
-        """How to ask for just these partitions."""
+    def ask(self, wanted: Offsets) -> Told:
+        """How to ask for just these partitions. They are kept: change none of it."""
         before = self._told if self.epoch else {}
-        self._told = {(topic, number): (offset, size) for topic, wanted in topics for number, offset, size in wanted}
+        self._told = wanted
         if not before:
-            return Told(self.id, self.epoch, topics, ())
-        changed = ((at[0], (at[1], *wanted)) for at, wanted in self._told.items() if before.get(at) != wanted)
-        gone = (at for at in before if at not in self._told)
-        return Told(self.id, self.epoch, _by_topic(changed), _by_topic(gone))
+            return Told(self.id, self.epoch, wanted, ())
+        changed = {partition: offset for partition, offset in wanted.items() if before.get(partition) != offset}
+        gone = [partition for partition in before if partition not in wanted]
+        return Told(self.id, self.epoch, changed, gone)
 
     def answered(self, error_code: int, session_id: int) -> None:
         """The broker has answered, as a whole with this error (0: none)."""
@@ -72,27 +68,59 @@ class FetchSession:
         self.epoch = 0
 
 
-class SessionClient:
-    """aiokafka's client as its fetcher sees it, with fetches in sessions. Brokers before Kafka 1.1 get them as they were."""
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """What is the same in all fetches of a consumer."""
 
-    def __init__(self, client: Any) -> None:
+    min_bytes: int
+    max_bytes: int
+    partition_bytes: int
+    isolation_level: int
+
+
+class SessionRequest(FetchRequest):  # type: ignore[misc]
+    """A fetch that is written as its session wants it; for brokers before Kafka 1.1, which know none, whole."""
+
+    def __init__(self, wanted: Offsets, told: Told, max_wait_ms: int, limits: FetchLimits) -> None:
+        super().__init__(max_wait_ms, limits.min_bytes, limits.max_bytes, limits.isolation_level, [])
+        self._wanted = wanted
+        self._told = told
+        self._partition_bytes = limits.partition_bytes
+
+    def build(self, request_struct_class: Any) -> Any:
+        has_session = request_struct_class.API_VERSION >= 7
+        named: dict[str, list[tuple[int, int, int]]] = {}
+        for (topic, number), offset in (self._told.named if has_session else self._wanted).items():
+            named.setdefault(topic, []).append((number, offset, self._partition_bytes))
+        self._topics = list(named.items())
+        made = super().build(request_struct_class)
+        if has_session:
+            forgotten: dict[str, list[int]] = {}
+            for topic, number in self._told.forgotten:
+                forgotten.setdefault(topic, []).append(number)
+            made.session_id, made.session_epoch = self._told.session_id, self._told.epoch
+            made.forgotten_topics_data = list(forgotten.items())
+        return made
+
+
+class SessionFetches:
+    """Fetches by a client, each in its broker's session."""
+
+    def __init__(self, client: Any, limits: FetchLimits) -> None:
         self._client = client
-        self.cluster = client.cluster
+        self._limits = limits
         self._sessions: dict[int, FetchSession] = {}
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    async def send(self, node_id: int, request: Any, **options: Any) -> Any:
-        """As the client's own. There is one fetch at a time for a node."""
-        if type(request) is not FetchRequest:
-            return await self._client.send(node_id, request, **options)
+    async def fetch(self, node_id: int, wanted: Offsets, max_wait_ms: int) -> Any:
+        """The answer to a fetch of these partitions; it names those that have something, or something new to tell. One fetch at
+        a time for a broker. Raises what the client raises.
+        """
         session = self._sessions.get(node_id)
         if session is None:
             session = self._sessions[node_id] = FetchSession()
-        asked = session.ask(request.topics)
+        request = SessionRequest(wanted, session.ask(wanted), max_wait_ms, self._limits)
         try:
-            response = await self._client.send(node_id, _SessionRequest(request, asked), **options)
+            response = await self._client.send(node_id, request)
         except BaseException:  # cancelled ones too: the fetch may be on its way
             session.lost()
             raise
@@ -101,27 +129,3 @@ class SessionClient:
         else:
             session.lost()
         return response
-
-
-class _SessionRequest(FetchRequest):  # type: ignore[misc]
-    """A fetch request that is written as its session wants it, where the broker knows sessions."""
-
-    def __init__(self, whole: FetchRequest, asked: Told) -> None:
-        self.__dict__.update(whole.__dict__)
-        self._asked = asked
-
-    def build(self, request_struct_class: Any) -> Any:
-        if request_struct_class.API_VERSION < 7:
-            return super().build(request_struct_class)
-        self._topics = self._asked.named
-        made = super().build(request_struct_class)
-        made.session_id, made.session_epoch = self._asked.session_id, self._asked.epoch
-        made.forgotten_topics_data = self._asked.forgotten
-        return made
-
-
-def _by_topic(pairs: Iterable[tuple[str, T]]) -> list[tuple[str, list[T]]]:
-    topics: dict[str, list[T]] = {}
-    for topic, what in pairs:
-        topics.setdefault(topic, []).append(what)
-    return list(topics.items())

@@ -5,27 +5,34 @@ They have no promise behind them. An upgrade that moves one fails here, with its
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.consumer import fetcher
 from aiokafka.consumer.consumer import AIOKafkaConsumer as ConsumerClass
-from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, OffsetResetStrategy, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, Subscription, SubscriptionState, TopicPartitionState
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.errors import KafkaError, NotLeaderForPartitionError, for_code
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.metadata import MetadataResponse_v1
 from aiokafka.record import default_records, memory_records, util
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as faust_driver
+
+from streams.transport.fetch_session import SessionRequest
+from streams.transport.fetcher import RecordFetcher
 
 UPGRADE = "aiokafka, Faust or mode was upgraded: streams/transport or streams/delivery has to follow"
 
@@ -40,8 +47,14 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (Fetcher, "_notify", ["future"], False),
         (Fetcher, "_create_fetch_waiter", [], False),
         (Fetcher, "_proc_fetch_request", ["assignment", "node_id", "request"], True),
+        (Fetcher, "_fetch_requests_routine", [], True),
+        (Fetcher, "_update_fetch_positions", ["assignment", "node_id", "tps"], True),
+        (Fetcher, "_set_error", ["tp", "error"], False),
         (Fetcher, "seek_to", ["tp", "offset"], False),
         (AIOKafkaClient, "send", ["node_id", "request"], True),
+        (AIOKafkaClient, "force_metadata_update", [], False),
+        (ClusterMetadata, "add_listener", ["listener"], False),
+        (ClusterMetadata, "leader_for_partition", ["partition"], False),
         (FetchRequest, "build", ["request_struct_class"], False),
         (FetchResult, "check_assignment", ["tp"], False),
         (FetchResult, "_update_position", [], False),
@@ -49,7 +62,10 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (PartitionRecords, "_consumer_record", ["tp", "record"], False),
         (FetchError, "check_raise", [], False),
         (SubscriptionState, "fetch_context", [], False),
+        (SubscriptionState, "wait_for_assignment", [], False),
         (Assignment, "state_value", ["tp"], False),
+        (TopicPartitionState, "await_reset", ["strategy"], False),
+        (TopicPartitionState, "consumed_to", ["position"], False),
         (GroupCoordinator, "_do_heartbeat", [], True),
         (GroupCoordinator, "fetch_committed_offsets", ["partitions"], True),
         (AbstractPartitionAssignor, "assign", ["cluster", "members"], False),
@@ -80,6 +96,7 @@ def test_a_method_takes_what_we_give_it(owner: Any, name: str, expected: list[st
         (Subscription, "assignment"),
         (Assignment, "active"),
         (Assignment, "tps"),
+        (TopicPartitionState, "has_valid_position"),
         (TopicPartitionState, "position"),
     ],
 )
@@ -115,31 +132,138 @@ def test_the_outbox_makes_batches_of_its_own() -> None:
     assert builder._build() is builder._build(), f"a batch may be sent again. {UPGRADE}"
 
 
-async def test_a_consumer_holds_what_the_hand_out_reads_and_sets() -> None:
-    consumer = AIOKafkaConsumer(group_id=None, bootstrap_servers="127.0.0.1:1")
-    assert hasattr(consumer, "_closed"), UPGRADE
+OPTIONS: dict[str, Any] = {
+    "fetch_min_bytes": 3, "fetch_max_bytes": 5, "fetch_max_wait_ms": 7, "max_partition_fetch_bytes": 11,
+    "check_crcs": False, "retry_backoff_ms": 13, "auto_offset_reset": "none", "isolation_level": "read_committed",
+}  # fmt: skip
+
+
+async def test_a_consumer_holds_what_the_fetching_reads_and_sets() -> None:
+    consumer = AIOKafkaConsumer(group_id=None, bootstrap_servers="127.0.0.1:1", **OPTIONS)
+    assert {name: getattr(consumer, f"_{name}", None) for name in OPTIONS} == OPTIONS, UPGRADE
+    assert consumer._closed is False, UPGRADE
     assert consumer._fetcher is None, UPGRADE
     assert hasattr(consumer, "_coordinator"), UPGRADE
-    assert hasattr(consumer, "_client"), UPGRADE
+    assert isinstance(consumer._client, AIOKafkaClient), UPGRADE
+    assert isinstance(consumer._client.cluster, ClusterMetadata), UPGRADE
     assert isinstance(consumer._subscription, SubscriptionState), UPGRADE
+    started, stopped = inspect.getsource(ConsumerClass.start), inspect.getsource(ConsumerClass.stop)
+    assert "self._fetcher = Fetcher(" in started, f"it is there when the consumer has started. {UPGRADE}"
+    assert "await self._fetcher.close()" in stopped, f"it is looked up when the consumer stops. {UPGRADE}"
+    await consumer.stop()
 
 
-def test_the_fetcher_keeps_its_records_where_we_take_them() -> None:
-    """Attributes that are set in `__init__`: a fetcher cannot be made without a connection."""
-    source = inspect.getsource(Fetcher.__init__)
-    for name in (
-        "_records", "_in_flight", "_prefetch_backoff", "_fetch_waiters", "_wait_consume_future", "_closed",
-        "_max_partition_fetch_bytes", "_fetch_max_bytes", "_isolation_level", "_check_crcs",
-    ):  # fmt: skip
-        assert f"self.{name} = " in source, f"Fetcher.{name} is gone. {UPGRADE}"
+class Listless(Fetcher):  # type: ignore[misc]
+    """A fetcher with a routine of its own."""
+
+    begun = ended = False
+
+    async def _fetch_requests_routine(self) -> None:
+        self.begun = True
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.ended = True
+
+
+async def test_a_fetcher_runs_a_routine_that_may_be_another_one_and_keeps_what_we_read() -> None:
+    consumer = AIOKafkaConsumer(group_id=None, bootstrap_servers="127.0.0.1:1")
+    client, subscriptions = consumer._client, consumer._subscription
+    made = Listless(client, subscriptions, **OPTIONS)
+    assert not made.begun, f"it begins when all else is there. {UPGRADE}"
+    kept = {
+        "_client": client, "_subscriptions": subscriptions, "_fetch_min_bytes": 3, "_fetch_max_bytes": 5,
+        "_fetch_max_wait_ms": 7, "_max_partition_fetch_bytes": 11, "_check_crcs": False, "_retry_backoff": 0.013,
+        "_default_reset_strategy": OffsetResetStrategy.NONE, "_isolation_level": 1, "_records": {},
+        "_fetch_waiters": set(), "_closed": False,
+    }  # fmt: skip
+    assert {name: getattr(made, name, None) for name in kept} == kept, UPGRADE
+    await asyncio.sleep(0)
+    assert made.begun, UPGRADE
+    waiter = made._create_fetch_waiter()
+    assert made._fetch_waiters == {waiter}, UPGRADE
+    await made.close()
+    assert (made.ended, made._closed, made._fetch_task.cancelled(), waiter.done()) == (True,) * 4, UPGRADE
+    await consumer.stop()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "replaced"),
+    [
+        (RecordFetcher, Fetcher, {"seek_to", "_fetch_requests_routine"}),
+        (SessionRequest, FetchRequest, {"build", "_topics", "_CLASSES", "_abc_impl"}),  # two of every request's own
+    ],
+)
+def test_of_their_names_we_take_only_those_that_we_mean_to(ours: Any, theirs: Any, replaced: set[str]) -> None:
+    def names(owner: Any) -> set[str]:
+        set_on_self = re.findall(r"\bself\.(\w+)(?:: [^=\n]+)? = ", inspect.getsource(owner))
+        return {name for name in (*vars(owner), *set_on_self) if not name.startswith("__")}
+
+    assert names(ours) & names(theirs) == replaced, UPGRADE
+
+
+def test_what_was_fetched_is_kept_as_we_make_it() -> None:
+    assert parameters(FetchResult.__init__) == ["tp", "assignment", "partition_records", "backoff"], UPGRADE
+    made = FetchResult("t", assignment="a", partition_records="p", backoff=0)
+    assert (made._assignment, made._partition_records, made.has_more()) == ("a", "p", True), UPGRADE
     assert "self.generation = " in inspect.getsource(GroupCoordinator.__init__), UPGRADE
-    assert "self._assignment = " in inspect.getsource(FetchResult.__init__), UPGRADE
-    for result in (FetchResult, FetchError):
-        assert "self._backoff = backoff" in inspect.getsource(result.__init__), UPGRADE
+    error = inspect.getsource(Fetcher._set_error)
+    assert "self._records[tp] = FetchError(" in error, f"an error is taken as records are. {UPGRADE}"
+    assert "assert tp not in self._records" in error, f"it is no way to replace records. {UPGRADE}"
+
+
+async def test_a_position_is_placed_by_aiokafka_and_told_apart_from_one_that_is() -> None:
+    subscriptions = SubscriptionState()
+    subscriptions.assign_from_user([TopicPartition("t", 0)])
+    state = subscriptions.subscription.assignment.state_value(TopicPartition("t", 0))
+    assert (state.has_valid_position, state.lso, state.highwater) == (False, None, None), UPGRADE
+    subscriptions.seek(TopicPartition("t", 0), 5)
+    assert (state.has_valid_position, state.position) == (True, 5), UPGRADE
+    state.consumed_to(6)
+    assert state.position == 6, UPGRADE
+    state.await_reset(OffsetResetStrategy.EARLIEST)
+    assert (state.has_valid_position, state.awaiting_reset) == (False, True), UPGRADE
+    placing = inspect.getsource(Fetcher._update_fetch_positions)
+    assert "if tp_state.has_valid_position or tp_state.awaiting_reset:" in placing, UPGRADE
+    assert "await asyncio.sleep(self._retry_backoff)" in placing, f"it is called again at once. {UPGRADE}"
+    assert "except asyncio.CancelledError:\n" in placing, f"it may swallow that it was cancelled. {UPGRADE}"
+
+
+async def test_an_assignment_says_when_it_ends_and_the_next_one_is_waited_for() -> None:
+    subscriptions, partition = SubscriptionState(), TopicPartition("t", 0)
+    subscriptions.register_fetch_waiters(set())
+    assert SubscriptionState().subscription is None, UPGRADE
+    waiting = subscriptions.wait_for_assignment()
+    subscriptions.abort_waiters(KafkaError())
+    with pytest.raises(KafkaError):
+        await waiting
+    waiting = subscriptions.wait_for_assignment()
+    subscriptions.assign_from_user([partition])
+    await waiting
+    first = subscriptions.subscription.assignment
+    assert (first.active, set(first.tps), first.unassign_future.done()) == (True, {partition}, False), UPGRADE
+    subscriptions.assign_from_user([partition])
+    assert (first.active, first.unassign_future.done()) == (False, True), UPGRADE
+    second = subscriptions.subscription.assignment
+    subscriptions.unsubscribe()
+    assert (subscriptions.subscription, second.active) == (None, False), UPGRADE
+    subscriptions.subscribe({"t"})
+    assert subscriptions.subscription.assignment is None, f"of a group there is none at first. {UPGRADE}"
+
+
+def test_new_metadata_is_told_and_says_who_leads() -> None:
+    cluster, told = ClusterMetadata(), list[Any]()
+    cluster.add_listener(told.append)
+    assert cluster.leader_for_partition(TopicPartition("t", 0)) is None, UPGRADE
+    topics = [(0, "t", False, [(0, 0, 7, [7], [7]), (5, 1, -1, [7], [])])]
+    cluster.update_metadata(MetadataResponse_v1([(7, "here", 1, None)], 7, topics))
+    assert told == [cluster], UPGRADE
+    leaders = [cluster.leader_for_partition(TopicPartition("t", number)) for number in range(3)]
+    assert leaders == [7, -1, None], UPGRADE
+    assert for_code(6) is NotLeaderForPartitionError, UPGRADE
 
 
 def test_a_record_of_a_fetch_is_made_by_a_method_that_may_be_replaced() -> None:
-    assert "self._partition_records = " in inspect.getsource(FetchResult.__init__), UPGRADE
     assert "self._records_iterator = self._unpack_records()" in inspect.getsource(PartitionRecords.__init__), UPGRADE
     assert "= self._consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records), UPGRADE
     builder = default_records.DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1000)
@@ -149,31 +273,23 @@ def test_a_record_of_a_fetch_is_made_by_a_method_that_may_be_replaced() -> None:
     assert list(record.headers) == [("name", b"header")], UPGRADE
 
 
-def test_a_fetch_waits_for_what_the_hand_out_notifies() -> None:
-    """The fetch routine goes on when `_wait_consume_future` is done and asks again with what `_records` lacks."""
+def test_a_part_of_a_batch_is_no_batch_but_has_bytes() -> None:
+    builder = default_records.DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1000)
+    builder.append(0, 17, key=b"k", value=b"v", headers=[])
+    whole = bytes(builder.build())
+    found = [
+        (records.has_next(), records.size_in_bytes() > 0) for records in map(MemoryRecords, (whole, whole[:-1], b""))
+    ]
+    assert found == [(True, True), (False, True), (False, False)], UPGRADE
+
+
+def test_a_fetch_of_aiokafkas_own_can_be_paced() -> None:
     routine = inspect.getsource(Fetcher._fetch_requests_routine)
-    assert "self._wait_consume_future = create_future()" in routine, UPGRADE
-    assert "for waiter in self._fetch_waiters" in routine, UPGRADE
-    assert "self._proc_fetch_request(" in routine, f"it is looked up at each fetch, so that it can be paced. {UPGRADE}"
-    assert "in self._records" in inspect.getsource(Fetcher._get_actions_per_node), UPGRADE
+    assert "self._proc_fetch_request(" in routine, f"it is looked up at each fetch. {UPGRADE}"
+
+
+def test_a_heartbeat_of_aiokafkas_own_can_be_watched() -> None:
     assert "self._do_heartbeat()" in inspect.getsource(GroupCoordinator._heartbeat_routine), UPGRADE
-    assert fetcher.FetchResult is FetchResult, UPGRADE
-
-
-def test_the_fetcher_sends_by_a_client_that_may_be_replaced() -> None:
-    assert "self._client = client" in inspect.getsource(Fetcher.__init__), UPGRADE
-    fetch = inspect.getsource(Fetcher._proc_fetch_request)
-    assert "await self._client.send(node_id, request)" in fetch, f"it is looked up at each fetch. {UPGRADE}"
-    assert "in request.topics" in fetch, f"of its own request it knows which offsets it had asked for. {UPGRADE}"
-    assert "for topic, partitions in response.topics" in fetch, (
-        f"an answer need not name all that was asked for. {UPGRADE}"
-    )
-    assert "FetchRequest(" in inspect.getsource(Fetcher._get_actions_per_node), UPGRADE
-    assert "elif node_id in self._in_flight" in inspect.getsource(Fetcher._get_actions_per_node), (
-        f"there is one fetch at a time for a broker. {UPGRADE}"
-    )
-    assert inspect.getsource(AIOKafkaClient).count("self.cluster = ") == 1, f"the cluster is set once. {UPGRADE}"
-    assert "self.cluster = " in inspect.getsource(AIOKafkaClient.__init__), UPGRADE
 
 
 def test_a_fetch_request_is_written_when_it_is_sent_and_from_what_we_set() -> None:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.client import ConnectionGroup
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from ops.brokers import Broker
 from streams.transport.fetch import Fetch
-from tests.integration.probe.clients import new_topic, producer, reader
+from streams.transport.fetch_session import SessionRequest
+from tests.integration.probe.clients import new_topic, producer
 
 PARTITIONS = 12
 LIMIT_S = 20.0
@@ -73,10 +75,11 @@ class Reading:
         return TopicPartition(self.topic, partition)
 
     async def _watched(self, node_id: int, request: Any, **options: Any) -> Any:
-        if not isinstance(request, FetchRequest):
+        if not isinstance(request, SessionRequest):
             return await self._send(node_id, request, **options)
-        exchange = Exchange({found[0] for _, partitions in request.topics for found in partitions})
-        build = request.build
+        exchange = Exchange({number for _, number in request._wanted})
+        fetch: Any = request
+        build = fetch.build
 
         def noted(struct: Any) -> Any:
             built = build(struct)
@@ -86,7 +89,7 @@ class Reading:
             self.exchanges.append(exchange)
             return built
 
-        request.build = noted
+        fetch.build = noted
         response = await self._send(node_id, request, **options)
         exchange.answered = {found[0] for _, partitions in response.topics for found in partitions}
         exchange.error_code = response.error_code
@@ -137,11 +140,20 @@ class Reading:
 @asynccontextmanager
 async def reading(broker: Broker, partitions: int = PARTITIONS, **options: Any) -> AsyncIterator[Reading]:
     topic = await new_topic(broker.bootstrap_servers, partitions)
-    async with reader(broker.bootstrap_servers, topic, **{"fetch_max_wait_ms": 200, **options}) as consumer:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.bootstrap_servers,
+        auto_offset_reset="earliest",
+        **{"fetch_max_wait_ms": 200, **options},
+    )
+    await consumer.start()
+    try:
         found = Reading(consumer, topic)
+        consumer.assign([found.at(partition) for partition in range(partitions)])
         yield found
-        for exchange in found.exchanges:
-            assert exchange.answered <= exchange.wanted, "the broker reads what nobody wants"
+    finally:
+        await consumer.stop()
+    for exchange in found.exchanges:
+        assert exchange.answered <= exchange.wanted, "the broker reads what nobody wants"
 
 
 def numbered(count: int) -> Values:
@@ -247,23 +259,7 @@ async def test_what_was_aborted_does_not_come_and_the_rest_does(kafka: Broker, u
     assert sum(exchange.epoch == 0 for exchange in found.exchanges) == 1
 
 
-def pause(found: Reading) -> None:
-    found.consumer.pause(found.at(0))
-
-
-def leave(found: Reading) -> None:
-    found.left.add(0)
-
-
-def go_on(found: Reading) -> None:
-    found.consumer.resume(found.at(0))
-    found.left.clear()
-
-
-@pytest.mark.parametrize("stop", [pause, leave], ids=["paused", "left"])
-async def test_what_is_not_asked_for_is_not_sent_again_until_it_is(
-    kafka: Broker, stop: Callable[[Reading], None]
-) -> None:
+async def test_what_is_left_is_not_sent_again_until_it_is_taken(kafka: Broker) -> None:
     async with (
         reading(kafka, max_partition_fetch_bytes=200) as found,  # a few records at a time, and always some behind them
         producer(kafka.bootstrap_servers) as client,
@@ -272,9 +268,10 @@ async def test_what_is_not_asked_for_is_not_sent_again_until_it_is(
         for number in range(20):  # one by one, in batches of their own: a fetch brings whole ones
             await send(client, found.topic, 0, [number])
         await found.until_taken(1)
-        stop(found)
+        found.left.add(0)
         await found.until(lambda: 0 not in found.exchanges[-1].wanted)
-        taken, begun = len(found.taken[0]), len(found.exchanges) - 1
+        begun = 1 + max(number for number, exchange in enumerate(found.exchanges) if 0 in exchange.wanted)
+        taken = len(found.taken[0])
         assert taken < 20
         for number in range(10):
             await send(client, found.topic, 1 + number, [number])
@@ -285,7 +282,7 @@ async def test_what_is_not_asked_for_is_not_sent_again_until_it_is(
         assert [exchange.forgotten for exchange in without] == [{0}] + [set()] * (len(without) - 1)
         assert not any(0 in exchange.wanted | exchange.answered for exchange in without)
         assert len(found.taken[0]) == taken
-        go_on(found)
+        found.left.clear()
         await found.until_taken_from(0, 30)
     assert list(found.taken[0]) == numbered(30)
     assert sum(exchange.epoch == 0 for exchange in found.exchanges) == 1

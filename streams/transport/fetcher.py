@@ -1,0 +1,299 @@
+"""What is fetched, and when: one loop for each broker, in place of aiokafka's own routine.
+
+aiokafka looks at every partition before every fetch, with a task and a request of its own for each of them: a third of what a
+round costs where records trickle in. And it holds back every fetch until all records are taken, or 0.1 s: a worker under full
+load waited for the broker a fifth of its time. What it does besides is kept: offsets to begin with, moves of leaders, errors.
+
+When a broker is asked again:
+
+- Nothing of its partitions waits to be taken: at once, and the broker may hold the fetch (`fetch_max_wait_ms`) until there is
+  something. After a few records only when `pause_s` is over since the last fetch began: where records trickle in, a fetch comes
+  back with each of them, and costs more than the record.
+- Of a partition that has been taken there is more: at once, while the last records of others are still here; the broker answers
+  at once, too.
+- What waits is left on purpose, because its partition is over its quota: the others are asked for, but the broker may hold that
+  fetch only for a moment. What was left may be taken soon, and then there is more to ask for.
+- Else not yet: a fetch of the few that are taken would be held, and keep the others from being fetched when their turn comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, OffsetResetStrategy, PartitionRecords
+from aiokafka.errors import (
+    KafkaError,
+    NotLeaderForPartitionError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from streams.transport.fetch_session import FetchLimits, SessionFetches
+from streams.transport.pacing import EMPTY_FETCH_FLOOR_S
+
+log = structlog.get_logger("headrace.transport")
+
+_FEW_RECORDS: Final = 100
+"""Where more wait there is no pause: a backlog of one partition comes in fetches that are done sooner than that."""
+
+_AHEAD_AT: Final = 12
+"""So few partitions with records left, and what comes after them is fetched: what waits here is bounded by them and one fetch."""
+
+_HOLD_BRIEFLY_MS: Final = 10
+"""How long a broker may hold a fetch while records are left here on purpose."""
+
+
+@dataclass(slots=True)
+class _Brought:
+    """What a fetch brought."""
+
+    some: bool = False
+    waiting: int = 0
+    """Records from where it began to the ends of those logs, as far as it brought any."""
+    refused: bool = False
+    """A partition of it was refused: not at once again."""
+
+
+class RecordFetcher(Fetcher):  # type: ignore[misc]
+    """aiokafka's fetcher with our fetching. Takes the place of a started consumer's own, before anything is assigned."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, pause_s: float) -> None:
+        consumer._fetcher._fetch_task.cancel()
+        self._pause_s = pause_s
+        self._led: dict[int, list[tuple[TopicPartition, Any]]] = {}
+        """By broker: the partitions that it leads, with their states."""
+        self._leaders_may_have_moved = asyncio.Event()
+        self._looks: dict[int, asyncio.Event] = {}
+        self._left: set[TopicPartition] = set()
+        super().__init__(
+            consumer._client,
+            consumer._subscription,
+            fetch_min_bytes=consumer._fetch_min_bytes,
+            fetch_max_bytes=consumer._fetch_max_bytes,
+            fetch_max_wait_ms=consumer._fetch_max_wait_ms,
+            max_partition_fetch_bytes=consumer._max_partition_fetch_bytes,
+            check_crcs=consumer._check_crcs,
+            retry_backoff_ms=consumer._retry_backoff_ms,
+            auto_offset_reset=consumer._auto_offset_reset,
+            isolation_level=consumer._isolation_level,
+        )
+        limits = FetchLimits(
+            self._fetch_min_bytes, self._fetch_max_bytes, self._max_partition_fetch_bytes, self._isolation_level
+        )
+        self._fetches = SessionFetches(self._client, limits)
+        self._client.cluster.add_listener(self._on_metadata)
+        consumer._fetcher = self
+
+    # ---- what the hand-out says
+
+    def drop(self, partition: TopicPartition) -> None:
+        """All was taken of it: it may be fetched again."""
+        del self._records[partition]
+        self._look()
+
+    def leave(self) -> None:
+        """What is here is left on purpose."""
+        if self._records:
+            self._left = set(self._records)
+            self._look()
+
+    def seek_to(self, tp: TopicPartition, offset: int) -> None:
+        super().seek_to(tp, offset)
+        self._look()
+
+    def _look(self) -> None:
+        for look in self._looks.values():
+            look.set()
+
+    def _tell(self) -> None:
+        """There is something to take."""
+        for waiter in list(self._fetch_waiters):
+            self._notify(waiter)
+
+    # ---- who is asked
+
+    def _on_metadata(self, _: Any) -> None:
+        self._leaders_may_have_moved.set()
+
+    async def _fetch_requests_routine(self) -> None:
+        """aiokafka starts it as a task, and cancels it in the end."""
+        while True:
+            assignment = await self._next_assignment()
+            loops: dict[int, asyncio.Task[None]] = {}
+            try:
+                while assignment.active:
+                    await self._keep_asking(assignment, loops)
+            finally:
+                self._led = {}
+                for task in loops.values():
+                    task.cancel()
+                await asyncio.gather(*loops.values(), return_exceptions=True)
+
+    async def _next_assignment(self) -> Any:
+        self._records.clear()
+        self._left.clear()
+        while True:
+            subscription = self._subscriptions.subscription
+            if subscription is not None and subscription.assignment is not None and subscription.assignment.active:
+                return subscription.assignment
+            with contextlib.suppress(KafkaError):  # the group's error; whoever polls is told
+                await self._subscriptions.wait_for_assignment()
+
+    async def _keep_asking(self, assignment: Any, loops: dict[int, asyncio.Task[None]]) -> None:
+        """One loop for each broker that leads a partition, until leaders may have moved."""
+        self._leaders_may_have_moved.clear()
+        led = defaultdict(list)
+        for partition in assignment.tps:
+            led[self._client.cluster.leader_for_partition(partition)].append(
+                (partition, assignment.state_value(partition))
+            )
+        leaderless = [node for node in (None, -1) if led.pop(node, None)]
+        self._led = dict(led)
+        self._look()
+        for node_id in led:
+            if node_id not in loops or loops[node_id].done():
+                loops[node_id] = asyncio.create_task(self._ask(node_id, assignment))
+        moved = asyncio.create_task(self._leaders_may_have_moved.wait())
+        try:
+            if leaderless:
+                await asyncio.sleep(self._retry_backoff)
+                self._client.force_metadata_update()
+            waits = [moved, assignment.unassign_future, *loops.values()]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            moved.cancel()
+        for node_id, task in list(loops.items()):
+            if task.done():
+                del loops[node_id]
+                if (fault := task.exception()) is not None:  # of ours: it must not end the fetching
+                    log.error("fetching failed, trying again", broker=node_id, exc_info=fault)
+                    await asyncio.sleep(self._retry_backoff)
+
+    async def _ask(self, node_id: int, assignment: Any) -> None:
+        """Fetch from one broker, for as long as it leads something of this assignment."""
+        clock, look = asyncio.get_running_loop().time, asyncio.Event()
+        self._looks[node_id] = look
+        while assignment.active and not self._closed and node_id in self._led:
+            look.clear()
+            states = self._led[node_id]
+            unplaced = [partition for partition, state in states if not state.has_valid_position]
+            if unplaced:
+                if await self._update_fetch_positions(assignment, node_id, unplaced):
+                    self._tell()
+                continue
+            wanted, max_wait_ms = self._wanted(states)
+            if not wanted:
+                await look.wait()
+                continue
+            began = clock()
+            try:
+                response = await self._fetches.fetch(node_id, wanted, max_wait_ms)
+            except KafkaError as error:
+                log.warning("a fetch failed, trying again", broker=node_id, error=repr(error))
+                await asyncio.sleep(self._retry_backoff)
+                continue
+            brought = self._take_in(response, wanted, assignment)
+            if brought.some:
+                self._tell()
+            await asyncio.sleep(max(0.0, self._pause_after(brought, max_wait_ms) - (clock() - began)))
+
+    def _wanted(self, states: Collection[tuple[TopicPartition, Any]]) -> tuple[dict[TopicPartition, int], int]:
+        """What to ask for now, with the offsets, and how long the broker may hold it; nothing: not yet."""
+        records, left = self._records, self._left
+        wanted: dict[TopicPartition, int] = {}
+        here = wait_for = 0
+        more = False
+        for partition, state in states:
+            if partition in records:
+                here += 1
+                wait_for += partition not in left
+            else:
+                position = wanted[partition] = state.position
+                more = more or (state.lso is not None and state.lso > position)
+        if not here:
+            return wanted, self._fetch_max_wait_ms
+        if wait_for and not (more and here <= _AHEAD_AT):
+            wanted = {}
+        return wanted, min(_HOLD_BRIEFLY_MS, self._fetch_max_wait_ms)
+
+    def _pause_after(self, brought: _Brought, max_wait_ms: int) -> float:
+        """Seconds from one fetch to the next, as far as they are not over."""
+        if brought.refused:
+            return float(self._retry_backoff)
+        if brought.some:
+            return self._pause_s if brought.waiting < _FEW_RECORDS else 0.0
+        return min(EMPTY_FETCH_FLOOR_S, max_wait_ms / 1000)  # some brokers do not hold a fetch
+
+    # ---- what comes back
+
+    def _take_in(self, response: Any, wanted: dict[TopicPartition, int], assignment: Any) -> _Brought:
+        """Keep the records of a response, until they are taken."""
+        brought = _Brought()
+        if not assignment.active:
+            return brought
+        version = response.API_VERSION
+        for topic, partitions in response.topics:
+            for number, error_code, highwater, *rest in partitions:
+                partition = TopicPartition(topic, number)
+                state, offset = assignment.state_value(partition), wanted.get(partition)
+                if offset is None or not state.has_valid_position or state.position != offset:
+                    continue  # sought meanwhile
+                if error_code:
+                    self._take_error(partition, state, for_code(error_code), brought)
+                    continue
+                state.highwater, state.lso = highwater, rest[0] if version >= 4 else None
+                records = MemoryRecords(rest[-1])
+                if records.has_next():
+                    read = PartitionRecords(
+                        partition, records, _aborted(version, rest), offset, None, None,
+                        self._check_crcs, self._isolation_level,
+                    )  # fmt: skip
+                    self._records[partition] = FetchResult(
+                        partition, assignment=assignment, partition_records=read, backoff=0
+                    )
+                    self._left.discard(partition)
+                    brought.some = True
+                    brought.waiting += highwater - offset
+                elif records.size_in_bytes():
+                    self._take_too_large(partition, state, brought)
+        return brought
+
+    def _take_error(self, partition: TopicPartition, state: Any, error: type[KafkaError], brought: _Brought) -> None:
+        brought.refused = True
+        if error in (NotLeaderForPartitionError, UnknownTopicOrPartitionError):
+            self._client.force_metadata_update()
+        elif error is OffsetOutOfRangeError and self._default_reset_strategy != OffsetResetStrategy.NONE:
+            log.info("the offset is not in the log, resetting it", partition="{}:{}".format(*partition))
+            state.await_reset(self._default_reset_strategy)
+        elif error in (OffsetOutOfRangeError, TopicAuthorizationFailedError):
+            self._set_error(partition, error(partition.topic))
+            brought.some = True
+        else:
+            log.warning("a partition was not fetched", partition="{}:{}".format(*partition), error=error.__name__)
+
+    def _take_too_large(self, partition: TopicPartition, state: Any, brought: _Brought) -> None:
+        """A broker before KIP-74 holds a record back that is larger than a fetch: it is passed by, loudly."""
+        self._set_error(partition, RecordTooLargeError(f"a record at {state.position} is larger than a fetch"))
+        state.consumed_to(state.position + 1)
+        brought.some = True
+
+
+def _aborted(version: int, rest: list[Any]) -> Any:
+    """Aborted transactions, of what follows the watermark: last stable offset, (v5) start of the log, aborted transactions, (v11)
+    preferred replica, records. Before v4 only the records.
+    """
+    if version < 4:
+        return None
+    return rest[2] if version >= 11 else rest[-2]
