@@ -12,6 +12,10 @@ import orjson
 RESULT: Final = "RESULT "
 """Begins the line on which a process says its figures."""
 
+WARM: Final = "WARM"
+SENT: Final = "SENT"
+"""Said by a load when its warm-up is over, and when its last request is on its way."""
+
 
 class Meter:
     """Counts one process's time and CPU. `begin` may be called again; the first call counts."""
@@ -46,6 +50,12 @@ class Meter:
 def say_result(figures: dict[str, Any]) -> None:
     """Print the figures on one line, for the process that started this one."""
     sys.stdout.write(f"\n{RESULT}{orjson.dumps(figures).decode()}\n")
+    sys.stdout.flush()
+
+
+def say_mark(mark: str) -> None:
+    """Print a line with nothing but this, for the process that started this one."""
+    sys.stdout.write(f"\n{mark}\n")
     sys.stdout.flush()
 
 
