@@ -203,7 +203,8 @@ async def test_weighted_calls_come_in_proportion(three: list[ProviderSim], measu
     shares = [sim.ledger.counts.calls / load.sent for sim in three]
     measured(f"weights {weights}: {', '.join(f'{share:.3f}' for share in shares)}")
     for share, weight in zip(shares, weights, strict=True):
-        assert share == pytest.approx(weight / 10, abs=0.02)
+        # Of 300 calls one short hiccup of an endpoint is three in a hundred.
+        assert share == pytest.approx(weight / 10, abs=0.02 if FULL else 0.05)
 
 
 async def test_conversations_stay_and_few_move_when_an_endpoint_leaves(
