@@ -350,7 +350,9 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 await asyncio.wait_for(self._drained.wait(), deadline_s)
         try:
             await asyncio.wait_for(self.commit(), _LAST_COMMIT_S)
-        except TimeoutError:  # a broker that is gone: it must not outlast the deadline, nor be asked again on the way out
+        except (
+            TimeoutError
+        ):  # a broker that is gone: it must not outlast the deadline, nor be asked again on the way out
             self._commits_in_vain = True
         return self.unfinished
 

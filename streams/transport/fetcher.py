@@ -67,7 +67,10 @@ class _Brought:
 
 
 class RecordFetcher(Fetcher):  # type: ignore[misc]
-    """aiokafka's fetcher with our fetching. Takes the place of a started consumer's own, before anything is assigned."""
+    """aiokafka's fetcher with our fetching. Takes the place of a started consumer's own, before anything is assigned.
+
+    Who holds partitions back does not take them: `consumer.pause` is not looked at.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer, pause_s: float) -> None:
         consumer._fetcher._fetch_task.cancel()
@@ -163,21 +166,22 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
         self._led = dict(led)
         self._look()
         for node_id in led:
-            if node_id not in loops or loops[node_id].done():
+            if node_id not in loops:
                 loops[node_id] = asyncio.create_task(self._ask(node_id, assignment))
         moved = asyncio.create_task(self._leaders_may_have_moved.wait())
         try:
-            if leaderless:
-                await asyncio.sleep(self._retry_backoff)
+            if leaderless:  # and again and again: an update that fails is told to nobody
                 self._client.force_metadata_update()
             waits = [moved, assignment.unassign_future, *loops.values()]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            look_again_s = self._retry_backoff if leaderless else None
+            await asyncio.wait(waits, timeout=look_again_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             moved.cancel()
         for node_id, task in list(loops.items()):
             if task.done():
                 del loops[node_id]
-                if (fault := task.exception()) is not None:  # of ours: it must not end the fetching
+                fault = None if task.cancelled() else task.exception()
+                if fault is not None:  # of ours: it must not end the fetching
                     log.error("fetching failed, trying again", broker=node_id, exc_info=fault)
                     await asyncio.sleep(self._retry_backoff)
 
@@ -188,10 +192,16 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
         while assignment.active and not self._closed and node_id in self._led:
             look.clear()
             states = self._led[node_id]
-            unplaced = [partition for partition, state in states if not state.has_valid_position]
+            unplaced = [
+                partition
+                for partition, state in states
+                if not state.has_valid_position and partition not in self._records
+            ]
             if unplaced:
                 if await self._update_fetch_positions(assignment, node_id, unplaced):
                     self._tell()
+                if not all(assignment.state_value(partition).has_valid_position for partition in unplaced):
+                    self._client.force_metadata_update()  # it may lead them no more
                 continue
             wanted, max_wait_ms = self._wanted(states)
             if not wanted:
@@ -250,6 +260,8 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
                 state, offset = assignment.state_value(partition), wanted.get(partition)
                 if offset is None or not state.has_valid_position or state.position != offset:
                     continue  # sought meanwhile
+                if partition in self._records:
+                    continue  # its new leader was faster
                 if error_code:
                     self._take_error(partition, state, for_code(error_code), brought)
                     continue
@@ -271,12 +283,13 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
         return brought
 
     def _take_error(self, partition: TopicPartition, state: Any, error: type[KafkaError], brought: _Brought) -> None:
+        if error is OffsetOutOfRangeError and self._default_reset_strategy != OffsetResetStrategy.NONE:
+            log.info("the offset is not in the log, resetting it", partition="{}:{}".format(*partition))
+            state.await_reset(self._default_reset_strategy)
+            return
         brought.refused = True
         if error in (NotLeaderForPartitionError, UnknownTopicOrPartitionError):
             self._client.force_metadata_update()
-        elif error is OffsetOutOfRangeError and self._default_reset_strategy != OffsetResetStrategy.NONE:
-            log.info("the offset is not in the log, resetting it", partition="{}:{}".format(*partition))
-            state.await_reset(self._default_reset_strategy)
         elif error in (OffsetOutOfRangeError, TopicAuthorizationFailedError):
             self._set_error(partition, error(partition.topic))
             brought.some = True

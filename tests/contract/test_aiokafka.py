@@ -21,10 +21,18 @@ from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, OffsetRe
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, Subscription, SubscriptionState, TopicPartitionState
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
-from aiokafka.errors import KafkaError, NotLeaderForPartitionError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    LeaderNotAvailableError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataResponse_v1
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record import default_records, memory_records, util
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -121,15 +129,25 @@ def test_reading_by_our_own_hand_finds_what_it_extends() -> None:
     ], UPGRADE  # fmt: skip
 
 
-def test_the_outbox_makes_batches_of_its_own() -> None:
-    assert parameters(BatchBuilder.__init__)[:2] == ["batch_size", "compression_type"], UPGRADE
-    assert default_records.DefaultRecordBatch.CODEC_GZIP == 1, UPGRADE
-    builder = BatchBuilder(1, default_records.DefaultRecordBatch.CODEC_GZIP)
-    taken = builder.append(timestamp=None, key=None, value=None, headers=[("name", None)])
+def test_the_outbox_makes_batches_and_requests_of_its_own() -> None:
+    batch = default_records.DefaultRecordBatch
+    assert (batch.CODEC_NONE, batch.CODEC_GZIP) == (0, 1), UPGRADE
+    builder = default_records.DefaultRecordBatchBuilder(2, batch.CODEC_GZIP, 0, -1, -1, 0, 1)
+    taken = builder.append(0, None, key=None, value=None, headers=[("name", None)])
     assert taken is not None, f"the first message of a batch finds room, whatever its size. {UPGRADE}"
-    assert builder.append(timestamp=None, key=b"k", value=b"v", headers=[]) is None, UPGRADE
-    builder.close()
-    assert builder._build() is builder._build(), f"a batch may be sent again. {UPGRADE}"
+    assert builder.append(1, None, key=b"k", value=b"v", headers=[]) is None, UPGRADE
+    written = builder.build()
+    assert parameters(ProduceRequest.__init__) == ["transactional_id", "required_acks", "timeout", "topics"], UPGRADE
+    request = ProduceRequest(None, -1, 1_000, [("t", [(3, written)])])
+    for struct in ProduceRequest._CLASSES:
+        built = request.prepare({ProduceRequest.API_KEY: (struct.API_VERSION, struct.API_VERSION)})
+        assert struct.decode(built.encode()).topics == [("t", [(3, bytes(written))])], UPGRADE
+        answer = struct.RESPONSE_TYPE.SCHEMA
+        topics = answer.fields[answer.names.index("topics")].array_of
+        assert list(topics.fields[1].array_of.names[:2]) == ["partition", "error_code"], UPGRADE
+    for error in (NotLeaderForPartitionError, LeaderNotAvailableError, UnknownTopicOrPartitionError):
+        assert (error.retriable, error.invalid_metadata) == (True, True), UPGRADE
+    assert (MessageSizeTooLargeError.errno, MessageSizeTooLargeError.retriable) == (10, False), UPGRADE
 
 
 OPTIONS: dict[str, Any] = {

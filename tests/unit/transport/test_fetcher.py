@@ -14,9 +14,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import (
     ConsumerStoppedError,
+    CorruptRecordException,
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     NoOffsetForPartitionError,
+    NotLeaderForPartitionError,
     OffsetOutOfRangeError,
     RecordTooLargeError,
     TopicAuthorizationFailedError,
@@ -32,14 +34,14 @@ from streams.transport.fetch_session import SessionRequest
 from streams.transport.pacing import EMPTY_FETCH_FLOOR_S
 
 TOPIC = "t"
-MAX_WAIT_MS = 100
+MAX_WAIT_MS = 300
 HOLD_MS = 10
 """How long a broker may hold a fetch while records are here."""
 AHEAD_AT = 12
-BACKOFF_S = 0.06
+BACKOFF_S = 0.15
 LIMIT_S = 2.0
-AT_ONCE_S = 0.04
-"""Within this time something happens at once, on a machine that does other things too. No pause is shorter."""
+EARLY_S, LATE_S = 0.02, 0.1
+"""By so much a time seems to be another one, on a machine that does other things too."""
 QUIET_S = 0.02
 SPINS_AT = 50
 
@@ -213,6 +215,10 @@ def loops() -> int:
     return sum("RecordFetcher._ask " in str(task.get_coro()) for task in asyncio.all_tasks())
 
 
+def about(expected_s: float, took_s: float) -> bool:
+    return expected_s - EARLY_S <= took_s < expected_s + LATE_S
+
+
 async def until(done: Callable[[], bool]) -> None:
     ends_at = asyncio.get_running_loop().time() + LIMIT_S
     while not done():
@@ -287,7 +293,7 @@ async def test_while_all_that_is_here_may_be_taken_nothing_else_is_asked_for() -
         (await rig.next()).answer(some(0, count=3))
         await rig.ready(0)
         await rig.quiet()
-        assert [len(found) for found in (rig.fetch.take(at(0), 2)[0],)] == [2]
+        assert [record.offset for record in rig.fetch.take(at(0), 2)[0]] == [0, 1]
         await rig.quiet()
         assert rig.take(0) == [[2]]
         asked = await rig.next()
@@ -399,16 +405,14 @@ async def test_what_was_left_once_and_comes_anew_is_to_be_taken_first() -> None:
 
 
 async def test_after_few_records_the_next_fetch_begins_a_pause_after_the_last_one_began() -> None:
-    pause_s, held_s = 0.15, 0.1
+    pause_s, held_s = 0.2, 0.15
     async with fetching({0: 0}, pause_s=pause_s) as rig:
         asked = await rig.next()
         await asyncio.sleep(held_s)
         asked.answer(some(0))
-        answered = asyncio.get_running_loop().time()
         await rig.ready(0)
-        assert asyncio.get_running_loop().time() - answered < AT_ONCE_S, "they are handed out at once"
         rig.take(0)
-        assert pause_s - 0.001 <= (await rig.next()).began - asked.began < pause_s + AT_ONCE_S
+        assert about(pause_s, (await rig.next()).began - asked.began)
 
 
 @pytest.mark.parametrize(
@@ -442,18 +446,18 @@ async def test_a_broker_that_does_not_hold_a_fetch_of_nothing_is_not_asked_befor
         asked = await rig.next()
         asked.answer()
         again = await rig.next()
-        assert EMPTY_FETCH_FLOOR_S - 0.001 <= again.began - asked.began < EMPTY_FETCH_FLOOR_S + AT_ONCE_S
+        assert about(EMPTY_FETCH_FLOOR_S, again.began - asked.began)
         await asyncio.sleep(EMPTY_FETCH_FLOOR_S)
         again.answer()
         answered = asyncio.get_running_loop().time()
-        assert (await rig.next()).began - answered < AT_ONCE_S, "a fetch that was held is over the floor"
+        assert about(0, (await rig.next()).began - answered), "a fetch that was held is over the floor"
 
 
 async def test_the_floor_is_not_above_what_a_broker_that_holds_would_take() -> None:
     async with fetching({0: 0}, fetch_max_wait_ms=5) as rig:
         asked = await rig.next()
         asked.answer()
-        assert 0.004 <= (await rig.next()).began - asked.began < EMPTY_FETCH_FLOOR_S - 0.005
+        assert (await rig.next()).began - asked.began < EMPTY_FETCH_FLOOR_S - 0.005
 
 
 async def test_who_waits_for_records_is_told_before_the_pause() -> None:
@@ -507,7 +511,7 @@ async def test_a_record_whose_bytes_are_broken_is_no_record() -> None:
         good = batch(0, 1)
         (await rig.next()).answer(Part(0, good[:-1] + bytes([good[-1] ^ 1]), end=1))
         await rig.ready(0)
-        with pytest.raises(Exception, match="CRC"):
+        with pytest.raises(CorruptRecordException, match="CRC"):
             rig.take(0)
         assert rig.take(0) == [[]]
         assert (await rig.next()).wanted == {0: 0}
@@ -533,11 +537,10 @@ async def test_of_a_partition_that_is_to_begin_anew_the_old_records_are_dropped(
         rig.earliest = 2
         asked = await rig.next()
         with structlog.testing.capture_logs() as logs:
-            seeking = asyncio.create_task(rig.consumer.seek_to_beginning(at(0)))
-            await asyncio.sleep(0)
+            placed = rig.fetch._fetcher.request_offset_reset([at(0)], -2)
             asked.answer(some(0, 5))
             async with asyncio.timeout(LIMIT_S):
-                await seeking
+                await placed
             assert (await rig.next()).wanted == {0: 2}
         assert not rig.fetch.ready()
         assert not logs
@@ -565,6 +568,17 @@ async def test_what_was_not_asked_for_is_not_kept() -> None:
         await rig.next()
 
 
+async def test_what_is_not_assigned_is_passed_by() -> None:
+    async with fetching({0: 0}) as rig:
+        with structlog.testing.capture_logs() as logs:
+            (await rig.next()).answer(some(0), topic="another")
+            (await rig.next()).answer(some(9), some(0))
+            await rig.ready(0)
+        assert not logs
+        assert rig.take(0) == [[0]]
+        await rig.next()
+
+
 async def test_a_record_that_is_larger_than_a_fetch_is_passed_by_loudly() -> None:
     async with fetching({0: 0}, version=2, pause_s=60) as rig:
         waiting = asyncio.create_task(rig.fetch.wait(60))
@@ -589,7 +603,7 @@ async def test_a_broker_that_does_not_lead_is_asked_again_after_the_backoff_with
         assert rig.refreshed == 1
         again = await rig.next()
         assert again.wanted == {0: 0, 1: 1}
-        assert again.began - asked.began >= BACKOFF_S - 0.001
+        assert about(BACKOFF_S, again.began - asked.began)
 
 
 async def test_any_other_refusal_is_logged_and_tried_again_after_the_backoff() -> None:
@@ -599,7 +613,7 @@ async def test_any_other_refusal_is_logged_and_tried_again_after_the_backoff() -
             asked.answer(refused(0, STORAGE))
             again = await rig.next()
         assert again.wanted == {0: 0}
-        assert again.began - asked.began >= BACKOFF_S - 0.001
+        assert about(BACKOFF_S, again.began - asked.began)
         assert [(line["partition"], line["error"]) for line in logs] == [("t:0", "KafkaStorageError")]
         assert rig.refreshed == 0
 
@@ -609,7 +623,7 @@ async def test_a_fetch_that_was_refused_after_a_while_does_not_wait_for_longer()
         asked = await rig.next()
         await asyncio.sleep(BACKOFF_S)
         asked.answer(refused(0, STORAGE))
-        assert (await rig.next()).began - asked.began < BACKOFF_S + AT_ONCE_S
+        assert about(BACKOFF_S, (await rig.next()).began - asked.began)
 
 
 async def test_a_partition_whose_offset_is_gone_is_read_from_its_beginning() -> None:
@@ -650,7 +664,7 @@ async def test_a_topic_that_may_not_be_read_is_told_to_who_takes_and_asked_for_a
                 rig.take(0)
         again = await rig.next()
         assert again.wanted == {0: 0}
-        assert again.began - asked.began >= BACKOFF_S - 0.001
+        assert about(BACKOFF_S, again.began - asked.began)
 
 
 async def test_an_error_that_nobody_has_taken_is_not_asked_for_again() -> None:
@@ -670,7 +684,7 @@ async def test_a_broker_that_cannot_be_reached_is_asked_again_after_the_backoff(
             asked.fail(KafkaConnectionError())
             again = await rig.next()
         assert again.wanted == {0: 0}
-        assert again.began - failed >= BACKOFF_S - 0.001
+        assert about(BACKOFF_S, again.began - failed)
         assert [(line["log_level"], line["broker"], line["error"]) for line in logs] == [
             ("warning", 1, "KafkaConnectionError()")
         ]
@@ -685,7 +699,7 @@ async def test_a_fault_of_ours_is_logged_and_fetching_goes_on() -> None:
                 failed = asyncio.get_running_loop().time()
                 asked.fail(ValueError("a fault"))
                 again = await rig.next(1)
-                assert again.began - failed >= BACKOFF_S - 0.001
+                assert about(BACKOFF_S, again.began - failed)
                 again.answer(some(0, again.wanted[0]))
                 await rig.ready(0)
                 rig.take(0)
@@ -694,17 +708,6 @@ async def test_a_fault_of_ours_is_logged_and_fetching_goes_on() -> None:
         other.answer(some(1))
         await rig.ready(1)
         assert (await rig.next(1)).wanted == {0: 2}
-
-
-async def test_a_fault_in_an_answer_of_one_broker_ends_nothing() -> None:
-    async with fetching({0: 0}) as rig:
-        with structlog.testing.capture_logs() as logs:
-            (await rig.next()).answer(some(0), topic="another")
-            (await rig.next()).answer(Part(0, b"", end=0), some(0))
-            await rig.ready(0)
-        assert rig.take(0) == [[0]]
-        assert not logs
-        await rig.next()
 
 
 # ---- where to begin
@@ -826,12 +829,45 @@ async def test_a_partition_without_a_leader_is_asked_for_when_it_has_one(leader:
         rig.refreshed = 0
         held = await rig.next()
         assert held.wanted == {0: 0}
-        await until(lambda: rig.refreshed == 1)
-        assert BACKOFF_S - 0.001 <= asyncio.get_running_loop().time() - held.began < BACKOFF_S + AT_ONCE_S
+        await until(lambda: rig.refreshed == 3)  # whether a refresh has failed is told to nobody
+        assert about(2 * BACKOFF_S, asyncio.get_running_loop().time() - held.began)
         rig.lead({0: 1, 1: 2})
         asked = await rig.next()
         assert (asked.node_id, asked.wanted) == (2, {1: 0})
-        assert rig.refreshed == 1
+        assert rig.refreshed == 3
+
+
+async def test_a_broker_that_cannot_say_where_to_begin_may_lead_no_more_and_is_looked_up() -> None:
+    async with fetching({0: 0, 1: 0}) as rig:
+        send = rig.send
+
+        async def refuse_offsets(node_id: int, request: Any) -> Any:
+            if isinstance(request, OffsetRequest):
+                raise NotLeaderForPartitionError
+            return await send(node_id, request)
+
+        rig.consumer._client.send = refuse_offsets
+        (await rig.next()).answer(refused(0, OUT_OF_RANGE))
+        await until(lambda: rig.refreshed >= 2)
+
+
+async def test_a_fetch_that_is_cancelled_by_another_hand_is_made_again() -> None:
+    async with fetching({0: 0}) as rig:
+        asked = await rig.next()
+        asked.outcome.cancel()
+        assert (await rig.next()).wanted == {0: 0}
+
+
+async def test_faults_of_two_brokers_are_both_told() -> None:
+    async with fetching({0: 0, 1: 0}, leaders={1: 2}) as rig:
+        asked = {each.node_id: each for each in (await rig.next(1), await rig.next(2))}
+        with structlog.testing.capture_logs() as logs:
+            for node_id in reversed(list(rig.fetch._fetcher._looks)):
+                asked[node_id].fail(ValueError(f"at {node_id}"))
+                await asyncio.sleep(0.01)
+            await rig.next(1)
+            await rig.next(2)
+        assert sorted(line["broker"] for line in logs) == [1, 2]
 
 
 # ---- another assignment, and the end
