@@ -1,23 +1,27 @@
 """Entries on their way to `cache.entries`. One that is lost costs another provider call some day, so nothing waits for it.
 
-One lane for each partition, as in delivery's outbox: what comes while the producer is busy leaves in the next batch. Nobody
-is told of an ack. What does not fit into the buffer, or is not taken by the broker, is counted and dropped.
+One open batch for each partition; what comes while a request is under way leaves with the next one. Nobody is told of an ack.
+What does not fit into the buffer, or is not taken by the broker in some attempts, is counted and dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import LeaderNotAvailableError
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.structs import TopicPartition
 from xxhash import xxh64_intdigest
 
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
+from streams.transport.produce import produce
 from topics.headers import CE_SOURCE, CE_TYPE, CONTENT_TYPE, ce_type
 from topics.names import CACHE_ENTRIES
 from topics.partitioner import jump_hash
@@ -26,6 +30,12 @@ log = structlog.get_logger("headrace.cache")
 
 _TYPE: Final = (CE_TYPE, ce_type("cache_entry").encode())
 _JSON: Final = (CONTENT_TYPE, b"application/json")
+
+_BATCH_BYTES: Final = 256_000
+_ACKS_WITHIN_MS: Final = 30_000
+_ATTEMPTS: Final = 10
+_RETRY_S: Final = 0.3
+"""Ten attempts of this pause: a leader that moves takes some seconds."""
 
 
 @dataclass(slots=True)
@@ -39,15 +49,22 @@ class PublishCounts:
 
 @dataclass(slots=True)
 class _Batch:
+    to: TopicPartition
     builder: Any
     records: int = 0
-    bytes: int = 0
+    size: int = 0
+    attempts: int = 0
+    written: bytes | None = None
 
-
-@dataclass(slots=True)
-class _Lane:
-    waiting: deque[_Batch] = field(default_factory=deque)
-    sender: asyncio.Task[None] | None = None
+    def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> bool:
+        """Whether there was room; the first one always finds some."""
+        if self.written is not None:
+            return False
+        if self.builder.append(self.records, None, key=key, value=value, headers=headers) is None:
+            return False
+        self.records += 1
+        self.size += len(key) + len(value or b"")
+        return True
 
 
 class EntryPublisher:
@@ -66,7 +83,9 @@ class EntryPublisher:
         self._topic = topic
         self._buffer_bytes = buffer_bytes
         self._pending_bytes = 0
-        self._lanes: dict[int, _Lane] = {}
+        self._lanes: dict[int, deque[_Batch]] = {}
+        """By partition."""
+        self._sender: asyncio.Task[None] | None = None
         self._losing = False
 
     @property
@@ -93,37 +112,53 @@ class EntryPublisher:
         partition = jump_hash(xxh64_intdigest(key, 0), len(partitions))  # not cached: a key comes once
         lane = self._lanes.get(partition)
         if lane is None:
-            lane = self._lanes[partition] = _Lane()
-        record = {"timestamp": None, "key": key, "value": value, "headers": headers}
-        if not lane.waiting or lane.waiting[-1].builder.append(**record) is None:
-            lane.waiting.append(_Batch(self._producer.create_batch()))
-            lane.waiting[-1].builder.append(**record)  # the first one always finds room
-        batch = lane.waiting[-1]
-        batch.records += 1
-        batch.bytes += size
-        if lane.sender is None:
-            lane.sender = asyncio.get_running_loop().create_task(self._send(lane, partition))
+            lane = self._lanes[partition] = deque()
+        if not lane or not lane[-1].append(key, value, headers):
+            builder = DefaultRecordBatchBuilder(2, DefaultRecordBatch.CODEC_NONE, 0, -1, -1, 0, _BATCH_BYTES)
+            lane.append(_Batch(TopicPartition(self._topic, partition), builder))
+            lane[-1].append(key, value, headers)
+        if self._sender is None:
+            self._sender = asyncio.get_running_loop().create_task(self._send())
 
-    async def _send(self, lane: _Lane, partition: int) -> None:
+    async def _send(self) -> None:
+        """Until nothing waits: the oldest batch of each partition, in one request to each broker."""
         try:
-            while lane.waiting:
-                batch = lane.waiting.popleft()
-                batch.builder.close()
-                try:
-                    acked = await self._producer.send_batch(batch.builder, self._topic, partition=partition)
-                except Exception as error:  # aiokafka asserts too, where a topic has vanished
-                    self._gone(batch, error)
-                else:
-                    acked.add_done_callback(functools.partial(self._on_ack, batch))
+            while leaving := [lane.popleft() for lane in self._lanes.values() if lane]:
+                by_broker: dict[int | None, list[_Batch]] = {}
+                for batch in leaving:
+                    by_broker.setdefault(self._producer.client.cluster.leader_for_partition(batch.to), []).append(batch)
+                again = await asyncio.gather(*(self._produce(node, batches) for node, batches in by_broker.items()))
+                if any(again):
+                    await asyncio.sleep(_RETRY_S)
         finally:
-            lane.sender = None
+            self._sender = None
 
-    def _on_ack(self, batch: _Batch, done: asyncio.Future[Any]) -> None:
-        if not done.cancelled():
-            self._gone(batch, done.exception())
+    async def _produce(self, node_id: int | None, batches: Sequence[_Batch]) -> bool:
+        """Whether some of them wait to be sent again."""
+        written = {}
+        for batch in batches:
+            batch.attempts += 1
+            batch.written = written[batch.to] = batch.written or batch.builder.build()
+        errors: Mapping[TopicPartition, Exception]
+        try:
+            if node_id is None or node_id == -1:
+                raise LeaderNotAvailableError
+            errors = await produce(self._producer.client, node_id, written, _ACKS_WITHIN_MS)
+        except Exception as error:  # whatever it is, nothing was acked
+            errors = dict.fromkeys(written, error)
+        again = False
+        for batch in batches:
+            fault = errors.get(batch.to)
+            if fault is not None and batch.attempts < _ATTEMPTS and getattr(fault, "retriable", False):
+                again = True
+                self._producer.client.force_metadata_update()
+                self._lanes[batch.to.partition].appendleft(batch)
+            else:
+                self._gone(batch, fault)
+        return again
 
     def _gone(self, batch: _Batch, error: BaseException | None) -> None:
-        self._pending_bytes -= batch.bytes
+        self._pending_bytes -= batch.size
         if error is None:
             self.counts.published += batch.records
             if self._losing:
@@ -142,8 +177,7 @@ class EntryPublisher:
             )
 
     async def stop(self) -> None:
-        """Give up what the producer has not got yet."""
-        tasks = [lane.sender for lane in self._lanes.values() if lane.sender is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Give up what the broker has not acked."""
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)

@@ -6,5 +6,5 @@ dead-letter topic, in batches.
 Promises: a record is finished only when the broker has acked everything that is said of it; what the broker does not take
 is sent again, loudly, and its partition brings no more meanwhile.
 
-Read outbox.py (who leaves when, and what is sent again), batch.py (what travels), produce.py (one request), then delivery.py.
+Read outbox.py (who leaves when, and what is sent again), batch.py (what travels), then delivery.py.
 """

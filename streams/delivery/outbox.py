@@ -22,8 +22,8 @@ from aiokafka.errors import LeaderNotAvailableError, MessageSizeTooLargeError
 from aiokafka.structs import TopicPartition
 
 from streams.delivery.batch import Batch, Message
-from streams.delivery.produce import produce
 from streams.metrics import definitions as metrics
+from streams.transport.produce import produce
 
 log = structlog.get_logger("headrace.delivery")
 

@@ -7,5 +7,6 @@ Promises: no offset is committed above an unfinished record; a finished record i
 move, as far as a commit came before; a partition over its quota is paused alone; a rebalance waits for no call.
 
 Read offsets.py (what is finished), commit_metadata.py (how a commit says so), flow.py (who is served), assignor.py (who
-owns what), then fetcher.py (what is fetched, and when), fetch.py and consumer.py, which put them around aiokafka and Faust.
+owns what), then fetcher.py (what is fetched, and when), fetch.py and consumer.py, which put them around aiokafka and Faust;
+produce.py and farewell.py for what is written and how a client ends.
 """

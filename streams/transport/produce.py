@@ -1,7 +1,7 @@
 """One produce request: a batch to each of some partitions that one broker leads.
 
-In place of aiokafka's accumulator and sender, which have lanes, futures and retries of their own below the outbox's: its tasks
-and callbacks were a seventh of a worker's CPU at 1,000 requests/s.
+In place of aiokafka's accumulator and sender, which have lanes, futures and retries of their own below those of our stages: their
+tasks and callbacks were a seventh of a worker's CPU at 1,000 requests/s.
 """
 
 from __future__ import annotations
