@@ -9,41 +9,26 @@ Source of the hash: J. Lamping, E. Veach, "A Fast, Minimal Memory, Consistent Ha
 
 import random
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final
 
+import jump
 from xxhash import xxh64_intdigest
-
-# The multiplier of the paper's 64-bit linear congruential generator.
-_MULTIPLIER: Final = 2_862_933_555_777_941_757
-_MASK: Final = (1 << 64) - 1
-_TWO_31: Final = float(1 << 31)
-
-# 128 Ki agents of 30 bytes are about 20 MB. Of more that take turns none is found, and a record costs 2 µs more.
-_CACHED_KEYS: Final = 131_072
 
 
 def jump_hash(number: int, buckets: int) -> int:
     """Map a 64-bit number to one of `buckets` buckets, 0 to buckets - 1.
 
-    Takes O(log buckets) steps: 1.3 µs for 12 buckets. Raises ValueError for fewer than one bucket.
+    Takes O(log buckets) steps, in C. Raises ValueError for fewer than one bucket.
 
     >>> jump_hash(0, 1), jump_hash(10863919174838991, 11), jump_hash(2016238256797177309, 11)
     (0, 6, 3)
     """
     if buckets < 1:
         raise ValueError(f"a key needs at least one partition, got {buckets}")
-    bucket, candidate = -1, 0
-    while candidate < buckets:
-        bucket = candidate
-        number = (number * _MULTIPLIER + 1) & _MASK
-        candidate = int((bucket + 1) * (_TWO_31 / ((number >> 33) + 1)))
-    return bucket
+    return jump.hash(number, buckets)
 
 
-@lru_cache(maxsize=_CACHED_KEYS)
 def partition_for(key: bytes, partitions: int) -> int:
-    """The partition of a record key among `partitions`: 0.2 µs for a key seen before, else about 2 µs.
+    """The partition of a record key among `partitions`: 0.3 µs.
 
     >>> partition_for(b"agent-17", 12)
     1

@@ -17,14 +17,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import LeaderNotAvailableError
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
-from xxhash import xxh64_intdigest
 
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
 from streams.transport.produce import produce
 from topics.headers import CE_SOURCE, CE_TYPE, CONTENT_TYPE, ce_type
 from topics.names import CACHE_ENTRIES
-from topics.partitioner import jump_hash
+from topics.partitioner import partition_for
 
 log = structlog.get_logger("headrace.cache")
 
@@ -109,7 +108,7 @@ class EntryPublisher:
             self._lost("no such topic" if not partitions else "the broker is behind")
             return
         self._pending_bytes += size
-        partition = jump_hash(xxh64_intdigest(key, 0), len(partitions))  # not cached: a key comes once
+        partition = partition_for(key, len(partitions))
         lane = self._lanes.get(partition)
         if lane is None:
             lane = self._lanes[partition] = deque()
