@@ -111,9 +111,8 @@ class Rounds:
 
 
 async def measure(ground: Ground, names: Sequence[str], records: int, rounds: int) -> Report:
-    """Run everybody once a round, every second round in the opposite order. A run that does not count comes first: on a new
-    broker, whose code is not compiled yet, the first one is slower by a fifth. A peer that fails is reported with its reason
-    and left out of later rounds.
+    """Run everybody once a round, every second round in the opposite order. A run that does not count comes first: the code of a
+    new broker is not compiled yet. A peer that fails is reported with its reason and left out of later rounds.
     """
     say = ground.say
     load = Load(records)
