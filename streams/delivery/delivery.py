@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from schemas import limits
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.errors import clip
 from schemas.metric_sample import Component
 from schemas.response import CacheResult, HitEncoder, WireError, encode_response
@@ -130,17 +130,8 @@ class Delivery:
     def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Refused) -> None:
         """Write a dead letter and, if the caller can be told, a `rejected` response; the record is finished after both."""
         receipt = source if refused.agent_id is None else Both(source, index)
-        letter = DeadLetter(
-            dlq_reason=refused.reason,
-            dlq_stage="intake",
-            dlq_error_type=refused.error_type,
-            dlq_error_message=refused.message,
-            dlq_topic=origin.topic,
-            dlq_partition=origin.partition,
-            dlq_offset=record.offset,
-            dlq_timestamp=record.timestamp,
-            dlq_attempts=0,
-        )
+        error = WireError(refused.error_type, refused.message, retryable=False)
+        letter = _letter(Original(record, origin), refused.reason, "intake", error, attempts=0)
         if record.value is not None and len(record.value) > _LARGEST_LETTER_BYTES:
             self._bury_without_value(record, letter, receipt, index)
         else:
@@ -151,19 +142,8 @@ class Delivery:
 
     def _bury_exhausted(self, original: Original, error: WireError, attempts: int, receipt: Source, index: int) -> None:
         """Its calls failed for good. Requests are small enough for a letter with its value."""
-        record, origin = original.record, original.origin
-        letter = DeadLetter(
-            dlq_reason="exhausted",
-            dlq_stage="providers",
-            dlq_error_type=error.type,
-            dlq_error_message=error.message,
-            dlq_topic=origin.topic,
-            dlq_partition=origin.partition,
-            dlq_offset=record.offset,
-            dlq_timestamp=record.timestamp,
-            dlq_attempts=attempts,
-        )
-        self._bury(record, record.value, letter, receipt, index)
+        record = original.record
+        self._bury(record, record.value, _letter(original, "exhausted", "providers", error, attempts), receipt, index)
         metrics.DEAD_LETTERS.labels("exhausted").inc()
 
     def _bury(self, record: Record, value: bytes | None, letter: DeadLetter, receipt: Source, index: int) -> None:
@@ -217,6 +197,20 @@ class Delivery:
     def _partitions(self, topic: str) -> int:
         """How many the topic has now; 1 where it has just vanished: partition 0 is the one that will be there again."""
         return len(self._producer.client.cluster.partitions_for_topic(topic) or (0,))
+
+
+def _letter(original: Original, reason: DeadLetterReason, stage: str, error: WireError, attempts: int) -> DeadLetter:
+    return DeadLetter(
+        dlq_reason=reason,
+        dlq_stage=stage,
+        dlq_error_type=error.type,
+        dlq_error_message=error.message,
+        dlq_topic=original.origin.topic,
+        dlq_partition=original.origin.partition,
+        dlq_offset=original.record.offset,
+        dlq_timestamp=original.record.timestamp,
+        dlq_attempts=attempts,
+    )
 
 
 @lru_cache(maxsize=256)
