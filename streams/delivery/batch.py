@@ -81,6 +81,11 @@ class Batch:
         """Whether somebody still waits for one of its messages."""
         return any(receipt.live for receipt in self.records.receipts())
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._builder.size() if self._written is None else len(self._written)
+
     def written(self) -> bytes:
         """What travels; nothing can be added any more."""
         if self._written is None:

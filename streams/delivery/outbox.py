@@ -123,25 +123,28 @@ class Outbox:
                 continue
             batch = lane.waiting.popleft()
             batch.attempts += 1
-            size += len(batch.written())
+            size += batch.size
             sent.append((lane, batch))
-        written = {batch.to: batch.written() for _, batch in sent}
         errors: Mapping[TopicPartition, Exception]
         try:
+            written = {batch.to: batch.written() for _, batch in sent}
             errors = await produce(self._client, node_id, written, self._timeout_ms)
         except Exception as error:  # whatever it is, nothing was acked
-            errors = dict.fromkeys(written, error)
+            errors = {batch.to: error for _, batch in sent}
         self._leave_soon(self._following.pop(node_id))
         for lane, batch in sent:
-            if (failed := errors.get(batch.to)) is None:
-                self._on_ack(lane, batch)
-            else:
-                self._on_failure(lane, batch, failed)
+            try:
+                if (failed := errors.get(batch.to)) is None:
+                    self._on_ack(lane, batch)
+                else:
+                    self._on_failure(lane, batch, failed)
+            except Exception:  # a fault of ours in one of them must not keep the others
+                log.exception("a batch could not be settled", topic=batch.to.topic, partition=batch.to.partition)
 
     def _on_ack(self, lane: _Lane, batch: Batch) -> None:
+        self._go_on(lane)
         if batch.attempts > 1:
             self._mark(batch, stuck=False)
-        self._go_on(lane)
         batch.records.finish()
 
     def _on_failure(self, lane: _Lane, batch: Batch, error: Exception) -> None:
@@ -152,9 +155,9 @@ class Outbox:
                 self._go_on(lane)
                 return
             if (on_refused := next(batch.messages()).on_refused) is not None:
+                self._go_on(lane)
                 self._mark(batch, stuck=False)
                 on_refused()
-                self._go_on(lane)
                 return
         if getattr(error, "invalid_metadata", False):
             self._client.force_metadata_update()

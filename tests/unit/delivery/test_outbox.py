@@ -252,6 +252,20 @@ async def test_what_nobody_waits_for_any_more_is_given_up_and_the_rest_is_sent()
     assert brokers.log[TopicPartition("t", 0)] == [value(2)]
 
 
+async def test_a_receipt_that_fails_keeps_nobody_else() -> None:
+    class Failing(SampleSource):
+        def finish(self, start: int, stop: int | None = None) -> None:
+            raise ValueError("a fault of ours")
+
+    brokers, source = Brokers(leaders={TopicPartition("t", number): 1 for number in range(3)}), SampleSource()
+    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    post(outbox, 0, 0, Failing())
+    post(outbox, 1, 1, source)
+    await until(lambda: source.finished == [1])
+    post(outbox, 0, 2, source)
+    await until(lambda: source.finished == [1, 2])
+
+
 async def test_after_stop_nothing_leaves() -> None:
     brokers, source = Brokers(), SampleSource()
     outbox = Outbox(brokers, 100_000, timeout_s=1)
