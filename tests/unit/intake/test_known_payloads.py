@@ -78,6 +78,7 @@ members = st.one_of(
             b'"agent_id":"a{, "',
             b'"agent_id":""',
             b'"timeout_s":5',
+            b'"cache":{"mode":"off"}',
             b'"agent_id":"\xff"',
             b'"n":[{"payload":{}',
             b'"payload',
@@ -98,6 +99,16 @@ documents = st.builds(
 @example([value(), b'[{"agent_id":"a","payload":' + TEXT + b"}"])
 @example([value(), value(head=b'"payload":{},')])
 @example([value(), value(tail=b',"payload":' + OTHER + b"}")])
+@example([value(), value(tail=b',"payload":1}')])
+@example([value(), value(tail=b',"payload":[]}')])
+@example([value(), value(tail=b',"pay\\u006coad":2}')])
+@example([value(), b'{"meta":{"payload":' + TEXT + b',"y":1}}'])
+@example([value(), b'{"x":[{"payload":' + TEXT + b'}],"agent_id":"a"}'])
+@example([value(), b'{"x":[1,"payload":' + TEXT + b"]}"])
+@example([value(), value(tail=b',"x":[1,{"y":2}],"timeout_s":3}')])
+@example([value(), value(tail=b',"timeout_s":"}"}')])
+@example([value(), value(tail=b',"agent_id":"x}y"}')])
+@example([value(tail=b"]}"), value(tail=b"")])
 @settings(max_examples=600, deadline=None)
 def test_whatever_was_read_before_a_value_is_read_as_the_model_reads_it(values: list[bytes]) -> None:
     payloads = having_read(value(), value(OTHER), value(EMBED, b'"operation":"embeddings",'))
@@ -115,19 +126,25 @@ def test_a_payload_is_kept_when_it_comes_a_second_time_and_then_known_to_everybo
     assert isinstance(first, Request)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        value(b" " + TEXT),
-        value(tail=b" }"),
-        value(tail=b',"timeout_s":5}'),
-        b'{"payload": ' + TEXT + b',"agent_id":"a"}',
-    ],
-)
-def test_what_follows_a_payload_or_is_written_otherwise_is_no_known_payload(other: bytes) -> None:
+@pytest.mark.parametrize("tail", [b',"cache":{"mode":"off"}}', b',"timeout_s":5} ', b',"agent_id":"}"}'])
+def test_with_a_brace_behind_it_a_payload_is_never_known(tail: bytes) -> None:
+    payloads, other = having_read(value()), value(tail=tail)
+    for _ in range(4):
+        assert not is_known(payloads, other)
+        assert read(payloads, other) == plain(other)
+
+
+def test_the_same_payload_written_otherwise_is_another_one() -> None:
+    payloads, other = having_read(value()), value(b" " + TEXT)
+    assert [is_known(payloads, other) for _ in range(3)] == [False, False, True]
+    assert read(payloads, other) == plain(other)
+
+
+@pytest.mark.parametrize("tail", [b" }", b',"timeout_s":5}', b', "request_id": "r", "timeout_s": 5.5\n}'])
+def test_strings_and_numbers_may_follow_a_known_payload(tail: bytes) -> None:
     payloads = having_read(value())
-    assert is_known(payloads, value())
-    assert not is_known(payloads, other)
+    other = value(tail=tail)
+    assert is_known(payloads, other)
     assert read(payloads, other) == plain(other)
 
 
