@@ -137,7 +137,10 @@ class EntryPublisher:
         written = {}
         for batch in batches:
             batch.attempts += 1
-            batch.written = written[batch.to] = batch.written or batch.builder.build()
+            if batch.written is None:
+                batch.written = batch.builder.build()
+                batch.builder = None  # it holds them a second time
+            written[batch.to] = batch.written
         errors: Mapping[TopicPartition, Exception]
         try:
             if node_id is None or node_id == -1:

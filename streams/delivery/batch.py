@@ -90,6 +90,7 @@ class Batch:
         """What travels; nothing can be added any more."""
         if self._written is None:
             self._written = self._builder.build()
+            del self._builder  # it holds them a second time
         return self._written
 
     def messages(self) -> Iterator[Message]:
