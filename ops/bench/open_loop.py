@@ -1,7 +1,7 @@
 """An open-loop load and the reader of its answers, by librdkafka: `python -m ops.bench.open_loop`, in the peers' environment.
 
 A load that takes more CPU than what it measures measures itself: by aiokafka, 1,000 requests/s and their answers took 0.4 of a
-core on two, by librdkafka a third of that.
+core on two.
 
 Prints WARM when the warm-up is over and SENT after the last request, for who reads the worker's CPU then.
 """

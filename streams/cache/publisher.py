@@ -134,20 +134,20 @@ class EntryPublisher:
 
     async def _produce(self, node_id: int | None, batches: Sequence[_Batch]) -> bool:
         """Whether some of them wait to be sent again."""
-        written = {}
-        for batch in batches:
-            batch.attempts += 1
-            if batch.written is None:
-                batch.written = batch.builder.build()
-                batch.builder = None  # it holds them a second time
-            written[batch.to] = batch.written
         errors: Mapping[TopicPartition, Exception]
         try:
+            written = {}
+            for batch in batches:
+                batch.attempts += 1
+                if batch.written is None:
+                    batch.written = batch.builder.build()
+                    batch.builder = None  # it holds them a second time
+                written[batch.to] = batch.written
             if node_id is None or node_id == -1:
                 raise LeaderNotAvailableError
             errors = await produce(self._producer.client, node_id, written, _ACKS_WITHIN_MS)
         except Exception as error:  # whatever it is, nothing was acked
-            errors = dict.fromkeys(written, error)
+            errors = {batch.to: error for batch in batches}
         again = False
         for batch in batches:
             fault = errors.get(batch.to)

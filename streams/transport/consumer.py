@@ -350,10 +350,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 await asyncio.wait_for(self._drained.wait(), deadline_s)
         try:
             await asyncio.wait_for(self.commit(), _LAST_COMMIT_S)
-        except (
-            TimeoutError
-        ):  # a broker that is gone: it must not outlast the deadline, nor be asked again on the way out
-            self._commits_in_vain = True
+        except TimeoutError:
+            self._commits_in_vain = True  # the broker is gone: it is not asked again on the way out
         return self.unfinished
 
     @property

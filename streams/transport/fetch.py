@@ -2,7 +2,7 @@
 
 aiokafka's public `getmany` serves in the order of arrival, up to a number of records, so that a flood on one topic starves
 the others; and its waiting ends only when data arrives. Everything of aiokafka's private side that the hand-out needs is in
-this file, and tests/contract/test_aiokafka.py holds its names to the installed version.
+this file and in fetcher.py, and tests/contract/test_aiokafka.py holds its names to the installed version.
 """
 
 from __future__ import annotations

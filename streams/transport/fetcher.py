@@ -1,8 +1,8 @@
 """What is fetched, and when: one loop for each broker, in place of aiokafka's own routine.
 
-aiokafka looks at every partition before every fetch, with a task and a request of its own for each of them: a third of what a
+aiokafka looks at every partition before every fetch, with a task and a request of its own for each of them: a quarter of what a
 round costs where records trickle in. And it holds back every fetch until all records are taken, or 0.1 s: a worker under full
-load waited for the broker a fifth of its time. What it does besides is kept: offsets to begin with, moves of leaders, errors.
+load waited for the broker up to 15 % of its time. What it does besides is kept: offsets to begin with, moves of leaders, errors.
 
 When a broker is asked again:
 
