@@ -36,7 +36,7 @@ from streams.providers.memory import ReadBuffers
 from streams.providers.openai import OpenaiFormat
 from streams.providers.providers import Providers
 from streams.providers.sharded_transport import POOL_CALLS, ShardedTransport
-from streams.providers.wire import Answer
+from streams.providers.wire import Answer, Asked
 from streams.settings import Settings
 
 CALLS: Final = 900
@@ -84,7 +84,9 @@ async def by_client(client: httpx2.AsyncClient, url: str) -> None:
 
 async def by_endpoint(endpoint: EndpointClient, request: Request) -> None:
     body = OpenaiFormat().encode(request, stream=False)
-    found, _ = await endpoint.call(request.operation, body, 60, stream=False, on_headers=lambda headers, status: None)
+    found, _ = await endpoint.call(
+        Asked(request.operation), body, 60, stream=False, on_headers=lambda headers, status: None
+    )
     assert isinstance(found, Answer)
 
 

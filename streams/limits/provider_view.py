@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Final
 
 from schemas.lease import ProviderView
 from streams.limits.amount import NONE, Amount
+from streams.limits.retry_after import retry_after_s
 
 MOST_S: Final = 60.0
 """No header is believed for longer."""
@@ -35,7 +35,7 @@ def read_headers(headers: Mapping[str, str], status: int, now: float) -> Provide
             if value is not None and value.isascii() and value.isdigit() and len(value) <= 12:
                 found[f"{what}_{resource}"] = int(value)
     if status in _THROTTLED:
-        found["pause_s"] = min(MOST_S, _retry_after_s(headers, now))
+        found["pause_s"] = min(MOST_S, retry_after_s(headers, now) or 0.0)
     if not found:
         return None
     resets = [
@@ -105,19 +105,6 @@ def _or(value: int | None, otherwise: float) -> float:
 
 def _first(headers: Mapping[str, str], *names: str) -> str | None:
     return next((headers[name].strip() for name in names if name in headers), None)
-
-
-def _retry_after_s(headers: Mapping[str, str], now: float) -> float:
-    millis = headers.get("retry-after-ms", "")
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", millis):
-        return float(millis) / 1000
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, TypeError):
-        return 0.0
 
 
 def _reset_s(value: str | None, now: float) -> float | None:

@@ -15,7 +15,9 @@ from schemas.request import Operation, Request
 from schemas.response import Usage
 from streams.providers.anthropic_messages import translate_messages
 from streams.providers.anthropic_stream import AnthropicAssembler
-from streams.providers.wire import Answer, CannotTranslateError, Failure, broken, parse, refusal, tokens
+from streams.providers.error_bodies import read_error
+from streams.providers.failures import failure_of
+from streams.providers.wire import Answer, Asked, CannotTranslateError, Failure, broken, parse, tokens
 
 VERSION: Final = "2023-06-01"
 """Of the API, in every call: https://docs.claude.com/en/api/versioning."""
@@ -60,13 +62,13 @@ class AnthropicFormat:
     def encode(self, request: Request, *, stream: bool) -> bytes:
         return orjson.dumps(translate_request(request.payload) | ({"stream": True} if stream else {}))
 
-    def decode(self, status: int, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
-        if status != 200:
-            return refusal(status, body, headers)
+    def decode(self, asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
+        if not 200 <= status < 300:
+            return failure_of(status, read_error(body), headers)
         found = parse(body)
         return found if isinstance(found, Failure) else translate_answer(found, int(self._now()))
 
-    def assembler(self) -> AnthropicAssembler:
+    def assembler(self, asked: Asked) -> AnthropicAssembler:
         return AnthropicAssembler(lambda message: translate_answer(message, int(self._now())))
 
 

@@ -17,7 +17,7 @@ from streams.providers.endpoint import Endpoint
 from streams.providers.provider import Choice, Lack, Provider, Taken, places, take
 from streams.providers.room import Room
 from streams.providers.slots import AgentConnections
-from streams.providers.wire import Answer, CannotTranslateError, Failure
+from streams.providers.wire import Answer, Asked, CannotTranslateError, Failure
 
 _SHORTEST_WAIT_S = 0.01
 """Between two tries for room that the budget dates: less would be polling."""
@@ -78,7 +78,7 @@ class Call:
         ends = began + min(all_calls_s, own_limit_s)
         own_end = began + own_limit_s
         self._choices[0].provider.retry_budget.request()
-        last = Failure("provider_timeout", "no attempt was made", retryable=True)
+        last = Failure("provider_timeout", "no attempt was made", fault="illness")
         while (left_s := ends - time.monotonic()) > 0:
             if (
                 not self._taken.hold.good()
@@ -117,7 +117,7 @@ class Call:
                 self._encode_for(provider, request)
             except CannotTranslateError as error:
                 taken.give_all_back()
-                return Failure("invalid_request", str(error), retryable=False)
+                return Failure("invalid_request", str(error), fault="request")
         self._used = provider
         self._attempts += 1
         repeated = endpoint in self._tried
@@ -125,7 +125,7 @@ class Call:
         operation, charge = request.request.operation, request.tokens
         try:
             found = await endpoint.call(
-                operation,
+                Asked(operation),
                 self._body,
                 min(left_s, provider.timing.call_s),
                 taken.began,
@@ -219,7 +219,9 @@ class Call:
             if (taken := attempt()) is not None:
                 return taken
             if not never:
-                return Failure("exceeds_limit", "the request is larger than what the provider allows at once", False)
+                return Failure(
+                    "exceeds_limit", "the request is larger than what the provider allows at once", fault="request"
+                )
             if (taken := await self._room.wait(request.priority, attempt, retry_in_s)) is not None:
                 return taken
         return None

@@ -21,7 +21,7 @@ from schemas.request import Operation
 from streams.providers.body import Body, Traffic
 from streams.providers.compress import compress
 from streams.providers.sse import EventDecoder
-from streams.providers.wire import Answer, Failure, Format, broken
+from streams.providers.wire import Answer, Asked, Failure, Format, broken
 
 _HEADERS: Final = {
     "accept": "application/json",
@@ -84,32 +84,32 @@ class EndpointClient:
         self._api_key = api_key
 
     async def call(
-        self, operation: Operation, body: bytes, timeout_s: float, *, stream: bool, on_headers: OnHeaders
+        self, asked: Asked, body: bytes, timeout_s: float, *, stream: bool, on_headers: OnHeaders
     ) -> tuple[Answer | Failure, float | None]:
         """One attempt, and the seconds to its first token where it was streamed. Raises nothing but CancelledError."""
-        found, first_s = await self._call(operation, body, timeout_s, stream, on_headers)
+        found, first_s = await self._call(asked, body, timeout_s, stream, on_headers)
         if isinstance(found, Failure) and self._api_key is not None and self._api_key in found.message:
             return replace(found, message=found.message.replace(self._api_key, "***")), first_s  # some quote the key
         return found, first_s
 
     async def _call(
-        self, operation: Operation, body: bytes, timeout_s: float, stream: bool, on_headers: OnHeaders
+        self, asked: Asked, body: bytes, timeout_s: float, stream: bool, on_headers: OnHeaders
     ) -> tuple[Answer | Failure, float | None]:
         name = self._provider
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(operation, body, stream, on_headers)
+                return await self._exchange(asked, body, stream, on_headers)
         except (TimeoutError, httpx2.TimeoutException):
             message = f"no answer from {name} within {timeout_s:.1f} s"
-            return Failure("provider_timeout", message, retryable=True, ill=True, charged=True), None
+            return Failure("provider_timeout", message, fault="illness", charged=True), None
         except httpx2.ConnectError as error:
             message = clip(f"{name} cannot be reached: {error}")
-            return Failure("provider_unavailable", message, retryable=True, ill=True, sent=False), None
+            return Failure("provider_unavailable", message, fault="illness", sent=False), None
         except (httpx2.HTTPError, httpx2.StreamError, ssl.SSLError, OSError) as error:
             return broken(f"the call to {name} broke: {type(error).__name__}"), None
 
     async def _exchange(
-        self, operation: Operation, body: bytes, stream: bool, on_headers: OnHeaders
+        self, asked: Asked, body: bytes, stream: bool, on_headers: OnHeaders
     ) -> tuple[Answer | Failure, float | None]:
         headers = self._stream_headers if stream else self._headers
         if self._limits.gzip_from_bytes is not None and len(body) >= self._limits.gzip_from_bytes:
@@ -118,26 +118,25 @@ class EndpointClient:
         await self._traffic.send(len(body))
         began = time.monotonic()
         response = await self._transport.handle_async_request(
-            httpx2.Request("POST", self._urls[operation], headers=headers, content=body)
+            httpx2.Request("POST", self._urls[asked.operation], headers=headers, content=body)
         )
         async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as found:
             on_headers(response.headers, response.status_code)
             if stream and response.status_code == 200 and "event-stream" in response.headers.get("content-type", ""):
-                return await self._read_stream(found, began)
+                return await self._read_stream(asked, found, began)
             whole = await found.read()
             if whole is None:
                 return self._too_large(), None
-            return self._wire.decode(response.status_code, whole, response.headers), None
+            return self._wire.decode(asked, response.status_code, whole, response.headers), None
 
-    async def _read_stream(self, body: Body, began: float) -> tuple[Answer | Failure, float | None]:
+    async def _read_stream(self, asked: Asked, body: Body, began: float) -> tuple[Answer | Failure, float | None]:
         """The events put together. Silence is a failure of its own: what has begun and stands still will not go on."""
-        decoder, assembler, first_s = EventDecoder(), self._wire.assembler(), None
+        decoder, assembler, first_s = EventDecoder(), self._wire.assembler(asked), None
         chunks = body.chunks()
         silence = Failure(
             "provider_timeout",
             f"the stream of {self._provider} was silent for {self._limits.stream_idle_s:g} s",
-            retryable=True,
-            ill=True,
+            fault="illness",
             charged=True,
         )
         event_at: float | None = None
@@ -162,7 +161,7 @@ class EndpointClient:
 
     def _too_large(self) -> Failure:
         message = f"the answer has more than {self._limits.max_answer_bytes} bytes"
-        return Failure("answer_too_large", message, retryable=False, charged=True)
+        return Failure("answer_too_large", message, fault="request", charged=True)
 
     async def check(self, timeout_s: float) -> Checked:
         """Ask whether it lives: any answer below 500 says so. Raises nothing but CancelledError."""

@@ -16,7 +16,7 @@ from streams.metrics import definitions as metrics
 from streams.providers.client import Checked, EndpointClient, OnHeaders
 from streams.providers.health import EndpointState, Health
 from streams.providers.slots import Slots
-from streams.providers.wire import Answer, Failure
+from streams.providers.wire import Answer, Asked, Failure
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.providers")
@@ -69,16 +69,16 @@ class Endpoint:
         self.in_flight -= 1
 
     async def call(
-        self, operation: Operation, body: bytes, timeout_s: float, began: int, *, stream: bool, on_headers: OnHeaders
+        self, asked: Asked, body: bytes, timeout_s: float, began: int, *, stream: bool, on_headers: OnHeaders
     ) -> Answer | Failure:
         """One attempt by a holder of its slots. Raises nothing but CancelledError."""
         started = time.monotonic()
         try:
-            found, first_s = await self.client.call(operation, body, timeout_s, stream=stream, on_headers=on_headers)
+            found, first_s = await self.client.call(asked, body, timeout_s, stream=stream, on_headers=on_headers)
         except BaseException:
             self.health.breaker.forget(began)
             raise
-        took_s = time.monotonic() - started
+        took_s, operation = time.monotonic() - started, asked.operation
         if isinstance(found, Answer):
             _seconds(self.provider, operation, "").observe(took_s)
             _tokens(self.provider, operation, "input").observe(found.usage.prompt_tokens)
@@ -94,9 +94,9 @@ class Endpoint:
         by a rate limit. A probe by a request that has failed here before (`repeated`) may say how well the endpoint is, and
         not how ill: the request itself may be what fails, and a few of those would keep the breaker open for everybody.
         """
-        failed = isinstance(found, Failure) and found.ill
+        failed = isinstance(found, Failure) and found.fault == "illness"
         says_little = failed and repeated and self.health.state == "half_open"
-        if cut_short or says_little or (isinstance(found, Failure) and not found.ill and found.retryable):
+        if cut_short or says_little or (isinstance(found, Failure) and found.fault != "illness" and found.retryable):
             self.health.breaker.forget(began)
         else:
             self._changed(self.health.recorded(began, failed, time.monotonic()), _why(found))

@@ -11,8 +11,10 @@ from typing import Any, Final
 import orjson
 
 from schemas.request import Operation, Request
+from streams.providers.error_bodies import read_error
+from streams.providers.failures import failure_of
 from streams.providers.openai_stream import OpenaiAssembler
-from streams.providers.wire import Answer, Failure, parse, refusal, usage_of
+from streams.providers.wire import Answer, Asked, Failure, parse, usage_of
 
 _PATHS: Final[dict[Operation, str]] = {"chat.completions": "/chat/completions", "embeddings": "/embeddings"}
 
@@ -37,11 +39,11 @@ class OpenaiFormat:
             payload = {name: value for name, value in payload.items() if name != "stream_options"} | {"stream": False}
         return orjson.dumps(payload)
 
-    def decode(self, status: int, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
-        if status != 200:
-            return refusal(status, body, headers)
+    def decode(self, asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
+        if not 200 <= status < 300:
+            return failure_of(status, read_error(body), headers)
         found = parse(body)
         return found if isinstance(found, Failure) else Answer(body, usage_of(found.get("usage")))
 
-    def assembler(self) -> OpenaiAssembler:
+    def assembler(self, asked: Asked) -> OpenaiAssembler:
         return OpenaiAssembler()

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import orjson
 
-from schemas.errors import clip
 from schemas.request import Operation, Request
 from schemas.response import NO_USAGE, ErrorType, Usage
 
-_PASSING: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-"""Statuses after which the same request may succeed. 529 is "overloaded" at several providers."""
-
 _MOST_TOKENS: Final = 1_000_000_000_000
 """A count beyond it is nonsense; sums of 64-bit counts could not be written into a response."""
+
+
+Fault = Literal["request", "context", "capacity", "key", "credit", "model", "illness"]
+"""Whose fault a failure is: the request's own, final everywhere; the context window's of this model; the provider's, which has no
+room now; or the endpoint's: its key, its credit, that it has not this model, or that it is ill.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an answer has to be an answer to. `inputs`: the texts to embed."""
+
+    operation: Operation
+    inputs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,10 @@ class Answer:
 
     body: bytes
     usage: Usage
+    whole: bool = True
+    """False: cut off or filtered. Its caller gets it, others do not share it."""
+    cached_tokens: int = 0
+    """Prompt tokens that the provider read from its own cache, part of `usage.prompt_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +47,24 @@ class Failure:
 
     type: ErrorType
     message: str
-    retryable: bool
+    fault: Fault
     retry_after_s: float | None = None
-    ill: bool = False
-    """Whether it speaks against the endpoint's health. A refusal by a rate limit does not, nor a wrong request."""
+    """What whoever failed asks to wait. It binds that provider, not the request."""
     charged: bool = False
     """Whether the provider may have worked for it, so that its tokens count as used."""
     sent: bool = True
     """False: the provider never saw the call."""
+    unusable: bool = False
+    """An answer came, was paid for and is none: at most one more is bought."""
+    status: int | None = None
+    """The HTTP status that it stands for."""
+    codes: tuple[str, ...] = ()
+    """What the provider calls it, in lower case."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.fault not in ("request", "context")
 
 
 class CannotTranslateError(Exception):
@@ -73,23 +97,20 @@ class Format(Protocol):
     def encode(self, request: Request, *, stream: bool) -> bytes:
         """The request's body. Raises CannotTranslateError."""
 
-    def decode(self, status: int, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
+    def decode(self, asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
         """Read an answer of any status that was not streamed."""
 
-    def assembler(self) -> Assembler: ...
-
-
-def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> Failure:
-    """What an answer with another status than 200 means."""
-    passing = status in _PASSING
-    message = clip(f"the provider answered {status}: {_error_message(body)}")
-    wait_s = retry_after_s(headers) if passing else None
-    return Failure("provider_error", message, passing, wait_s, ill=status >= 500)
+    def assembler(self, asked: Asked) -> Assembler: ...
 
 
 def broken(what: str) -> Failure:
-    """An answer that is none."""
-    return Failure("provider_error", what, retryable=True, ill=True, charged=True)
+    """An answer that is none: an interrupted stream, a connection that ended."""
+    return Failure("provider_error", what, fault="illness", charged=True)
+
+
+def unusable(what: str) -> Failure:
+    """An answer that came whole, and that nobody can use."""
+    return Failure("provider_error", what, fault="illness", charged=True, unusable=True)
 
 
 def parse(body: bytes) -> dict[str, Any] | Failure:
@@ -97,8 +118,8 @@ def parse(body: bytes) -> dict[str, Any] | Failure:
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return broken("the provider's answer is not JSON")
-    return found if type(found) is dict else broken("the provider's answer is not a JSON object")
+        return unusable("the provider's answer is not JSON")
+    return found if type(found) is dict else unusable("the provider's answer is not a JSON object")
 
 
 def tokens(found: Any) -> int:
@@ -112,27 +133,3 @@ def usage_of(found: Any) -> Usage:
         return NO_USAGE
     prompt, completion = tokens(found.get("prompt_tokens")), tokens(found.get("completion_tokens"))
     return Usage(prompt, completion, tokens(found.get("total_tokens")) or prompt + completion)
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider asks to wait: `retry-after-ms` (OpenAI, Azure), else `retry-after` in seconds."""
-    for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name) or "") * factor
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    return None
-
-
-def _error_message(body: bytes) -> str:
-    """What the provider says is wrong, if it says it in words in the usual place; never the rest of its body, which may
-    quote the prompt.
-    """
-    try:
-        error = orjson.loads(body)["error"]
-        message = error["message"] if type(error) is dict else error
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        message = None
-    return message if type(message) is str and message else "no reason given"

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from schemas.request import Request
 from schemas.response import Usage
 from streams.providers.anthropic import AnthropicFormat
-from streams.providers.wire import Answer, CannotTranslateError, Failure
+from streams.providers.wire import Answer, Asked, CannotTranslateError, Failure
 
+CHATS = Asked("chat.completions")
 FORMAT = AnthropicFormat(now=lambda: 1_700_000_000.5)
 USER = {"role": "user", "content": "hi"}
 BROKEN_CALL = {"id": "1", "function": {"name": "f", "arguments": "{"}}
@@ -28,7 +29,7 @@ def sent(*messages: dict[str, Any], **more: Any) -> Any:
 
 def answered(**message: Any) -> Any:
     whole = {"id": "msg_1", "type": "message", "model": "claude", "content": [], "stop_reason": "end_turn"} | message
-    found = FORMAT.decode(200, orjson.dumps(whole), {})
+    found = FORMAT.decode(CHATS, 200, orjson.dumps(whole), {})
     assert isinstance(found, Answer)
     return orjson.loads(found.body)
 
@@ -139,6 +140,7 @@ def test_what_would_be_lost_is_refused_and_named(changed: dict[str, Any], why: s
 def test_an_answer_with_its_usage() -> None:
     usage = {"input_tokens": 10, "cache_read_input_tokens": 30, "cache_creation_input_tokens": 5, "output_tokens": 7}
     found = FORMAT.decode(
+        CHATS,
         200,
         orjson.dumps({"id": "msg_1", "model": "claude", "content": [{"type": "text", "text": "a"}], "usage": usage}),
         {},
@@ -173,7 +175,7 @@ def test_an_answer_with_tool_uses_and_thoughts() -> None:
 
 def test_an_error_says_why_and_whether_it_may_pass() -> None:
     body = b'{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'
-    found = FORMAT.decode(529, body, {})
+    found = FORMAT.decode(CHATS, 529, body, {})
     assert isinstance(found, Failure)
     assert (found.message, found.retryable) == ("the provider answered 529: Overloaded", True)
 
@@ -196,5 +198,8 @@ def test_whatever_is_asked_is_translated_or_refused(messages: list[Any], more: d
 
 @given(JSON)
 def test_whatever_is_answered_is_an_answer_or_a_failure(body: object) -> None:
-    assert isinstance(FORMAT.decode(200, orjson.dumps(body), {}), Answer | Failure)
-    assert isinstance(FORMAT.decode(200, orjson.dumps({"content": body, "usage": body}), {}), Answer | Failure)
+    assert isinstance(FORMAT.decode(CHATS, 200, orjson.dumps(body), {}), Answer | Failure)
+    assert isinstance(
+        FORMAT.decode(CHATS, 200, orjson.dumps({"content": body, "usage": body}), {}),
+        Answer | Failure,
+    )

@@ -13,7 +13,7 @@ from ops.provider_sim import Hint, answers, anthropic, events
 from streams.providers.anthropic import AnthropicFormat
 from streams.providers.openai import OpenaiFormat
 from streams.providers.sse import EventDecoder
-from streams.providers.wire import Answer, Failure, Format
+from streams.providers.wire import Answer, Asked, Failure, Format
 
 NOW = AnthropicFormat(now=lambda: 0.0)
 TOOLS: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}
@@ -21,7 +21,7 @@ CLAUDE_TOOLS: dict[str, Any] = {"tools": [{"name": "f"}], "tool_choice": {"type"
 
 
 def assembled(wire: Format, stream: bytes) -> Answer | Failure:
-    assembler = wire.assembler()
+    assembler = wire.assembler(Asked("chat.completions"))
     for data in EventDecoder().feed(stream):
         assembler.feed(data)
     return assembler.finish()
@@ -51,7 +51,7 @@ def test_an_openai_stream_is_its_whole_answer(more: dict[str, Any]) -> None:
 @pytest.mark.parametrize("more", [{}, CLAUDE_TOOLS])
 def test_an_anthropic_stream_is_its_whole_answer(more: dict[str, Any]) -> None:
     whole, stream = anthropic_pair(**more)
-    found, wanted = assembled(NOW, stream), NOW.decode(200, orjson.dumps(whole), {})
+    found, wanted = assembled(NOW, stream), NOW.decode(Asked("chat.completions"), 200, orjson.dumps(whole), {})
     assert isinstance(found, Answer)
     assert found == wanted
 
@@ -84,7 +84,7 @@ def test_an_error_in_the_stream_is_told(wire: Format, broken: bytes) -> None:
     st.sampled_from([OpenaiFormat(), NOW]), st.lists(st.binary(max_size=30) | st.just(b'{"choices": [7]}'), max_size=5)
 )
 def test_whatever_a_stream_holds_nothing_is_raised(wire: Format, data: list[bytes]) -> None:
-    assembler = wire.assembler()
+    assembler = wire.assembler(Asked("chat.completions"))
     for each in data:
         assembler.feed(each)
     assert isinstance(assembler.finish(), Answer | Failure)
