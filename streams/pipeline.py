@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
+from streams.limits.route import Route
 from streams.transport.offsets import Original
 from topics.names import Priority
+
+NOWHERE: Final = Route("", "")
+"""The route of a request that does not wait for dispatch yet."""
 
 
 class Source(Protocol):
@@ -64,7 +68,7 @@ class PendingRequest:
     """Where an answer of somebody else's identical request may be found; None: it wants one of its own."""
     store_key: bytes | None = None
     """Where its answer is kept for others; None: it is not."""
-    route: str = ""
+    route: Route = NOWHERE
     """Which requests it waits with, for the same things: provider and model group. Known once it waits for dispatch."""
     tokens: int = 0
     """What its call may use at most: the estimated input and the largest output. Known with the route."""

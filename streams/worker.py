@@ -23,6 +23,7 @@ from streams.flow.figures import FlowFigures
 from streams.governor import Governor, memory_budget
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
+from streams.limits import Route
 from streams.limits.build import open_budgets
 from streams.metrics import definitions as metrics
 from streams.metrics.sampler import Sampler
@@ -143,7 +144,7 @@ class Worker:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""
         return await self.consumer.drain(deadline_s)
 
-    def _waiting(self) -> Mapping[str, Mapping[Priority, tuple[int, int]]]:
+    def _waiting(self) -> Mapping[Route, Mapping[Priority, tuple[int, int]]]:
         """Requests and tokens that wait, by route and class."""
         return self._dispatch.waiting_by_route() if self._started else {}
 

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from ops.provider_sim import ProviderSim, SimSettings
 from schemas.request import Request
+from streams.limits import Route
 from streams.pipeline import PendingRequest
 from streams.providers.aiohttp_transport import AiohttpTransport
 from streams.providers.bandwidth import Bandwidth
@@ -134,7 +135,7 @@ def pending_request(request: Request, providers: Providers) -> PendingRequest:
         reply_topic="",
     )
     route = providers.route(found)
-    assert isinstance(route, str)
+    assert isinstance(route, Route)
     found.route = route
     return found
 

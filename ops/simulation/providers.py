@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from streams.flow.calls import Busy
 from streams.flow.concurrency import Slots
+from streams.limits import Route
 from streams.pipeline import Outcome, PendingRequest
 
 _OK = Outcome("ok", payload=b"{}", attempts=1)
@@ -24,15 +25,14 @@ class PaperProviders:
         self._most = slots
         self._high_share = high_share
         self._duration_s = duration_s
-        self._slots: dict[str, Slots] = {}
-        self._tell: Callable[[str], None] = lambda _: None
+        self._slots: dict[Route, Slots] = {}
+        self._tell: Callable[[Route], None] = lambda _: None
         self.most_under_way = 0
 
-    def route(self, request: PendingRequest) -> str | Outcome:
-        model: str = request.request.payload["model"]
-        return model
+    def route(self, request: PendingRequest) -> Route | Outcome:
+        return Route("paper", request.request.payload["model"])
 
-    def on_room(self, tell: Callable[[str], None]) -> None:
+    def on_room(self, tell: Callable[[Route], None]) -> None:
         self._tell = tell
 
     def reserve(self, request: PendingRequest) -> PaperCall | Busy:
@@ -50,7 +50,7 @@ class PaperProviders:
 class PaperCall:
     """A call that only takes time."""
 
-    def __init__(self, slots: Slots, request: PendingRequest, duration_s: float, tell: Callable[[str], None]) -> None:
+    def __init__(self, slots: Slots, request: PendingRequest, duration_s: float, tell: Callable[[Route], None]) -> None:
         self._slots = slots
         self._request = request
         self._duration_s = duration_s

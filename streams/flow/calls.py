@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from streams.limits import Route
 from streams.pipeline import Outcome, PendingRequest
 
 Scope = Literal["route", "class", "agent"]
@@ -38,7 +39,7 @@ class Reservation(Protocol):
 class Providers(Protocol):
     """Where calls go."""
 
-    def route(self, request: PendingRequest) -> str | Outcome:
+    def route(self, request: PendingRequest) -> Route | Outcome:
         """The name of the request's route: requests of one route wait for the same things (provider and model group).
 
         Asked once, when the request begins to wait; sets `request.tokens`. An outcome if it can never be served.
@@ -47,7 +48,7 @@ class Providers(Protocol):
     def reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:
         """The right to one call; an outcome if it can never have one; Busy if it has to wait."""
 
-    def on_room(self, tell: Callable[[str], None]) -> None:
+    def on_room(self, tell: Callable[[Route], None]) -> None:
         """`tell(route)` is called when a route that was Busy may have room: a slot freed, tokens granted, an endpoint healthy.
 
         It may be called from inside `release`.

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final
 
 from streams.flow.merge import Key, Mergeable, mergeable
+from streams.limits import Route
 from streams.pipeline import PendingRequest
 
 _MOST_ROUTES: Final = 1000
@@ -26,7 +27,7 @@ class Company:
     def __init__(self, most_inputs: int, wait_s: float) -> None:
         self._most_inputs = most_inputs
         self._wait_s = wait_s
-        self._most_of_route: dict[str, int] = {}
+        self._most_of_route: dict[Route, int] = {}
         self._groups = count(1)
         self._kinds: dict[PendingRequest, Mergeable] = {}
         self._waiting: dict[Key, dict[PendingRequest, None]] = {}
@@ -49,7 +50,7 @@ class Company:
                 assert kind is not None, "it was merged before"
                 self._note(request, Mergeable((request.priority, request.route, shape), kind.inputs))
 
-    def too_large(self, route: str, inputs: int) -> None:
+    def too_large(self, route: Route, inputs: int) -> None:
         """The answer to so many inputs was too large: merge fewer on this route."""
         if len(self._most_of_route) >= _MOST_ROUTES:
             self._most_of_route.clear()
@@ -113,5 +114,5 @@ class Company:
         self._kinds[request] = kind
         self._waiting.setdefault(kind.key, {})[request] = None
 
-    def _most(self, route: str) -> int:
+    def _most(self, route: Route) -> int:
         return min(self._most_inputs, self._most_of_route.get(route, self._most_inputs))

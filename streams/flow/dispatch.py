@@ -24,6 +24,7 @@ from streams.flow.pool import Pool
 from streams.flow.refusals import Refusals
 from streams.flow.rules import FlowRules
 from streams.flow.scheduler import Scheduler
+from streams.limits import Route
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, Outcome, PendingRequest, expired, refused
 from topics.names import Priority
@@ -92,7 +93,7 @@ class Dispatch:
                 metrics.REFUSED.labels(request.priority, refusal.error.type).inc()
             self._answers.respond(request, refusal)
             return
-        assert isinstance(found, str)
+        assert isinstance(found, Route)
         request.route = found
         if self._company.add(request) and not self._pool.idle and self._company.may_wait(request, now):
             self._scheduler.put(request, held=True)
@@ -110,7 +111,7 @@ class Dispatch:
 
     # ---- out
 
-    def _on_room(self, route: str) -> None:
+    def _on_room(self, route: Route) -> None:
         self._scheduler.open(route)
         self._wake(0.0)
 
@@ -336,7 +337,7 @@ class Dispatch:
         """Requests waiting for dispatch, by class."""
         return self._scheduler.waiting()
 
-    def waiting_by_route(self) -> Mapping[str, Mapping[Priority, tuple[int, int]]]:
+    def waiting_by_route(self) -> Mapping[Route, Mapping[Priority, tuple[int, int]]]:
         """Requests and tokens that wait, by route and class: the demand for what providers allow."""
         return self._scheduler.waiting_by_route()
 

@@ -14,6 +14,7 @@ from itertools import count
 
 from streams.flow.agents import Agent
 from streams.flow.deadlines import Wheel
+from streams.limits import Route
 from streams.pipeline import PendingRequest
 from topics.names import Priority
 
@@ -80,7 +81,7 @@ class ClassQueue:
         """It had nothing to give when its turn came."""
         self.requests = 0
         self.bytes = 0
-        self.lanes: dict[str, Lane] = {}
+        self.lanes: dict[Route, Lane] = {}
         self.front: list[tuple[int, int, Ring]] = []
         """The rings of lanes that are not known to be blocked, a heap by the stamp of the first turn."""
         self.behind: list[tuple[int, int, Ring]] = []
@@ -193,7 +194,7 @@ class ClassQueue:
                 self._set_due(turn, min(request.dispatch_by for request in turn.requests))
         return late
 
-    def open(self, route: str) -> None:
+    def open(self, route: Route) -> None:
         """The route may have room: its lane is looked at again, and what was parked for it."""
         lane = self.lanes.get(route)
         if lane is None:
@@ -218,7 +219,7 @@ class ClassQueue:
         for route in [route for route, lane in self.lanes.items() if not lane.turns]:
             del self.lanes[route]
 
-    def by_route(self) -> Iterator[tuple[str, Iterator[PendingRequest]]]:
+    def by_route(self) -> Iterator[tuple[Route, Iterator[PendingRequest]]]:
         """What waits, by route."""
         for route, lane in self.lanes.items():
             yield route, (request for turn in lane.turns.values() for request in turn.requests)

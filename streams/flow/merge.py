@@ -15,10 +15,11 @@ import orjson
 
 from schemas.request import Request
 from schemas.response import Usage
+from streams.limits import Route
 from streams.pipeline import Outcome, PendingRequest
 from topics.names import Priority
 
-Key = tuple[Priority, str, bytes]
+Key = tuple[Priority, Route, bytes]
 """What requests that fit together have in common: class, route, and the payload without its input."""
 
 

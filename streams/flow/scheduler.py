@@ -19,6 +19,7 @@ from streams.flow.calls import Busy
 from streams.flow.concurrency import Slots
 from streams.flow.lanes import ClassQueue, Turn
 from streams.flow.ordering import Order, Ordering
+from streams.limits import Route
 from streams.pipeline import PendingRequest
 from topics.names import Priority
 
@@ -49,7 +50,7 @@ class Scheduler:
         self._in_order = tuple(self._classes.values())
         self._rank = {priority: rank for rank, priority in enumerate(classes)}
         self._order = Order(ordering) if ordering != "none" else None
-        self._retries: list[tuple[float, str, str]] = []
+        self._retries: list[tuple[float, Route, str]] = []
         """When to look again at which route, and at what was parked of which agent."""
         self._passed = 0.0
         self._turn: Turn | None = None
@@ -158,7 +159,7 @@ class Scheduler:
             if at is not None:
                 heappush(self._retries, (at, route, ""))
 
-    def open(self, route: str) -> None:
+    def open(self, route: Route) -> None:
         """The route may have room."""
         for queue in self._in_order:
             queue.open(route)
@@ -222,12 +223,12 @@ class Scheduler:
         """How many turns there are in a class: agents, one with requests on two routes twice."""
         return sum(len(lane.turns) for lane in self._classes[priority].lanes.values())
 
-    def waiting_by_route(self) -> dict[str, dict[Priority, tuple[int, int]]]:
+    def waiting_by_route(self) -> dict[Route, dict[Priority, tuple[int, int]]]:
         """Requests and tokens by route and class; takes time in proportion.
 
         What is held back by its order is not among them: it could not go.
         """
-        found: dict[str, dict[Priority, tuple[int, int]]] = {}
+        found: dict[Route, dict[Priority, tuple[int, int]]] = {}
         for priority, queue in self._classes.items():
             for route, requests in queue.by_route():
                 tokens = [request.tokens for request in requests]

@@ -6,5 +6,6 @@ dies, pauses or moves.
 """
 
 from streams.limits.budget import UNLIMITED, Budget, Hold, Reserved, TooLarge, Unlimited, Wait
+from streams.limits.route import Route
 
-__all__ = ["UNLIMITED", "Budget", "Hold", "Reserved", "TooLarge", "Unlimited", "Wait"]
+__all__ = ["UNLIMITED", "Budget", "Hold", "Reserved", "Route", "TooLarge", "Unlimited", "Wait"]

@@ -13,7 +13,7 @@ from math import inf
 
 from schemas.lease import LeaseDemand, ProviderView, Slot
 from streams.limits.amount import NONE, Amount
-from streams.limits.grantor import Route
+from streams.limits.route import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ class Allowance:
         self._slot += 1  # what is used from here on counts from the next demand on
         sent = self._sent[0]
         return LeaseDemand(
-            provider=self.route[0],
-            model=self.route[1],
+            provider=self.route.provider,
+            model=self.route.group,
             worker_id=worker_id,
             at=at,
             requests=need.requests,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from topics.names import Priority
+from streams.limits.route import Route
 
 
 class Hold(Protocol):
@@ -44,19 +44,18 @@ Reserved: TypeAlias = Hold | Wait | TooLarge
 
 
 class Budget(Protocol):
-    """What one provider allows, as one worker sees it. A route is the provider and a group of models, "main/gpt-*": each has
-    limits of its own."""
+    """What providers allow, as one worker sees it. Each route has limits of its own."""
 
-    def too_large(self, route: str, tokens: int) -> TooLarge | None:
+    def too_large(self, route: Route, tokens: int) -> TooLarge | None:
         """Whether a call of so many tokens can never be made; asked before it waits for anything."""
 
-    def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
+    def reserve(self, route: Route, tokens: int) -> Reserved:
         """One request and its tokens (estimated input and most output), both or neither."""
 
-    def on_room(self, tell: Callable[[str], None]) -> None:
+    def on_room(self, tell: Callable[[Route], None]) -> None:
         """`tell(route)` is called when a route that had to wait may have room."""
 
-    def observe_headers(self, route: str, headers: Mapping[str, str], status: int) -> None:
+    def observe_headers(self, route: Route, headers: Mapping[str, str], status: int) -> None:
         """What an answer said of the limits (`x-ratelimit-*`, `retry-after`) corrects our view downward. Names are lower case."""
 
 
@@ -81,16 +80,16 @@ _FREE: Final = _FreeHold()
 class Unlimited:
     """A budget for a provider without limits."""
 
-    def too_large(self, route: str, tokens: int) -> TooLarge | None:
+    def too_large(self, route: Route, tokens: int) -> TooLarge | None:
         return None
 
-    def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
+    def reserve(self, route: Route, tokens: int) -> Reserved:
         return _FREE
 
-    def on_room(self, tell: Callable[[str], None]) -> None:
+    def on_room(self, tell: Callable[[Route], None]) -> None:
         pass  # nobody ever waits
 
-    def observe_headers(self, route: str, headers: Mapping[str, str], status: int) -> None:
+    def observe_headers(self, route: Route, headers: Mapping[str, str], status: int) -> None:
         pass
 
 

@@ -12,7 +12,8 @@ from streams.identity import process_id
 from streams.limits.amount import Amount
 from streams.limits.budget import UNLIMITED, Budget
 from streams.limits.ledger import LeaseRules
-from streams.limits.shared import Queues, Shared, SharedBudget, SharedLimit
+from streams.limits.route import Route
+from streams.limits.shared import Queues, Shared, SharedLimit
 from streams.limits.topic import LeaseTopic
 from streams.settings import Provider, Rate, Settings, SettingsError
 from topics.names import LEASES
@@ -62,7 +63,7 @@ async def open_budgets(
     )
     stack.push_async_callback(topic.stop)
     await topic.start()
-    return Budgets({name: SharedBudget(shared, name) for name in shared.limits})
+    return Budgets(dict.fromkeys(shared.limits, shared))
 
 
 def shared_budgets(
@@ -90,8 +91,8 @@ def shared_budgets(
         alive=alive,
     )
     for name, provider in limited.items():
-        for model in provider.models:
-            shared.add(name, model)
+        for group in provider.models:
+            shared.add(Route(name, group))
     return shared
 
 

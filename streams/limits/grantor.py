@@ -14,10 +14,8 @@ from schemas.lease import LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage
 from streams.limits.amount import NONE, Amount
 from streams.limits.epochs import Epochs
 from streams.limits.ledger import LeaseRules, Ledger
+from streams.limits.route import Route
 from streams.limits.share import share
-
-Route = tuple[str, str]
-"""Provider and model."""
 
 _YIELD_S = 3.0  # two that both think themselves chosen do not take turns quickly
 _SAY_AGAIN_S = 30.0  # a reader of the last two minutes meets the claim
@@ -56,7 +54,7 @@ class Grantor:
 
     def ledger(self, route: Route) -> Ledger | None:
         """The books of a provider and model; None if the provider has no limit."""
-        limit = self.limit_of(route[0])
+        limit = self.limit_of(route.provider)
         if limit is None:
             return None
         if route not in self._books:
@@ -73,7 +71,7 @@ class Grantor:
             return False
         if isinstance(message, LeaseDemand):
             self.known[message.worker_id] = at
-        ledger = self.ledger((message.provider, message.model))
+        ledger = self.ledger(Route(message.provider, message.model))
         if isinstance(message, LeaseDemand):
             if ledger is not None:
                 ledger.demand(at, message)
@@ -81,7 +79,7 @@ class Grantor:
         if not self.epochs.counts(message, at):
             return False
         if ledger is not None:
-            book = self._books[message.provider, message.model]
+            book = self._books[Route(message.provider, message.model)]
             if book.pending is not None and book.pending[0] == message.seq and self.leads:
                 book.pending = None
             book.granted_at = at
@@ -141,8 +139,8 @@ class Grantor:
         book.granted_at = now
         limit = ledger.limit.at(now).tokens
         return LeaseGrant(
-            provider=route[0],
-            model=route[1],
+            provider=route.provider,
+            model=route.group,
             grantor_id=self.worker_id,
             epoch=self.epochs.epoch,
             seq=self._seq,

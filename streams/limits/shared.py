@@ -16,16 +16,17 @@ from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import Amount, amount
 from streams.limits.budget import Reserved, TooLarge, Wait
 from streams.limits.clock import BrokerClock
-from streams.limits.grantor import Grantor, Route, moment
+from streams.limits.grantor import Grantor, moment
 from streams.limits.hold import LeaseHold
 from streams.limits.ledger import LeaseRules
 from streams.limits.provider_view import read_headers
+from streams.limits.route import Route
 from streams.limits.telling import Telling
 from streams.metrics import definitions as metrics
 from topics.names import Priority
 
-Queues = Mapping[str, Mapping[Priority, tuple[int, int]]]
-"""Requests and tokens that wait, by route ("provider/model") and class."""
+Queues = Mapping[Route, Mapping[Priority, tuple[int, int]]]
+"""Requests and tokens that wait, by route and class."""
 
 _COUNT_EVERY_S = 0.5  # counting the queues takes time in proportion to them
 
@@ -51,7 +52,10 @@ class _Share:
 
 @dataclass(slots=True, eq=False)
 class Shared:
-    """All budgets of one worker that are leased. `alive` tells whether the worker is still a member of its group."""
+    """The `Budget` of the providers that have a limit, leased: one worker's part in it.
+
+    `alive` tells whether the worker is still a member of its group.
+    """
 
     worker_id: str
     limits: Mapping[str, SharedLimit]
@@ -64,7 +68,7 @@ class Shared:
     wake: Callable[[], None] = lambda: None
     """Called when there is something to tell at once."""
     _shares: dict[Route, _Share] = field(default_factory=dict)
-    _tell: list[Callable[[str], None]] = field(default_factory=list)
+    _tell: list[Callable[[Route], None]] = field(default_factory=list)
     _counted: Queues = field(default_factory=dict)
     _counted_at: float = -inf
 
@@ -85,52 +89,50 @@ class Shared:
             share.head_tokens = 0
         return [route for route, share in self._shares.items() if not share.sending]
 
-    def add(self, provider: str, model: str) -> None:
-        """Be known for a model before its first call, so that it is granted a little."""
-        self._share((provider, model))
+    def add(self, route: Route) -> None:
+        """Be known for a route before its first call, so that it is granted a little."""
+        self._share(route)
 
     # ---- calls
 
-    def too_large(self, provider: str, model: str, tokens: int) -> TooLarge | None:
+    def too_large(self, route: Route, tokens: int) -> TooLarge | None:
         """See `Budget`."""
-        allowance = self._share((provider, model)).allowance
+        allowance = self._share(route).allowance
         most = min(allowance.limit.tokens, allowance.limit_tokens)
         if tokens <= most:
             return None
         return TooLarge(
-            f"the request may take {tokens} tokens, and {provider} allows {most:g} in {self.rules.counted_s:g} s: "
+            f"the request may take {tokens} tokens, and {route.provider} allows {most:g} in {self.rules.counted_s:g} s: "
             "shorten it, or lower max_tokens"
         )
 
-    def reserve(self, provider: str, model: str, tokens: int) -> Reserved:
+    def reserve(self, route: Route, tokens: int) -> Reserved:
         """See `Budget`."""
-        never = self.too_large(provider, model, tokens)
+        never = self.too_large(route, tokens)
         if never is not None:
             return never
-        share = self._share((provider, model))
+        share = self._share(route)
         allowance = share.allowance
         now = self.clock.latest()
         if not allowance.reserve(tokens, now):
             if share.head_tokens != tokens:
                 share.head_tokens = tokens
-                metrics.PROVIDER_LIMITED.labels(provider).inc()
+                metrics.PROVIDER_LIMITED.labels(route.provider).inc()
             self.wake()
             return Wait(allowance.paused_until - now if allowance.paused_until > now else None)
         share.head_tokens = 0
         share.telling.served()
-        metrics.LIMIT_TOKENS.labels(provider, "reserved").inc(tokens)
-        settled = partial(_count_settled, provider)
-        return LeaseHold(
-            allowance, tokens, self.clock.latest, self.alive, partial(self._room, allowance.route), settled
-        )
+        metrics.LIMIT_TOKENS.labels(route.provider, "reserved").inc(tokens)
+        settled = partial(_count_settled, route.provider)
+        return LeaseHold(allowance, tokens, self.clock.latest, self.alive, partial(self._room, route), settled)
 
-    def observe_headers(self, provider: str, model: str, headers: Mapping[str, str], status: int) -> None:
+    def observe_headers(self, route: Route, headers: Mapping[str, str], status: int) -> None:
         """See `Budget`."""
         view = read_headers(headers, status, time.time())
         if view is not None:
-            self._share((provider, model)).allowance.provider_said(view, self.clock.latest())
+            self._share(route).allowance.provider_said(view, self.clock.latest())
 
-    def on_room(self, tell: Callable[[str], None]) -> None:
+    def on_room(self, tell: Callable[[Route], None]) -> None:
         self._tell.append(tell)
 
     # ---- the topic
@@ -141,7 +143,7 @@ class Shared:
         if not self.grantor.read(offset, at, message):
             return
         assert isinstance(message, LeaseGrant)
-        route = (message.provider, message.model)
+        route = Route(message.provider, message.model)
         given = message.grants.get(self.worker_id)
         if given is None:
             if route in self._shares:
@@ -192,7 +194,7 @@ class Shared:
     def _share(self, route: Route) -> _Share:
         found = self._shares.get(route)
         if found is None:
-            limit = self.limits[route[0]]
+            limit = self.limits[route.provider]
             rules = self.rules
             allowance = Allowance(route, limit.amount, rules.window_s, rules.lease_s, limit.counts_at_end)
             found = self._shares[route] = _Share(allowance, Telling())
@@ -209,7 +211,7 @@ class Shared:
         now = self.clock.running()
         if now > self._counted_at + _COUNT_EVERY_S:
             self._counted, self._counted_at = self.waiting(), now
-        by_class = self._counted.get(route_name(*route), {})
+        by_class = self._counted.get(route, {})
         requests = sum(count for count, _ in by_class.values())
         tokens = sum(tokens for _, tokens in by_class.values())
         weight = sum(self.weights.get(priority, 1.0) * tokens for priority, (_, tokens) in by_class.items())
@@ -217,38 +219,10 @@ class Shared:
 
     def _room(self, route: Route) -> None:
         for tell in self._tell:
-            tell(route_name(*route))
-
-
-def route_name(provider: str, model: str) -> str:
-    """The name of a route: what has limits of its own."""
-    return f"{provider}/{model}"
+            tell(route)
 
 
 def _count_settled(provider: str, used: int, owed: int) -> None:
     metrics.LIMIT_TOKENS.labels(provider, "used").inc(used)
     if owed:
         metrics.LIMIT_TOKENS.labels(provider, "owed").inc(owed)
-
-
-@dataclass(frozen=True, slots=True)
-class SharedBudget:
-    """One provider's budget, for routes such as "main/gpt-*": the provider and one of its groups of models."""
-
-    shared: Shared
-    provider: str
-
-    def too_large(self, route: str, tokens: int) -> TooLarge | None:
-        return self.shared.too_large(self.provider, self._model(route), tokens)
-
-    def reserve(self, route: str, tokens: int, priority: Priority) -> Reserved:
-        return self.shared.reserve(self.provider, self._model(route), tokens)
-
-    def on_room(self, tell: Callable[[str], None]) -> None:
-        self.shared.on_room(tell)
-
-    def observe_headers(self, route: str, headers: Mapping[str, str], status: int) -> None:
-        self.shared.observe_headers(self.provider, self._model(route), headers, status)
-
-    def _model(self, route: str) -> str:
-        return route.removeprefix(f"{self.provider}/")

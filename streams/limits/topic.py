@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.lease import LeaseMessage, parse_lease
 from streams.limits.election import Election
-from streams.limits.grantor import Route
+from streams.limits.route import Route
 from streams.limits.shared import Shared
 from streams.metrics import definitions as metrics
 from topics.headers import (
@@ -179,7 +179,7 @@ class LeaseTopic:
         acked = False
         try:
             sent = clock.running()
-            written = await (await self._send(demand, route[0]))
+            written = await (await self._send(demand, route.provider))
             if written.timestamp_type != _LOG_APPEND_TIME:
                 raise ValueError(_NO_CLOCK)
             clock.acked(sent, clock.running(), written.timestamp / 1000)

@@ -130,7 +130,7 @@ class Call:
                 min(left_s, provider.timing.call_s),
                 taken.began,
                 stream=provider.streams(operation),
-                on_headers=partial(provider.budget.observe_headers, taken.choice.group),
+                on_headers=partial(provider.budget.observe_headers, taken.choice.route),
             )
             if isinstance(found, Answer):
                 charge = found.usage.total_tokens or charge

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from schemas.request import Operation, Request
-from streams.limits import Budget, Hold, TooLarge, Wait
+from streams.limits import Budget, Hold, Route, TooLarge, Wait
 from streams.metrics import definitions as metrics
 from streams.pipeline import PendingRequest
 from streams.providers.body import Traffic
@@ -99,9 +99,9 @@ class Choice:
     policy: Policy
 
     @property
-    def route(self) -> str:
-        """Name of the requests that wait for the same things, where this is their first choice."""
-        return f"{self.provider.name}/{self.group}"
+    def route(self) -> Route:
+        """The requests that wait for the same things, where this is their first choice."""
+        return Route(self.provider.name, self.group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def take(
     choice: Choice, free: Sequence[Endpoint], request: PendingRequest, avoid: Sequence[Endpoint] = ()
 ) -> Taken | Lack | TooLarge:
     """Take what an attempt needs at one of the `free` endpoints, all of it or nothing; one to `avoid` only without another."""
-    hold = choice.provider.budget.reserve(choice.group, request.tokens, request.priority)
+    hold = choice.provider.budget.reserve(choice.route, request.tokens)
     if isinstance(hold, Wait):
         return Lack(only_for_high=False, retry_in_s=hold.retry_in_s)
     if isinstance(hold, TooLarge):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from streams.flow.calls import Busy
-from streams.limits import UNLIMITED, TooLarge
+from streams.limits import UNLIMITED, Route, TooLarge
 from streams.limits.estimate import TokenEstimator
 from streams.pipeline import Outcome, PendingRequest, expired, refused
 from streams.providers.call import Call
@@ -43,11 +43,11 @@ class Providers:
             for endpoint in provider.endpoints:
                 endpoint.on_change = self._room.open
 
-    def on_room(self, tell: Callable[[str], None]) -> None:
+    def on_room(self, tell: Callable[[Route], None]) -> None:
         """`tell(route)` is called when a route that was Busy may have room."""
         self._room.tell = tell
 
-    def route(self, request: PendingRequest) -> str | Outcome:
+    def route(self, request: PendingRequest) -> Route | Outcome:
         """The route of the first provider that serves the request; an outcome if none does. Sets the request's tokens."""
         choices = self._choices(request)
         if not choices:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+from streams.limits import Route
 from topics.names import Priority
 
 T = TypeVar("T")
@@ -31,13 +32,13 @@ class Room(Generic[T]):
 
     dropped: Callable[[T], None]
     """Takes back what was given to a waiter that was cancelled in the same moment."""
-    tell: Callable[[str], None] = lambda _: None
-    _busy: set[str] = field(default_factory=set)
+    tell: Callable[[Route], None] = lambda _: None
+    _busy: set[Route] = field(default_factory=set)
     _waiters: list[_Waiter[T]] = field(default_factory=list)
     _number: int = 0
     _offering: bool = False
 
-    def busy(self, route: str) -> None:
+    def busy(self, route: Route) -> None:
         """Requests of the route wait."""
         self._busy.add(route)
 

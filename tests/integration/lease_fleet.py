@@ -16,11 +16,12 @@ from aiokafka import AIOKafkaProducer
 from ops.load.trace import SHIPPED_TRACE, read_trace
 from ops.provider_sim.limits import Bucket, Meter, Window
 from streams.app import producer_options
+from streams.limits import Route
 from streams.limits.budget import Hold, TooLarge, Wait
 from streams.limits.build import Budgets, open_budgets
 from streams.settings.model import Settings
 
-ROUTE = "main/small"
+ROUTE = Route("main", "small")
 
 
 class Judge:
@@ -74,7 +75,7 @@ class SyntheticWorker:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def _waiting(self) -> dict[str, Any]:
+    def _waiting(self) -> dict[Route, Any]:
         return {ROUTE: {"normal": (len(self.queue), sum(map(_estimate, self.queue)))}} if self.queue else {}
 
     async def _offer(self) -> None:
@@ -90,7 +91,7 @@ class SyntheticWorker:
             await self._room.wait()
             self._room.clear()
             while self.queue:
-                found = self.budgets.of("main").reserve(ROUTE, _estimate(self.queue[0]), "normal")
+                found = self.budgets.of("main").reserve(ROUTE, _estimate(self.queue[0]))
                 if isinstance(found, Wait):
                     break
                 tokens = self.queue.popleft()

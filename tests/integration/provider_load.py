@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from streams.flow.calls import Busy
+from streams.limits import Route
 from streams.pipeline import Outcome, PendingRequest
 from streams.providers.call import Call
 from streams.providers.providers import Providers
@@ -47,7 +48,7 @@ class Load:
         self._loop = asyncio.get_running_loop()
         self.providers.on_room(self._room)
 
-    def _room(self, route: str) -> None:
+    def _room(self, route: Route) -> None:
         self._loop.call_soon(self._fill)
 
     async def send(self, make: Callable[[int], PendingRequest], rate_per_s: float, seconds: float) -> None:
@@ -60,7 +61,7 @@ class Load:
     def put(self, request: PendingRequest) -> None:
         self.sent += 1
         route = self.providers.route(request)
-        assert isinstance(route, str), route
+        assert isinstance(route, Route), route
         request.route = route
         self._queues[request.priority].append((request, time.monotonic()))
         self._fill()

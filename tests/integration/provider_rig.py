@@ -17,6 +17,7 @@ import pytest
 
 from ops.provider_sim import ProviderSim
 from streams.flow.calls import Busy
+from streams.limits import Route
 from streams.pipeline import Outcome, PendingRequest
 from streams.providers.aiohttp_transport import AiohttpTransport
 from streams.providers.build import open_providers
@@ -58,7 +59,7 @@ class Rig:
 
     def reserve(self, request: PendingRequest) -> Call:
         route = self.providers.route(request)
-        assert isinstance(route, str), route
+        assert isinstance(route, Route), route
         request.route = route
         call = self.providers.reserve(request)
         assert isinstance(call, Call), call

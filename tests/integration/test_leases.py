@@ -12,8 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from ops.brokers import Broker
 from ops.service import CannotStartError, check_start
 from ops.worker_process import needed_topics
-from streams.limits import UNLIMITED
+from streams.limits import UNLIMITED, Route
 from streams.limits.build import leases_needed
+from streams.limits.shared import Shared
 from streams.settings.model import Settings
 from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import delete_topics, fresh_topics, wait_until
@@ -94,9 +95,9 @@ async def test_what_a_leaving_worker_had_left_is_there_for_the_others_at_once(se
                 return min(_left_of(stays), _left_of(leaves)) > 0
 
             await wait_until(both_hold_something, 15)
-            name = leaves.budgets.of("main").shared.worker_id  # type: ignore[attr-defined]
+            name = leaves.budgets.of("main").worker_id  # type: ignore[attr-defined]
         left_at = time.monotonic()
-        books = stays.budgets.of("main").shared.grantor.ledger(("main", "small"))  # type: ignore[attr-defined]
+        books = stays.budgets.of("main").grantor.ledger(Route("main", "small"))  # type: ignore[attr-defined]
 
         async def nothing_is_held_for_it() -> bool:
             return name not in books.accounts or books.accounts[name].left.tokens == 0
@@ -106,7 +107,8 @@ async def test_what_a_leaving_worker_had_left_is_there_for_the_others_at_once(se
 
 
 def _left_of(worker: SyntheticWorker) -> float:
-    shared = worker.budgets.of("main").shared  # type: ignore[attr-defined]
+    shared = worker.budgets.of("main")
+    assert isinstance(shared, Shared)
     return float(sum(share.allowance.left.tokens for share in shared._shares.values()))
 
 

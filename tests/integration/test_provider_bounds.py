@@ -11,6 +11,7 @@ import pytest
 
 from ops.provider_sim import ProviderSim, SimSettings
 from streams.flow.calls import Busy
+from streams.limits import Route
 from streams.pipeline import Outcome
 from streams.providers.build import open_providers
 from streams.providers.call import Call
@@ -209,7 +210,7 @@ async def test_a_429_never_opens_the_breaker(simulator: ProviderSim) -> None:
 @pytest.mark.parametrize(("bad", "good"), [(3, 1), (1, 2)])
 async def test_checks_and_their_thresholds_are_settings(simulator: ProviderSim, bad: int, good: int) -> None:
     check = {"interval": "100ms", "timeout": "100ms", "unhealthy_threshold": bad, "healthy_threshold": good}
-    told: list[str] = []
+    told: list[Route] = []
     async with open_rig(over_aiohttp, simulator.url, routing={"health_check": check}) as rig:
         (endpoint,) = rig.endpoints
         rig.providers.on_room(told.append)
@@ -223,7 +224,7 @@ async def test_checks_and_their_thresholds_are_settings(simulator: ProviderSim, 
         before = simulator.ledger.counts.checks
         await until(lambda: endpoint.health.state == "healthy")
         assert simulator.ledger.counts.checks - before in (good, good + 1)
-    assert told == ["sim/*"]
+    assert told == [Route("sim", "*")]
 
 
 async def test_another_provider_takes_over_where_the_first_is_dead_or_full(simulator: ProviderSim) -> None:

@@ -13,6 +13,7 @@ import pytest
 from streams.flow.calls import Busy
 from streams.flow.dispatch import Dispatch
 from streams.flow.rules import FlowRules
+from streams.limits import Route
 from streams.pipeline import Outcome, PendingRequest, refused
 from tests.unit.flow.samples import SampleSource, pending, until
 from tests.unit.flow.samples import rules as default_rules
@@ -33,15 +34,15 @@ class HandledProviders:
         self.released = 0
         self.cancelled = 0
 
-    def on_room(self, tell: Callable[[str], None]) -> None:
+    def on_room(self, tell: Callable[[Route], None]) -> None:
         self.tell = tell
 
-    def route(self, request: PendingRequest) -> str | Outcome:
+    def route(self, request: PendingRequest) -> Route | Outcome:
         model: str = request.request.payload["model"]
-        return refused("invalid_request", "no provider serves it") if model == "nobody" else model
+        return refused("invalid_request", "no provider serves it") if model == "nobody" else Route("p", model)
 
     def reserve(self, request: PendingRequest) -> Slot | Outcome | Busy:
-        model = request.route
+        model = request.route.group
         if self.free.get(model, 1) < 1:
             return Busy("route")
         self.free[model] = self.free.get(model, 1_000_000) - 1
@@ -75,7 +76,7 @@ class Slot:
     def release(self) -> None:
         self._providers.free[self._model] += 1
         self._providers.released += 1
-        self._providers.tell(self._model)
+        self._providers.tell(Route("p", self._model))
 
 
 class Answered:
@@ -183,7 +184,7 @@ async def test_records_that_moved_away_are_dropped_without_an_answer() -> None:
         dispatch.accept([*moved, stays := pending()])
         moving.live = False
         providers.free["small"] = 10
-        providers.tell("small")
+        providers.tell(Route("p", "small"))
         await providers.wait_started(1)
         providers.end(stays)
         await answered.wait(1)
@@ -220,7 +221,7 @@ async def test_a_full_provider_holds_up_only_what_needs_it() -> None:
         await providers.wait_started(1, timeout_s=0.5)
         assert providers.started == [other]
         providers.free["full"] = 1
-        providers.tell("full")
+        providers.tell(Route("p", "full"))
         providers.end(other)
         await providers.wait_started(2)
         assert providers.started == [other, waits]

@@ -19,6 +19,7 @@ from streams.flow.calls import Busy
 from streams.flow.company import Company
 from streams.flow.dispatch import Dispatch
 from streams.flow.merge import merge, mergeable, split
+from streams.limits import Route
 from streams.pipeline import Outcome, PendingRequest, refused
 from tests.unit.flow.samples import pending, rules
 from tests.unit.flow.test_dispatch import Answered
@@ -31,7 +32,7 @@ INPUTS = st.one_of(st.text(min_size=1, max_size=9), TEXTS, TOKENS, st.lists(TOKE
 def embedding(text: object, agent: str | None = None, model: str = "e", **others: Any) -> PendingRequest:
     request = pending(agent=agent, model=model)
     request.request = Request(operation="embeddings", payload={"model": model, "input": text, **others})
-    request.route, request.tokens = model, 5
+    request.route, request.tokens = Route("p", model), 5
     return request
 
 
@@ -92,7 +93,7 @@ def test_no_more_inputs_than_fit_share_a_call() -> None:
     for request in requests:
         company.add(request)
     assert company.fitting(requests[0]) == requests[1:3]
-    company.too_large("e", 4)
+    company.too_large(Route("p", "e"), 4)
     assert company.fitting(requests[0]) == []
 
 
@@ -118,14 +119,13 @@ class BadInputs:
         self.calls: list[list[Any]] = []
         self._free = 1
         self._most_inputs = most_inputs
-        self._tell: Callable[[str], None] = lambda _: None
+        self._tell: Callable[[Route], None] = lambda _: None
 
-    def on_room(self, tell: Callable[[str], None]) -> None:
+    def on_room(self, tell: Callable[[Route], None]) -> None:
         self._tell = tell
 
-    def route(self, request: PendingRequest) -> str | Outcome:
-        model: str = request.request.payload["model"]
-        return model
+    def route(self, request: PendingRequest) -> Route | Outcome:
+        return Route("p", request.request.payload["model"])
 
     def reserve(self, request: PendingRequest) -> BadInputs | Busy:
         if not self._free:
@@ -145,7 +145,7 @@ class BadInputs:
 
     def release(self) -> None:
         self._free += 1
-        self._tell("e")
+        self._tell(Route("p", "e"))
 
 
 async def ask(providers: BadInputs, requests: Sequence[PendingRequest]) -> Answered:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from streams.flow.scheduler import ClassRules
+from streams.limits import Route
 from tests.unit.flow.samples import SampleSource, pending, rules
 from tests.unit.flow.test_dispatch import Answered, HandledProviders, dispatching
 from topics.names import PRIORITIES
@@ -50,7 +51,7 @@ async def test_what_waits_of_records_that_moved_away_is_dropped_when_partitions_
         assert dispatch.waiting()["normal"] == 1
         assert len(answered.abandoned) == 5
         providers.free["small"] = 1
-        providers.tell("small")
+        providers.tell(Route("p", "small"))
         await providers.wait_started(1)
         assert providers.started == [stays]
 

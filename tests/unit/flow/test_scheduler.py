@@ -14,6 +14,7 @@ from streams.flow.calls import Busy, Scope
 from streams.flow.concurrency import Slots
 from streams.flow.ordering import Ordering
 from streams.flow.scheduler import ClassRules, Scheduler
+from streams.limits import Route
 from streams.pipeline import PendingRequest
 from tests.unit.flow.samples import pending
 from topics.names import PRIORITIES, Priority
@@ -40,7 +41,7 @@ def asking(
     priority: Priority = "normal", agent: str = "a", route: str = "r", dispatch_by: float = 1e6
 ) -> PendingRequest:
     request = pending(priority=priority, agent=agent, dispatch_by=dispatch_by)
-    request.route, request.tokens = route, 10
+    request.route, request.tokens = Route("p", route), 10
     return request
 
 
@@ -118,7 +119,7 @@ def test_busy_holds_up_whom_it_names_and_nobody_else(scope: Scope, go: list[str]
     one.put(asking("normal", "other", route="free"))
     one.block(first, Busy(scope), 0.0)
     assert sorted(request.agent_id for request in drain(one)) == go
-    one.open("r")
+    one.open(Route("p", "r"))
     assert len(drain(one)) == 5 - len(go)
 
 
@@ -234,7 +235,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
     one, _ = scheduler(per_agent=3, busy_share=0.4, ordering=ordering)
     waiting: list[PendingRequest] = []
     calls: list[PendingRequest] = []
-    blocked: set[tuple[Priority, str]] = set()
+    blocked: set[tuple[Priority, Route]] = set()
     now = 0.0
     for kind, number in steps:
         now += number / 1000
@@ -342,7 +343,10 @@ def test_the_demand_is_told_by_route_and_class() -> None:
     one, _ = scheduler()
     for priority, route in (("high", "x"), ("high", "x"), ("low", "x"), ("low", "y")):
         one.put(asking(priority, route=route))  # type: ignore[arg-type]
-    assert one.waiting_by_route() == {"x": {"high": (2, 20), "low": (1, 10)}, "y": {"low": (1, 10)}}
+    assert one.waiting_by_route() == {
+        Route("p", "x"): {"high": (2, 20), "low": (1, 10)},
+        Route("p", "y"): {"low": (1, 10)},
+    }
 
 
 def test_an_agent_without_a_connection_comes_back_with_its_own_call_or_its_time_and_with_nothing_else() -> None:
@@ -353,7 +357,7 @@ def test_an_agent_without_a_connection_comes_back_with_its_own_call_or_its_time_
     assert take(one) is waits[0]
     assert one.first(0.0) is waits[1]
     one.block(waits[1], Busy("agent", retry_in_s=30.0), 0.0)
-    one.open("r")
+    one.open(Route("p", "r"))
     assert one.first(1.0) is None
     one.end(waits[0], 2.0)
     assert one.first(2.0) is waits[1]

@@ -9,6 +9,7 @@ import time
 from streams.flow.agents import AgentRules, Agents
 from streams.flow.concurrency import Slots
 from streams.flow.scheduler import ClassRules, Scheduler
+from streams.limits import Route
 from streams.pipeline import PendingRequest
 from tests.chaos.fixtures import Measured
 from tests.unit.flow.samples import pending
@@ -23,7 +24,7 @@ MB = 1_000_000
 def requests(count: int) -> list[PendingRequest]:
     made = [pending(priority=PRIORITIES[n % 3], dispatch_by=2000.0 + n % 900 / 10) for n in range(count)]
     for n, request in enumerate(made):
-        request.agent_id, request.route, request.size = f"agent-{n * 7919 % AGENTS}", f"route-{n % 4}", 500
+        request.agent_id, request.route, request.size = f"agent-{n * 7919 % AGENTS}", Route("p", f"route-{n % 4}"), 500
     return made
 
 

@@ -8,12 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from streams.limits import Route
 from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import NONE, Amount
 from streams.limits.hold import LeaseHold
 from streams.limits.provider_view import read_headers
 
-ROUTE = ("main", "small")
+ROUTE = Route("main", "small")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.lease import Grant, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, ProviderView, Slot
+from streams.limits import Route
 from streams.limits.amount import NONE, Amount
 from streams.limits.grantor import Grantor, moment
 from streams.limits.ledger import LeaseRules, Ledger
@@ -205,5 +206,5 @@ def test_books_read_from_the_log_are_the_same_for_everybody() -> None:
     for reader in (one, other):
         for offset, (at, message) in enumerate(log):
             reader.read(offset, at, message)
-    ledgers = [reader.ledger(("main", "*")) for reader in (one, other)]
+    ledgers = [reader.ledger(Route("main", "*")) for reader in (one, other)]
     assert [committed(ledger, T + 1) for ledger in ledgers if ledger] == [9_000, 9_000]

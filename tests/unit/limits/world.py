@@ -15,6 +15,7 @@ from typing import Any
 
 from ops.load.trace import SHIPPED_TRACE, read_trace
 from schemas.lease import LeaseMessage
+from streams.limits import Route
 from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import Amount, amount
 from streams.limits.clock import BrokerClock
@@ -23,7 +24,7 @@ from streams.limits.hold import LeaseHold
 from streams.limits.ledger import LeaseRules
 from streams.limits.telling import Telling
 
-ROUTE = ("main", "small")
+ROUTE = Route("main", "small")
 LIMIT = Amount(3500, 90_000)
 
 ROUND_S = 0.05
@@ -75,7 +76,7 @@ class Worker:
         self.world, self.name, self.load, self.call_s = world, name, load, call_s
         self.skew = world.rng.uniform(-1e6, 1e6)  # its own clock runs, and says anything
         self.clock = BrokerClock(lambda: world.now + self.skew)
-        self.grantor = Grantor(name, lambda provider: LIMIT if provider == ROUTE[0] else None, world.rules)
+        self.grantor = Grantor(name, lambda provider: LIMIT if provider == ROUTE.provider else None, world.rules)
         self.allowance = Allowance(
             ROUTE, LIMIT, world.rules.window_s, world.rules.lease_s, counts_at_end=world.counts_at_end
         )
