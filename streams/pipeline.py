@@ -84,11 +84,15 @@ class Outcome:
     usage: Usage = NO_USAGE
     cache: CacheResult = "none"
     provider: str | None = None
+    model: str | None = None
+    """The model that was called last, as its provider calls it."""
     attempts: int = 0
     provider_s: float = field(default=0.0, compare=False)
     """Time spent in provider calls."""
     dead_letter: bool = False
     """Whether the record becomes a dead letter besides: what may pass did not, in all its attempts."""
+    shareable: bool = True
+    """Whether the answer may be given to others who ask the same: not where it was cut off, or another model stood in."""
 
 
 def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:

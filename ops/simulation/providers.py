@@ -32,6 +32,9 @@ class PaperProviders:
     def route(self, request: PendingRequest) -> Route | Outcome:
         return Route("paper", request.request.payload["model"])
 
+    def why_not(self, request: PendingRequest) -> str:
+        return ""
+
     def on_room(self, tell: Callable[[Route], None]) -> None:
         self._tell = tell
 

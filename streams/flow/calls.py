@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from streams.limits import Route
 from streams.pipeline import Outcome, PendingRequest
 
-Scope = Literal["route", "class", "agent"]
+Scope = Literal["route", "class", "agent", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class Busy:
     """No call now, and whom that holds up.
 
     `scope` is `route`: every request of the route; `class`: only those of the request's class and of lower ones (what is
-    left is kept for high); `agent`: only those of the request's agent on this route, until one of that agent's calls ends.
+    left is kept for high); `agent`: only those of the request's agent on this route, until one of that agent's calls ends;
+    `model`: only those of the request's model on this route, which wait apart from then on.
 
     `retry_in_s` is when another try may be worth it, in seconds (tokens refill); None: the next time `on_room` tells.
     """
@@ -47,6 +48,9 @@ class Providers(Protocol):
 
     def reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:
         """The right to one call; an outcome if it can never have one; Busy if it has to wait."""
+
+    def why_not(self, request: PendingRequest) -> str:
+        """Why the request gets no call now, where its endpoints are the cause: in words, for its caller. Else empty."""
 
     def on_room(self, tell: Callable[[Route], None]) -> None:
         """`tell(route)` is called when a route that was Busy may have room: a slot freed, tokens granted, an endpoint healthy.

@@ -165,7 +165,7 @@ class Dispatch:
                 called = request if len(group) == 1 else merge(group)
                 reserved = self._providers.reserve(called)
                 if isinstance(reserved, Busy):
-                    scheduler.block(request, reserved, clock)
+                    self._block(request, reserved, clock)
                 elif isinstance(reserved, Outcome):
                     for each in group:
                         self._remove(each, clock)
@@ -173,6 +173,13 @@ class Dispatch:
                 else:
                     self._start(group, called, reserved, now, clock)
         return float("inf")
+
+    def _block(self, request: PendingRequest, busy: Busy, clock: float) -> None:
+        if busy.scope == "model":
+            self._company.remove(request)
+        self._scheduler.block(request, busy, clock)
+        if busy.scope == "model":
+            self._company.add(request)
 
     def _mates(self, request: PendingRequest, most: int, now: float) -> list[PendingRequest]:
         """Who shares the request's call. Each takes a token and one of its agent's calls, as if it went alone.
@@ -285,7 +292,8 @@ class Dispatch:
 
     def _expire(self, request: PendingRequest) -> None:
         if request.source.live:
-            self._answers.respond(request, expired("in the queue"))
+            why = self._providers.why_not(request)
+            self._answers.respond(request, expired(f"in the queue; {why}" if why else "in the queue"))
         else:
             self._answers.abandon(request)
 

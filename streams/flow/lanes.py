@@ -51,7 +51,7 @@ class Ring:
 
 
 class Lane:
-    """Waiting requests of one route in one class."""
+    """Waiting requests of one route in one class, or of one model of it."""
 
     __slots__ = ("behind", "blocked", "front", "parked", "queue", "turns")
 
@@ -155,6 +155,10 @@ class ClassQueue:
             self._drop(turn)
         if ring.entries and heap[0][2] is ring:
             heapreplace(heap, (ring.entries[0][0], ring.number, ring))
+
+    def take_first(self, turn: Turn) -> None:
+        """Take out the first request of the turn that `first` gave; the turn keeps its place."""
+        turn.requests.pop(0)
 
     def park(self, turn: Turn, where: list[Turn]) -> None:
         """Take the turn out of its ring, until whoever has the list brings it back."""

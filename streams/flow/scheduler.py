@@ -142,7 +142,12 @@ class Scheduler:
         """The request that `first` gave cannot go now: nor can the others that `busy` speaks of."""
         turn = self._turn
         assert turn is not None
-        route, queue = request.route, self._classes[request.priority]
+        queue = self._classes[request.priority]
+        if busy.scope == "model" and not request.route.model:
+            queue.take_first(turn)
+            request.route = request.route.apart(request.request.payload["model"])
+            queue.put(request, turn.agent)
+        route = request.route
         at = None if busy.retry_in_s is None else now + busy.retry_in_s
         if busy.scope == "agent":  # what it waits for is its own calls' to give back
             agent = turn.agent
@@ -230,10 +235,12 @@ class Scheduler:
         """
         found: dict[Route, dict[Priority, tuple[int, int]]] = {}
         for priority, queue in self._classes.items():
-            for route, requests in queue.by_route():
-                tokens = [request.tokens for request in requests]
+            for route, waiting in queue.by_route():
+                tokens = [request.tokens for request in waiting]
                 if tokens:
-                    found.setdefault(route, {})[priority] = (len(tokens), sum(tokens))
+                    by_class = found.setdefault(route.whole, {})
+                    requests, sum_of_tokens = by_class.get(priority, (0, 0))
+                    by_class[priority] = (requests + len(tokens), sum_of_tokens + sum(tokens))
         return found
 
     # ---- inside

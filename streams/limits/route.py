@@ -14,6 +14,16 @@ class Route(NamedTuple):
 
     provider: str
     group: str
+    model: str = ""
+    """Set for requests that wait apart from the others of the route, because their model alone gets no calls now."""
+
+    def apart(self, model: str) -> Route:
+        """Where the route's requests for one model wait, while that gets no calls."""
+        return Route(self.provider, self.group, model)
+
+    @property
+    def whole(self) -> Route:
+        return Route(self.provider, self.group) if self.model else self
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.group}"

@@ -124,8 +124,14 @@ PROVIDER_CHECKS = Counter(
 )
 ENDPOINT_STATE = Gauge(
     "headrace_endpoint_state",
-    "1 for the state that an endpoint is in: healthy, half_open, open, unhealthy, draining.",
+    "1 for the state that an endpoint is in: healthy, half_open, open, refused, unhealthy, draining.",
     ["provider", "endpoint", "state"],
+)
+ENDPOINT_SET_ASIDE = Gauge(
+    "headrace_endpoint_set_aside",
+    "An endpoint (1), or so many of its models, that get no calls or are being tried again, by whose fault it is: illness, key, "
+    "credit, model.",
+    ["provider", "endpoint", "fault"],
 )
 PROVIDER_CONNECTIONS = Gauge("headrace_provider_connections", "Calls under way, by provider.", ["provider"])
 PROVIDER_BODY_BYTES = Gauge(

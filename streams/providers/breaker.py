@@ -1,27 +1,45 @@
-"""A circuit breaker for one endpoint, on the share of errors among its last calls. Pure: time comes as an argument.
+"""A circuit breaker: whether calls may begin, by what came of the last ones. Pure: time comes as an argument.
 
-The window holds the last calls, and of them only the recent ones. By count, so that an endpoint that fails wholly is noticed
-after as many failures at any rate of calls: in a window of time alone, the good calls before a fault outvote it for half of
-the window. By age, so that what happened long ago says nothing.
+An endpoint has one for itself (its address, its key) and one for each model that is called there, so that a dead model behind a
+gateway costs nobody who calls a good one.
 
-An open breaker lets nothing through until a check of the endpoint has succeeded (streams/providers/checks.py): no caller's
-request is spent on finding out whether a dead endpoint lives. Then it is half-open: a few calls, each of which may open it
-again, and it closes when so many in a row were good.
+    closed --failures, or one that is certain--> open --its pause is over--> half_open --good calls--> closed
+                                                  ^------------a failed call-----------/
+
+What opens it: so many failures in a row, a share of failures among the last calls (by count, so that an endpoint that fails
+wholly is noticed after as many failures at any rate of calls; and of them only the recent ones), or one failure that is
+certain, such as a key that was refused. Pauses double each time that it opens again. An open one that failures opened waits for
+a good check of the endpoint besides (streams/providers/checks.py): no caller's request is spent on finding out whether a dead
+endpoint lives. What a check cannot tell (a key, a model) is tried by one call.
+
+Not every failure is the endpoint's: some requests fail wherever they go. A failure that may be of the request's making only makes
+the endpoint *suspect* (others are preferred, one call at a time), until it is known what became of the request elsewhere. If it
+failed everywhere, it counts only in an unbroken run of `min_volume` requests: a few such requests open nothing.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from math import inf
+from typing import Final, Literal
+
+from streams.providers.wire import Fault
 
 State = Literal["closed", "open", "half_open"]
+
+_SUSPECT_S: Final = 1.0
+"""How long others are preferred after a failure; twice as long after each further one in a row."""
+_MOST_DOUBLINGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """`min_volume` calls among the last `calls` of the last `window_s` seconds, of them a share of at least `error_share`
-    failed: open. Checks begin after `open_for_s`; `probes` good calls close it.
+    """`in_a_row` failed calls; or `min_volume` calls among the last `calls` of the last `window_s` seconds, of them a share of at
+    least `error_share` failed: open. `probes` good calls close it, one where it was refused.
+
+    Pauses are seconds: `open_for_s`, doubled up to `most_open_for_s`, where it is ill; `refused_for_s`, doubled up to
+    `most_refused_for_s`, where its key, its credit or the model was refused.
     """
 
     calls: int
@@ -30,76 +48,162 @@ class BreakerPolicy:
     error_share: float
     open_for_s: float
     probes: int
+    in_a_row: int = 5
+    most_open_for_s: float = 60.0
+    refused_for_s: float = 30.0
+    most_refused_for_s: float = 600.0
 
 
 @dataclass(slots=True)
 class Breaker:
-    """What the endpoint's last calls say of it. Every call that `allows` permitted and that began is one `begin`, and ends in
-    one `record` or `forget`.
+    """What the last calls say. Every call that `allows` permitted and that began is one `begin` and one `end`; between the two
+    or after them it is judged at most once, by `good` or `failed`.
     """
 
     policy: BreakerPolicy
     state: State = "closed"
-    opened_at: float = 0.0
-    """When it opened last, or when its last check failed."""
+    fault: Fault = "illness"
+    """Why it is open."""
+    why: str = ""
+    """The same in words."""
+    until: float = 0.0
+    """When an open one may be tried."""
+    in_flight: int = 0
+    _openings: int = 0
+    """Since it was closed last."""
     _outcomes: deque[tuple[float, bool]] = field(default_factory=deque)
     _failures: int = 0
+    _run: int = 0
+    """Failures since the last good call."""
+    _doubtful_run: int = 0
+    """The same of those that may be of their request's making."""
+    _failed_at: float = -inf
+    """When the run's last failure was; a run ends too when the window has passed."""
+    _suspicions: int = 0
+    _suspect_until: float = 0.0
     _probing: int = 0
     _good_probes: int = 0
     _round: int = 0
     """Counts changes of state: what began in an earlier one says nothing about this one."""
 
-    def allows(self) -> bool:
+    def allows(self, now: float) -> bool:
         """Whether a call may begin."""
         if self.state == "closed":
             return True
-        return self.state == "half_open" and self._probing < self.policy.probes - self._good_probes
+        if self.state == "open":
+            return not self._needs_check and now >= self.until
+        return self._probing <= self._good_probes and self._probing < self.policy.probes - self._good_probes
+
+    def suspect(self, now: float) -> bool:
+        """Whether another endpoint is to be preferred, where there is one."""
+        return self._suspicions > 0 and (now < self._suspect_until or self.in_flight > 0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lost where it is forgotten."""
+        return self.state == "closed" and not self.in_flight and not self._suspicions
 
     def begin(self) -> int:
-        """A call begins; give what is returned to `record` or `forget`."""
+        """A call begins; give what is returned to `end`, and to `good` or `failed`."""
+        if self.state == "open":
+            self._to("half_open")
         if self.state == "half_open":
             self._probing += 1
+        self.in_flight += 1
         return self._round
 
-    def record(self, began: int, failed: bool, now: float) -> bool:
-        """A call has ended. Whether the state has changed."""
+    def end(self, began: int) -> None:
+        """The call has ended, judged or not."""
+        self.in_flight -= 1
+        if began == self._round and self.state == "half_open":
+            self._probing -= 1
+
+    def good(self, began: int, now: float) -> bool:
+        """The call was answered well. Whether the state has changed."""
+        if began != self._round:
+            return False
+        self._run = self._doubtful_run = self._suspicions = 0
+        if self.state == "half_open":
+            self._good_probes += 1
+            if self._needs_check and self._good_probes < self.policy.probes:
+                return False
+            self._openings = 0
+            return self._to("closed")
+        self._note(now, failed=False)
+        return False
+
+    def suspected(self, began: int, now: float) -> None:
+        """The call has failed; it is judged when it is known whether its request was the cause."""
+        if began == self._round:
+            self._suspicions += 1
+            self._suspect_until = now + _SUSPECT_S * 2.0 ** min(self._suspicions - 1, _MOST_DOUBLINGS)
+
+    def failed(self, began: int, now: float, fault: Fault, why: str, *, everywhere: bool = False) -> bool:
+        """The call has failed; `everywhere`: so did its request wherever it was tried. Whether the state has changed."""
         if began != self._round:
             return False
         if self.state == "half_open":
-            self._probing -= 1
-            if failed:
-                return self._to("open", now)
-            self._good_probes += 1
-            return self._good_probes >= self.policy.probes and self._to("closed", now)
+            return self._open(now, fault, why)
+        if now > self._failed_at + self.policy.window_s:
+            self._run = self._doubtful_run = 0
+        self._failed_at = now
+        if everywhere:
+            self._doubtful_run += 1
+        else:
+            self._run += 1
+            self._note(now, failed=True)
+        policy, count = self.policy, len(self._outcomes)
+        too_many = count >= policy.min_volume and self._failures >= policy.error_share * count and not everywhere
+        in_a_row = self._run >= policy.in_a_row or self._run + self._doubtful_run >= policy.min_volume
+        return (too_many or in_a_row) and self._open(now, fault, why)
+
+    def refused(self, began: int, now: float, fault: Fault, why: str) -> bool:
+        """The call was refused, and so will be all others. Whether the state has changed."""
+        return began == self._round and self._open(now, fault, why)
+
+    def _open(self, now: float, fault: Fault, why: str) -> bool:
+        changed = self.state != "open"
+        self._to("open")
+        self.fault, self.why = fault, why
+        policy, doubled = self.policy, 2.0 ** min(self._openings, _MOST_DOUBLINGS)
+        if self._needs_check:
+            self.until = now + min(policy.most_open_for_s, policy.open_for_s * doubled)
+        else:
+            self.until = now + min(policy.most_refused_for_s, policy.refused_for_s * doubled)
+        self._openings += 1
+        return changed
+
+    def renew(self) -> bool:
+        """What it was open for may be mended: the next call tries it. Whether the state has changed."""
+        return self.state == "open" and self._to("half_open")
+
+    def check_due_s(self, now: float) -> float | None:
+        """Seconds until its endpoint is to be checked; None where no check is needed."""
+        return max(0.0, self.until - now) if self.state == "open" and self._needs_check else None
+
+    def checked(self, well: bool, now: float) -> bool:
+        """A check of the endpoint has ended. Whether the state has changed."""
+        if self.state != "open" or not self._needs_check or now < self.until:
+            return False
+        if well:
+            return self._to("half_open")
+        self.until = now + self.policy.open_for_s
+        return False
+
+    @property
+    def _needs_check(self) -> bool:
+        return self.fault == "illness"
+
+    def _note(self, now: float, *, failed: bool) -> None:
         self._outcomes.append((now, failed))
         self._failures += failed
         while len(self._outcomes) > self.policy.calls or self._outcomes[0][0] <= now - self.policy.window_s:
             self._failures -= self._outcomes.popleft()[1]
-        count = len(self._outcomes)
-        too_many = count >= self.policy.min_volume and self._failures >= self.policy.error_share * count
-        return failed and too_many and self._to("open", now)
 
-    def forget(self, began: int) -> None:
-        """A call ended that says nothing about the endpoint: cancelled, or refused by a rate limit."""
-        if began == self._round and self.state == "half_open":
-            self._probing -= 1
-
-    def check_due_s(self, now: float) -> float | None:
-        """Seconds until an open breaker's endpoint is to be checked; None where no check is needed."""
-        return max(0.0, self.opened_at + self.policy.open_for_s - now) if self.state == "open" else None
-
-    def checked(self, well: bool, now: float) -> bool:
-        """A check of the endpoint has ended. Whether the state has changed."""
-        if self.state != "open":
-            return False
-        self.opened_at = now  # the next check a whole pause later
-        return well and self._to("half_open", now)
-
-    def _to(self, state: State, now: float) -> bool:
-        self.state = state
+    def _to(self, state: State) -> bool:
+        changed, self.state = state != self.state, state
         self._round += 1
         self._outcomes.clear()
-        self._failures = self._probing = self._good_probes = 0
-        if state == "open":
-            self.opened_at = now
-        return True
+        self._failures = self._run = self._doubtful_run = self._suspicions = 0
+        self._probing = self._good_probes = 0
+        return changed

@@ -13,12 +13,14 @@ from streams.limits.estimate import TokenEstimator
 from streams.providers.anthropic import AnthropicFormat
 from streams.providers.bandwidth import Bandwidth
 from streams.providers.body import Traffic
-from streams.providers.breaker import Breaker, BreakerPolicy
+from streams.providers.breaker import BreakerPolicy
 from streams.providers.checks import CheckTimes, HealthChecks
 from streams.providers.client import EndpointClient, Limits
 from streams.providers.endpoint import Endpoint
+from streams.providers.failures import FaultRules
 from streams.providers.health import Health
 from streams.providers.memory import Bodies, ReadBuffers
+from streams.providers.model_names import ModelMap
 from streams.providers.openai import OpenaiFormat
 from streams.providers.provider import Provider, Timing
 from streams.providers.providers import Providers
@@ -49,11 +51,13 @@ async def open_providers(
         for each in settings.providers
     ]
     routing, connections = settings.routing, settings.agents.connections
-    rules = [Rule(each.match, each.algorithm or routing.algorithm, each.providers) for each in routing.models]
-    groups = {each.name: each.models for each in settings.providers}
+    rules = [
+        Rule(each.match, each.algorithm or routing.algorithm, each.providers, each.fallbacks) for each in routing.models
+    ]
+    models = {each.name: ModelMap.of(each.model_map) for each in settings.providers}
     providers = Providers(
         built,
-        Routes(built, groups, [*rules, Rule("*", routing.algorithm)]),
+        Routes(built, models, [*rules, Rule("*", routing.algorithm)]),
         AgentConnections(connections.pool_size, connections.timeout),
         TokenEstimator(settings.limits.default_output),
         time.time,
@@ -107,6 +111,7 @@ async def _provider(
         timing=Timing(given.timeout, retry.max_time),
         retry=RetryPolicy(retry.max_attempts, retry.base_delay, retry.max_delay, retry.dead_letter),
         retry_budget=RetryBudget(budget_of.share, budget_of.floor.per_second, budget_of.burst),
+        fault_rules=FaultRules(frozenset(given.failover.on), frozenset(given.fatal.on)),
     )
 
 
@@ -119,8 +124,12 @@ def _health(routing: Routing) -> Health:
         breaker.error_share,
         breaker.open_for,
         breaker.probes,
+        breaker.in_a_row,
+        breaker.most_open_for,
+        breaker.refused_for,
+        breaker.most_refused_for,
     )
-    return Health(Breaker(policy), check.unhealthy_threshold, check.healthy_threshold)
+    return Health(policy, check.unhealthy_threshold, check.healthy_threshold)
 
 
 def _host(url: str) -> str:

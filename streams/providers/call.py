@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 
 from schemas.response import WireError
-from streams.limits import TooLarge
 from streams.limits.estimate import TokenEstimator
 from streams.metrics import definitions as metrics
 from streams.pipeline import Outcome, PendingRequest, expired
-from streams.providers.endpoint import Endpoint
-from streams.providers.provider import Choice, Lack, Provider, Taken, places, take
+from streams.providers.asked import asked_of
+from streams.providers.attempts import Attempts
+from streams.providers.provider import Provider
 from streams.providers.room import Room
+from streams.providers.search import Search
 from streams.providers.slots import AgentConnections
-from streams.providers.wire import Answer, Asked, CannotTranslateError, Failure
+from streams.providers.target import Attempt
+from streams.providers.wire import Answer, Failure
 
 _SHORTEST_WAIT_S = 0.01
 """Between two tries for room that the budget dates: less would be polling."""
@@ -31,41 +32,37 @@ class Call:
 
     def __init__(
         self,
-        request: PendingRequest,
-        choices: Sequence[Choice],
-        taken: Taken,
-        body: bytes,
+        search: Search,
+        taken: Attempt,
         agents: AgentConnections,
-        room: Room[Taken],
+        room: Room[Attempt],
         tokens: TokenEstimator,
         now: Callable[[], float],
     ) -> None:
-        self._choices = choices
-        self._taken: Taken | None = taken
-        self._body = body
-        self._encoded_for = taken.choice.provider
+        self._search = search
+        self._taken: Attempt | None = taken
+        self._used = taken.target
+        """Where the last attempt was made."""
+        self._used_endpoint = taken.endpoint
         self._agents = agents
-        self._agent_id = request.agent_id
+        self._agent_id = search.request.agent_id
         self._room = room
         self._tokens = tokens
         self._now = now
         self._attempts = 0
-        self._tried: list[Endpoint] = []
-        self._used = taken.choice.provider
-        taken.choice.provider.hold_body(len(body))
-        agents.take(request.agent_id)
-
-    @property
-    def endpoint_url(self) -> str | None:
-        """Where the next attempt goes; None while there is no place for it."""
-        return None if self._taken is None else self._taken.endpoint.url
+        self._unusable = 0
+        self._failures = Attempts()
+        self._first = taken.target.provider
+        self._held: tuple[Provider, int] | None = None
+        self._hold_body(taken.target.provider)
+        agents.take(self._agent_id)
 
     def release(self) -> None:
         """Give everything back. Once, after `call` or instead of it."""
         if self._taken is not None:
             self._taken.give_all_back()
             self._taken = None
-        self._encoded_for.give_body_back(len(self._body))
+        self._give_body_back()
         self._agents.give_back(self._agent_id)
         self._room.open()
 
@@ -74,10 +71,10 @@ class Call:
         assert self._taken is not None
         began = time.monotonic()
         own_limit_s = float("inf") if request.expires_at is None else request.expires_at - self._now()
-        all_calls_s = self._taken.choice.provider.timing.all_calls_s
+        all_calls_s = self._first.timing.all_calls_s
         ends = began + min(all_calls_s, own_limit_s)
         own_end = began + own_limit_s
-        self._choices[0].provider.retry_budget.request()
+        self._first.retry_budget.request()
         last = Failure("provider_timeout", "no attempt was made", fault="illness")
         while (left_s := ends - time.monotonic()) > 0:
             if (
@@ -85,58 +82,54 @@ class Call:
             ):  # it lapsed between reservation and call: no attempt, and nothing to pay for
                 self._taken.give_all_back()
                 self._taken = None
-                again = await self._wait_for_room(request, ends)
+                again = await self._wait_for_room(ends)
             else:
                 found = await self._attempt(request, self._taken, left_s, own_end)
                 if isinstance(found, Answer):
                     return self._answered(found, began)
                 last = found
-                if not found.retryable or self._attempts >= self._used.retry.max_attempts:
-                    return self._failed(found, began)
-                again = await self._again(request, found, ends)
+                again = await self._again(found, ends)
             if isinstance(again, Failure):
                 return self._failed(again, began)
             if again is None:
                 break
             self._taken = again
         if own_limit_s < all_calls_s:
-            return expired(
-                "during the provider call",
-                attempts=self._attempts,
-                provider=self._used.name,
-                provider_s=time.monotonic() - began,
-            )
+            self._failures.settle(answered=False)
+            where = "during the provider call"
+            if self._attempts and self._failures.last:
+                where += f"; {self._failures.summary(last)}"
+            spent_s = time.monotonic() - began
+            return expired(where, attempts=self._attempts, provider=self._used.provider.name, provider_s=spent_s)
         return self._failed(last, began)
 
-    async def _attempt(self, request: PendingRequest, taken: Taken, left_s: float, own_end: float) -> Answer | Failure:
+    async def _attempt(
+        self, request: PendingRequest, taken: Attempt, left_s: float, own_end: float
+    ) -> Answer | Failure:
         """One attempt with what is taken, which is given back after it."""
         self._taken = None
-        provider, endpoint, hold = taken.choice.provider, taken.endpoint, taken.hold
-        if provider is not self._encoded_for:
-            try:
-                self._encode_for(provider, request)
-            except CannotTranslateError as error:
-                taken.give_all_back()
-                return Failure("invalid_request", str(error), fault="request")
-        self._used = provider
+        target, endpoint, hold = taken.target, taken.endpoint, taken.hold
+        provider = target.provider
+        self._hold_body(provider)
+        self._used, self._used_endpoint = target, endpoint
         self._attempts += 1
-        repeated = endpoint in self._tried
-        self._tried.append(endpoint)
-        operation, charge = request.request.operation, request.tokens
+        repeated = self._search.note(endpoint)
+        charge, said = request.tokens, _Headers()
         try:
             found = await endpoint.call(
-                Asked(operation),
-                self._body,
+                asked_of(request.request),
+                self._search.body,
                 min(left_s, provider.timing.call_s),
-                taken.began,
-                stream=provider.streams(operation),
-                on_headers=partial(provider.budget.observe_headers, taken.choice.route),
+                stream=provider.streams(request.request.operation),
+                on_headers=said,
             )
             if isinstance(found, Answer):
                 charge = found.usage.total_tokens or charge
                 self._learn(request, found)
-            elif not found.charged:
-                charge = 0
+            else:
+                found = provider.fault_rules.apply(found)
+                if not found.charged:
+                    charge = 0
         except BaseException:  # cancelled: the provider may have worked for it
             hold.settle(charge)
             raise
@@ -147,9 +140,22 @@ class Call:
                 hold.give_back()
         finally:
             taken.give_slots_back()
-        cut_short = isinstance(found, Failure) and found.type == "provider_timeout" and time.monotonic() >= own_end
-        endpoint.judge(taken.began, found, cut_short=cut_short, repeated=repeated)
+        self._observe_headers(taken, said, found)
+        if isinstance(found, Answer):
+            endpoint.hear(taken.begun, found, repeated=repeated)
+        elif not (
+            found.type == "provider_timeout" and time.monotonic() >= own_end
+        ):  # else the request cut it short itself
+            self._failures.failed(endpoint, taken.begun, found, repeated=repeated)
         return found
+
+    def _observe_headers(self, taken: Attempt, said: _Headers, found: Answer | Failure) -> None:
+        """What the headers say of the limits. A wait that one of several endpoints asks for binds that one, not the fleet."""
+        if said.headers is None:
+            return
+        target = taken.target
+        pauses = isinstance(found, Failure) and found.fault == "capacity" and len(target.provider.endpoints) == 1
+        target.provider.budget.observe_headers(target.route, said.headers, said.status if pauses else 200)
 
     def _learn(self, request: PendingRequest, answer: Answer) -> None:
         """The next estimate is better for it. Its own estimate is cheaper made again than kept with every waiting request."""
@@ -158,99 +164,128 @@ class Call:
             estimate = self._tokens.estimate(operation, payload)
             self._tokens.observe(payload, estimate, usage.prompt_tokens, usage.completion_tokens)
 
-    def _encode_for(self, provider: Provider, request: PendingRequest) -> None:
-        """Another provider, another format. Raises CannotTranslateError."""
-        body = provider.encode(request.request)
-        self._encoded_for.give_body_back(len(self._body))
-        self._encoded_for, self._body = provider, body
-        provider.hold_body(len(body))
-
-    async def _again(self, request: PendingRequest, failure: Failure, ends: float) -> Taken | Failure | None:
+    async def _again(self, failure: Failure, ends: float) -> Attempt | Failure | None:
         """What the next attempt needs: at once at an endpoint that was not tried yet, else after a pause; always inside the
-        retry budget. None: time is up; a Failure: the next pause would be longer than the time left.
+        retry budget. None: time is up; a Failure: there is to be no other, or the pause would be longer than the time left.
         """
         self._room.open()
+        search = self._search
+        self._unusable += failure.unusable
+        if failure.fault == "request" or self._unusable > 1:
+            return failure
+        if failure.fault == "context":
+            search.give_up(self._used)
+        elif failure.fault in ("key", "credit", "model"):
+            search.refused_by(self._used_endpoint)
+        search.counted += failure.fault in ("illness", "capacity")
+        used_up = search.counted >= self._used.provider.retry.max_attempts
+        if (used_up or not search.targets() or search.hopeless()) and not search.next_stage():
+            return failure
         if (now := time.monotonic()) >= ends:
             return None
-        elsewhere = failure.retry_after_s is None and self._untried()
-        if not elsewhere:
-            pause_s = self._used.retry.pause_s(self._attempts, failure.retry_after_s, ends - now, random.random)
-            if pause_s is None:
+        if not search.untried():
+            if search.resumes_in_s() != 0.0 and search.later_is_fit():
+                search.next_stage()
+            elif (pause_s := self._pause_s(ends - now)) is not None:
+                await asyncio.sleep(pause_s)
+            else:
                 return failure
-            await asyncio.sleep(pause_s)
-        budget = self._choices[0].provider.retry_budget
+        return await self._within_budget(ends)
+
+    def _pause_s(self, left_s: float) -> float | None:
+        """Seconds until the next attempt where all were tried; None where there is to be none.
+
+        A wait that an endpoint asked for is waited for where no other endpoint may be called before.
+        """
+        retry, counted = self._used.provider.retry, max(1, self._search.counted)
+        return retry.pause_s(counted, self._search.resumes_in_s(), left_s, random.random)
+
+    async def _within_budget(self, ends: float) -> Attempt | Failure | None:
+        budget = self._first.retry_budget
         while wait_s := budget.take(time.monotonic()):
             if (left_s := ends - time.monotonic()) <= 0:
                 return None
             await asyncio.sleep(min(wait_s, left_s))
-        taken = await self._wait_for_room(request, ends)
-        if isinstance(taken, Taken):
-            metrics.PROVIDER_RETRIES.labels(taken.choice.provider.name).inc()
+        taken = await self._wait_for_room(ends)
+        if isinstance(taken, Attempt):
+            metrics.PROVIDER_RETRIES.labels(taken.target.provider.name).inc()
         else:
             budget.give_back()
         return taken
 
-    async def _wait_for_room(self, request: PendingRequest, ends: float) -> Taken | Failure | None:
+    async def _wait_for_room(self, ends: float) -> Attempt | Failure | None:
         """What an attempt needs, as soon as there is room; a Failure where there never will be, None where time is up."""
         while (left_s := ends - time.monotonic()) > 0:
-            never = len(self._choices)
-            retry_in_s = left_s
-
-            def attempt() -> Taken | None:
-                """At an endpoint that was not tried yet, of any provider, before one that was."""
-                nonlocal never, retry_in_s
-                never = len(self._choices)
-                for fresh in (True, False):
-                    for choice in self._choices:
-                        free = places(choice, request.priority)
-                        if fresh and not isinstance(free, Lack):
-                            free = [each for each in free if each not in self._tried]
-                            if not free:
-                                continue
-                        found = free if isinstance(free, Lack) else take(choice, free, request, self._tried[-1:])
-                        if isinstance(found, Taken):
-                            return found
-                        if isinstance(found, TooLarge):
-                            never -= not fresh
-                        elif found.retry_in_s is not None:
-                            retry_in_s = min(retry_in_s, max(found.retry_in_s, _SHORTEST_WAIT_S))
-                return None
-
-            if (taken := attempt()) is not None:
-                return taken
-            if not never:
-                return Failure(
-                    "exceeds_limit", "the request is larger than what the provider allows at once", fault="request"
-                )
-            if (taken := await self._room.wait(request.priority, attempt, retry_in_s)) is not None:
-                return taken
+            found = self._search.take()
+            if isinstance(found, Failure):
+                if not self._search.next_stage():
+                    return found
+            elif isinstance(found, Attempt):
+                return found
+            else:
+                wait_s = left_s if found.retry_in_s is None else max(found.retry_in_s, _SHORTEST_WAIT_S)
+                taken = await self._room.wait(self._search.request.priority, self._try_again, min(left_s, wait_s))
+                if taken is not None:
+                    return taken
         return None
 
-    def _untried(self) -> bool:
-        """Whether an endpoint that was not tried yet could be called now."""
-        known = [each for choice in self._choices for each in choice.provider.endpoints]
-        if all(each in self._tried for each in known):
-            self._tried = self._tried[-1:]  # another round; the last one still comes last
-            return False
-        return any(each.health.usable() and each not in self._tried for each in known)
+    def _try_again(self) -> Attempt | None:
+        found = self._search.take()
+        return found if isinstance(found, Attempt) else None
+
+    # ---- the body's bytes
+
+    def _hold_body(self, provider: Provider) -> None:
+        """The body, as it is encoded now, is under way to the provider."""
+        size = len(self._search.body)
+        if self._held != (provider, size):
+            self._give_body_back()
+            self._held = (provider, size)
+            provider.hold_body(size)
+
+    def _give_body_back(self) -> None:
+        if self._held is not None:
+            provider, size = self._held
+            provider.give_body_back(size)
+            self._held = None
+
+    # ---- outcomes
 
     def _answered(self, answer: Answer, began: float) -> Outcome:
+        self._failures.settle(answered=True)
         return Outcome(
             "ok",
             payload=answer.body,
             usage=answer.usage,
-            provider=self._used.name,
+            provider=self._used.provider.name,
+            model=self._used.model,
             attempts=self._attempts,
             provider_s=time.monotonic() - began,
+            shareable=answer.whole and not self._search.fallback,
         )
 
     def _failed(self, failure: Failure, began: float) -> Outcome:
+        self._failures.settle(answered=False)
         exhausted = failure.retryable and self._attempts > 0
         return Outcome(
             "error",
-            error=WireError(failure.type, failure.message, failure.retryable),
-            provider=self._used.name,
+            error=WireError(failure.type, self._failures.summary(failure), failure.retryable),
+            provider=self._used.provider.name,
+            model=self._used.model,
             attempts=self._attempts,
             provider_s=time.monotonic() - began,
-            dead_letter=exhausted and self._used.retry.dead_letter,
+            dead_letter=exhausted and self._used.provider.retry.dead_letter,
         )
+
+
+class _Headers:
+    """Keeps the headers of an answer until it is known what it means."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self) -> None:
+        self.headers: Mapping[str, str] | None = None
+        self.status = 0
+
+    def __call__(self, headers: Mapping[str, str], status: int) -> None:
+        self.headers, self.status = headers, status

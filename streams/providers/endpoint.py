@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Final
 
 import structlog
 from prometheus_client import Histogram
@@ -14,14 +16,15 @@ from xxhash import xxh64_intdigest
 from schemas.request import Operation
 from streams.metrics import definitions as metrics
 from streams.providers.client import Checked, EndpointClient, OnHeaders
-from streams.providers.health import EndpointState, Health
+from streams.providers.health import Begun, EndpointState, Health
 from streams.providers.slots import Slots
-from streams.providers.wire import Answer, Asked, Failure
+from streams.providers.wire import Answer, Asked, Failure, Fault
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.providers")
 
-_STATES: tuple[EndpointState, ...] = ("healthy", "half_open", "open", "unhealthy", "draining")
+_STATES: Final[tuple[EndpointState, ...]] = ("healthy", "half_open", "open", "refused", "unhealthy", "draining")
+_FAULTS: Final[tuple[Fault, ...]] = ("illness", "key", "credit", "model")
 
 
 class Endpoint:
@@ -55,29 +58,30 @@ class Endpoint:
         """Calls of the class that it could take now, as far as slots go."""
         return min(slots.free(priority) for slots in self._slots)
 
-    def take(self, priority: Priority) -> int:
-        """Take the slots of one call; give what is returned to `call` or `give_back`."""
+    def take(self, priority: Priority, model: str) -> Begun:
+        """Take the slots of one call; give what is returned to `give_back`."""
         for slots in self._slots:
             slots.take(priority)
         self.in_flight += 1
-        return self.health.breaker.begin()
+        tried = "open" in (self.health.breaker.state, self.health.of(model).state)
+        begun = self.health.begin(model)
+        if tried:
+            self._show_state()
+        return begun
 
-    def give_back(self, priority: Priority) -> None:
+    def give_back(self, priority: Priority, begun: Begun) -> None:
         """The slots are free again."""
         for slots in self._slots:
             slots.give_back(priority)
         self.in_flight -= 1
+        self.health.end(begun)
 
     async def call(
-        self, asked: Asked, body: bytes, timeout_s: float, began: int, *, stream: bool, on_headers: OnHeaders
+        self, asked: Asked, body: bytes, timeout_s: float, *, stream: bool, on_headers: OnHeaders
     ) -> Answer | Failure:
         """One attempt by a holder of its slots. Raises nothing but CancelledError."""
         started = time.monotonic()
-        try:
-            found, first_s = await self.client.call(asked, body, timeout_s, stream=stream, on_headers=on_headers)
-        except BaseException:
-            self.health.breaker.forget(began)
-            raise
+        found, first_s = await self.client.call(asked, body, timeout_s, stream=stream, on_headers=on_headers)
         took_s, operation = time.monotonic() - started, asked.operation
         if isinstance(found, Answer):
             _seconds(self.provider, operation, "").observe(took_s)
@@ -89,17 +93,35 @@ class Endpoint:
             metrics.FIRST_TOKEN_SECONDS.labels(self.provider, metrics.GEN_AI_OPERATIONS[operation]).observe(first_s)
         return found
 
-    def judge(self, began: int, found: Answer | Failure, *, cut_short: bool, repeated: bool) -> None:
-        """What an attempt says of the endpoint's health: nothing if it was cut short by the request's own limit, or refused
-        by a rate limit. A probe by a request that has failed here before (`repeated`) may say how well the endpoint is, and
-        not how ill: the request itself may be what fails, and a few of those would keep the breaker open for everybody.
+    def hear(self, begun: Begun, found: Answer | Failure, *, repeated: bool) -> bool:
+        """What an attempt says of the endpoint, and of its model there. Whether that is open until it is known what becomes of
+        the request elsewhere: then `settle` it.
+
+        The retries of one request count once (`repeated`): the request itself may be what fails.
         """
-        failed = isinstance(found, Failure) and found.fault == "illness"
-        says_little = failed and repeated and self.health.state == "half_open"
-        if cut_short or says_little or (isinstance(found, Failure) and found.fault != "illness" and found.retryable):
-            self.health.breaker.forget(began)
+        now, health = time.monotonic(), self.health
+        if isinstance(found, Answer):
+            self._changed(health.good(begun, now), "calls are answered", begun.model)
+        elif found.fault in ("request", "context"):
+            self._changed(health.alive(begun, now), "calls are answered", begun.model)
+        elif found.fault == "capacity":
+            if found.retry_after_s:
+                health.pause(begun.model, found.retry_after_s, found.message, now)
+        elif found.certain:
+            self._changed(health.refused(begun, found, now), found.message, begun.model)
+        elif repeated:
+            return False
+        elif not found.sent or health.of(begun.model).state == "half_open":
+            self._changed(health.failed(begun, found, now, everywhere=False), found.message, begun.model)
         else:
-            self._changed(self.health.recorded(began, failed, time.monotonic()), _why(found))
+            health.suspected(begun, now)
+            return True
+        return False
+
+    def settle(self, begun: Begun, failure: Failure, *, everywhere: bool) -> None:
+        """What became of a request that failed here: whether it did so `everywhere`, or was answered elsewhere or later."""
+        changed = self.health.failed(begun, failure, time.monotonic(), everywhere=everywhere)
+        self._changed(changed, failure.message, begun.model)
 
     async def check(self, timeout_s: float) -> Checked:
         """Ask it whether it lives."""
@@ -109,15 +131,23 @@ class Endpoint:
         self._changed(self.health.checked(found.well, time.monotonic()), f"check: {why}")
         return found
 
+    def new_key(self) -> None:
+        """It is called with another key from now on."""
+        self._changed(self.health.new_key(), "its key is another one")
+
     def drain(self, draining: bool) -> None:
         """Give it no new calls, or give it calls again."""
         self._changed(self.health.drain(draining), "asked for by its operator")
 
-    def _changed(self, changed: bool, why: str) -> None:
+    def _changed(self, changed: bool, why: str, model: str | None = None) -> None:
         if not changed:
             return
-        say = log.info if self.health.state in ("healthy", "half_open") else log.warning
-        say("endpoint", state=self.health.state, provider=self.provider, url=self.url, why=why)
+        breaker = (
+            self.health.breaker if model is None or self.health.breaker.state != "closed" else self.health.of(model)
+        )
+        state = breaker.state if self.health.state == "healthy" else self.health.state
+        say = log.info if state in ("healthy", "closed", "half_open") else log.warning
+        say("endpoint", state=state, provider=self.provider, url=self.url, model=model, fault=breaker.fault, why=why)
         self._show_state()
         self.changed.set()
         self.on_change()
@@ -125,10 +155,9 @@ class Endpoint:
     def _show_state(self) -> None:
         for state in _STATES:
             metrics.ENDPOINT_STATE.labels(self.provider, self.url, state).set(state == self.health.state)
-
-
-def _why(found: Answer | Failure) -> str:
-    return found.message if isinstance(found, Failure) else "calls are answered"
+        aside = Counter(breaker.fault for _, breaker in self.health.set_aside())
+        for fault in _FAULTS:
+            metrics.ENDPOINT_SET_ASIDE.labels(self.provider, self.url, fault).set(aside[fault])
 
 
 # prometheus-client looks a child up under a lock, 0.8 us each time.

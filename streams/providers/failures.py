@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from schemas.errors import clip
@@ -144,7 +145,7 @@ def failure_of(status: int, said: Said, headers: Mapping[str, str]) -> Failure:
     wait_s = retry_after_s(headers, time.time())
     wait_s = said.retry_after_s if wait_s is None else wait_s
     meant = _status(status, said)
-    fault = _fault(meant, said, waits=wait_s is not None)
+    fault, certain = _fault(meant, said, waits=wait_s is not None)
     reason = said.message or "no reason given"
     return Failure(
         "provider_error",
@@ -152,6 +153,7 @@ def failure_of(status: int, said: Said, headers: Mapping[str, str]) -> Failure:
         fault=fault,
         retry_after_s=wait_s if fault in ("capacity", "illness") else None,
         charged=inside,
+        certain=certain,
         status=meant,
         codes=said.codes,
     )
@@ -168,16 +170,41 @@ def _status(status: int, said: Said) -> int:
     return next((_STATUS_OF_TYPE[code] for code in said.codes if code in _STATUS_OF_TYPE), 500)
 
 
-def _fault(status: int, said: Said, *, waits: bool) -> Fault:
+def _fault(status: int, said: Said, *, waits: bool) -> tuple[Fault, bool]:
+    """The fault, and whether it is certain. A 403 may be a firewall that dislikes a prompt, a 404 a file that a request names:
+    without a code or words they prove nothing of the endpoint.
+    """
     for code in said.codes:
         if code in _CODES:
-            return _CODES[code]
-    if status in (400, 403, 413, 422, 500):
+            return _CODES[code], True
+    if status in (400, 403, 404, 413, 422, 500):
         for words, fault in _BEGINS:
             if words.match(said.message):
-                return fault
-        if _TOO_LONG.search(said.message):
-            return "context"
+                return fault, True
+        if status != 404 and _TOO_LONG.search(said.message):
+            return "context", True
     if status == 503 and waits:
-        return "capacity"
-    return _STATUSES.get(status) or ("request" if 400 <= status < 500 else "illness")
+        return "capacity", True
+    fault = _STATUSES.get(status) or ("request" if 400 <= status < 500 else "illness")
+    return fault, status in (401, 402)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRules:
+    """What a provider's settings say of failures, in place of the table: statuses, codes, `timeout`, `unreachable`."""
+
+    failover: frozenset[str] = frozenset()
+    """Another endpoint may do better."""
+    fatal: frozenset[str] = frozenset()
+    """None will."""
+
+    def apply(self, failure: Failure) -> Failure:
+        names = {*failure.codes, str(failure.status), _NAMES.get(failure.type, "")}
+        if self.fatal & names:
+            return replace(failure, fault="request")
+        if self.failover & names and not failure.retryable:
+            return replace(failure, fault="illness")
+        return failure
+
+
+_NAMES: Final = {"provider_timeout": "timeout", "provider_unavailable": "unreachable"}

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from schemas.request import Operation, Request
-from streams.limits import Budget, Hold, Route, TooLarge, Wait
+from streams.limits import Budget
 from streams.metrics import definitions as metrics
-from streams.pipeline import PendingRequest
 from streams.providers.body import Traffic
 from streams.providers.endpoint import Endpoint
+from streams.providers.failures import FaultRules
 from streams.providers.memory import Bodies
 from streams.providers.retry import RetryPolicy
 from streams.providers.retry_budget import RetryBudget
-from streams.providers.routing import Policy
 from streams.providers.slots import Slots
 from streams.providers.wire import Format
-from topics.names import Priority
 
 log = structlog.get_logger("headrace.providers")
 
@@ -50,6 +47,7 @@ class Provider:
     timing: Timing
     retry: RetryPolicy
     retry_budget: RetryBudget
+    fault_rules: FaultRules
     _above_plan: bool = False
     _reported_bytes: int = 0
 
@@ -60,8 +58,10 @@ class Provider:
         """Whether calls of the operation are streamed to us. The formats stream chats only."""
         return self.stream and operation == "chat.completions"
 
-    def encode(self, request: Request) -> bytes:
-        """Raises CannotTranslateError."""
+    def encode(self, request: Request, model: str) -> bytes:
+        """The body of a call, with the model as this provider calls it. Raises CannotTranslateError."""
+        if model != request.payload["model"]:
+            request = request.model_copy(update={"payload": request.payload | {"model": model}})
         return self.wire.encode(request, stream=self.streams(request.operation))
 
     def hold_body(self, size: int) -> None:
@@ -87,78 +87,3 @@ class Provider:
         metrics.PROVIDER_BODY_BYTES.labels(self.name, "answers").set(self.traffic.buffers.held)
         metrics.PROVIDER_BYTES.labels(self.name).inc(self.traffic.bandwidth.total - self._reported_bytes)
         self._reported_bytes = self.traffic.bandwidth.total
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of the providers that a route's requests may go to, and how its endpoints are chosen for them."""
-
-    provider: Provider
-    group: str
-    """The model's group in the provider: an entry of its `models`. Its limits hold."""
-    policy: Policy
-
-    @property
-    def route(self) -> Route:
-        """The requests that wait for the same things, where this is their first choice."""
-        return Route(self.provider.name, self.group)
-
-
-@dataclass(frozen=True, slots=True)
-class Lack:
-    """No call at this provider now."""
-
-    only_for_high: bool
-    """Whether a request of the class high would get one."""
-    retry_in_s: float | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Taken:
-    """Everything that one attempt needs."""
-
-    choice: Choice
-    endpoint: Endpoint
-    hold: Hold
-    priority: Priority
-    began: int
-    """The endpoint's breaker knows the attempt by it."""
-
-    def give_slots_back(self) -> None:
-        """After an attempt. The hold ends by what came of it."""
-        self.endpoint.give_back(self.priority)
-        self.choice.provider.connections.give_back(self.priority)
-
-    def give_all_back(self) -> None:
-        """No attempt was made."""
-        self.endpoint.health.breaker.forget(self.began)
-        self.hold.give_back()
-        self.give_slots_back()
-
-
-def places(choice: Choice, priority: Priority) -> list[Endpoint] | Lack:
-    """The endpoints that could take a call of the class now, at least one."""
-    provider = choice.provider
-    wait_s = provider.traffic.bandwidth.wait_s(time.monotonic())
-    if wait_s:
-        return Lack(only_for_high=False, retry_in_s=wait_s)
-    if not provider.connections.free(priority):
-        return Lack(only_for_high=provider.connections.free("high") > 0)
-    usable = [each for each in provider.endpoints if each.health.usable()]
-    free = [each for each in usable if each.free(priority)]
-    return free or Lack(only_for_high=any(each.free("high") for each in usable))
-
-
-def take(
-    choice: Choice, free: Sequence[Endpoint], request: PendingRequest, avoid: Sequence[Endpoint] = ()
-) -> Taken | Lack | TooLarge:
-    """Take what an attempt needs at one of the `free` endpoints, all of it or nothing; one to `avoid` only without another."""
-    hold = choice.provider.budget.reserve(choice.route, request.tokens)
-    if isinstance(hold, Wait):
-        return Lack(only_for_high=False, retry_in_s=hold.retry_in_s)
-    if isinstance(hold, TooLarge):
-        return hold
-    candidates = [each for each in free if each not in avoid] if avoid else free
-    endpoint = choice.policy.pick(candidates or free, request.request.conversation_id or request.agent_id)
-    choice.provider.connections.take(request.priority)
-    return Taken(choice, endpoint, hold, request.priority, endpoint.take(request.priority))

@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 
 from streams.flow.calls import Busy
-from streams.limits import UNLIMITED, Route, TooLarge
+from streams.limits import UNLIMITED, Route
 from streams.limits.estimate import TokenEstimator
 from streams.pipeline import Outcome, PendingRequest, expired, refused
+from streams.providers.attempts import label
 from streams.providers.call import Call
-from streams.providers.provider import Choice, Lack, Provider, Taken, places, take
+from streams.providers.provider import Provider
 from streams.providers.room import Room
-from streams.providers.routes import Routes
+from streams.providers.routes import Routes, Stage
+from streams.providers.search import Search
 from streams.providers.slots import AgentConnections
-from streams.providers.wire import CannotTranslateError
+from streams.providers.target import Attempt, NoCapacity
+from streams.providers.wire import Failure
 
 
 class Providers:
@@ -37,7 +40,7 @@ class Providers:
         self._agents = agents
         self._tokens = tokens
         self._now = now
-        self._room: Room[Taken] = Room(Taken.give_all_back)
+        self._room: Room[Attempt] = Room(Attempt.give_all_back)
         for provider in providers:
             provider.budget.on_room(lambda _: self._room.open())
             for endpoint in provider.endpoints:
@@ -49,16 +52,17 @@ class Providers:
 
     def route(self, request: PendingRequest) -> Route | Outcome:
         """The route of the first provider that serves the request; an outcome if none does. Sets the request's tokens."""
-        choices = self._choices(request)
-        if not choices:
+        stages = self._stages(request)
+        if not stages:
             model: str = request.request.payload["model"]
             return refused("invalid_request", f"no provider serves {request.request.operation} of the model {model!r}")
-        if any(choice.provider.budget is not UNLIMITED for choice in choices):  # else nobody asks for them
+        targets = [target for stage in stages for target in stage]
+        if any(target.provider.budget is not UNLIMITED for target in targets):  # else nobody asks for them
             request.tokens = self._tokens.estimate(request.request.operation, request.request.payload).tokens
-            never = [choice.provider.budget.too_large(choice.route, request.tokens) for choice in choices]
+            never = [target.provider.budget.too_large(target.route, request.tokens) for target in targets]
             if never[0] is not None and None not in never:
                 return refused("exceeds_limit", never[0].message)
-        return choices[0].route
+        return targets[0].route
 
     def reserve(self, request: PendingRequest) -> Call | Outcome | Busy:
         """The right to one call; an outcome if it can never be made; Busy if it has to wait."""
@@ -68,42 +72,47 @@ class Providers:
                 return expired("in the queue, for one of its agent's connections")
             self._room.busy(request.route)
             return Busy("agent", left_s)
-        choices = self._choices(request)
-        never: list[Outcome] = []
-        only_for_high, retry_in_s = False, None
-        for choice in choices:
-            found = self._try(choice, request)
-            if isinstance(found, tuple):
-                taken, body = found
-                return Call(request, choices, taken, body, self._agents, self._room, self._tokens, self._now)
-            if isinstance(found, Outcome):
-                never.append(found)
+        search = Search(request, self._stages(request))
+        down: list[NoCapacity] = []
+        while True:
+            found = search.take()
+            if isinstance(found, Attempt):
+                return Call(search, found, self._agents, self._room, self._tokens, self._now)
+            if isinstance(found, NoCapacity):
+                if not found.down:
+                    return self._busy(request, found)
+                down.append(found)
+            if search.next_stage():
                 continue
-            only_for_high = only_for_high or found.only_for_high
-            if found.retry_in_s is not None:
-                retry_in_s = min(found.retry_in_s, retry_in_s or found.retry_in_s)
-        if len(never) == len(choices):
-            return never[-1]
+            if isinstance(found, Failure) and not down:
+                return refused(found.type, found.message)
+            if all(each.refused for each in down):
+                return refused("provider_unavailable", self.why_not(request), retryable=True)
+            return self._busy(request, down[0])
+
+    def _busy(self, request: PendingRequest, lack: NoCapacity) -> Busy:
+        if lack.model_only:
+            self._room.busy(request.route.apart(request.request.payload["model"]))
+            return Busy("model", lack.retry_in_s)
         self._room.busy(request.route)
-        return Busy("class" if only_for_high and request.priority != "high" else "route", retry_in_s)
+        only_class = lack.only_for_high and request.priority != "high"
+        return Busy("class" if only_class else "route", lack.retry_in_s)
 
-    def _try(self, choice: Choice, request: PendingRequest) -> tuple[Taken, bytes] | Lack | Outcome:
-        free = places(choice, request.priority)
-        if isinstance(free, Lack):
-            return free
-        try:
-            body = choice.provider.encode(request.request)
-        except CannotTranslateError as error:
-            return refused("invalid_request", f"{choice.provider.name}: {error}")
-        if not choice.provider.bodies.fits(len(body)):
-            return Lack(only_for_high=False)
-        found = take(choice, free, request)
-        if isinstance(found, TooLarge):
-            return refused("exceeds_limit", found.message)
-        return found if isinstance(found, Lack) else (found, body)
+    def why_not(self, request: PendingRequest) -> str:
+        """Which endpoints get no calls for the request now, and why; empty where that is not what it waits for."""
+        now = time.monotonic()
+        targets = [target for stage in self._stages(request) for target in stage]
+        unfit = {endpoint: why for target in targets for endpoint, why in target.unfit(now)}
+        if len(unfit) < len({endpoint for target in targets for endpoint in target.provider.endpoints}):
+            return ""
+        return "; ".join(f"{label(endpoint)}: {found.why}" for endpoint, found in unfit.items())
 
-    def _choices(self, request: PendingRequest) -> tuple[Choice, ...]:
+    def _stages(self, request: PendingRequest) -> Sequence[Stage]:
         return self._routes.of(request.request.payload["model"], request.request.operation)
+
+    def mapping(self, model: str) -> bytes:
+        """What a model's name stands for at the providers that call it otherwise; empty where none does."""
+        return self._routes.mapping(model)
 
     def report(self) -> None:
         """Set the gauges that nobody sets by an event."""

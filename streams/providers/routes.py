@@ -6,47 +6,65 @@ limits and wait for the same things. So the number of routes is that of the sett
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from schemas.request import Operation
-from streams.providers.provider import Choice, Provider
+from streams.limits import Route
+from streams.providers.model_names import ModelMap, ModelPattern
+from streams.providers.provider import Provider
 from streams.providers.routing import POLICIES, Algorithm, Policy
+from streams.providers.target import Target
+
+Stage = tuple[Target, ...]
+"""The targets of one model, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How models that fit `match` are routed; `providers`: names in order, none for all that serve the model."""
+    """How models that fit `match` are routed; `providers`: names in order, none for all that serve the model.
+
+    `fallbacks`: models that stand in where the model's targets are down, or its context window is too small.
+    """
 
     match: str
     algorithm: Algorithm
     providers: Sequence[str] = ()
+    fallbacks: Sequence[str] = ()
 
 
 class Routes:
-    """`groups`: the model patterns of each provider, by its name. `rules`: the first that fits holds; the last fits all."""
+    """`models`: those of each provider, by its name. `rules`: the first that fits holds; the last fits all."""
 
-    def __init__(
-        self, providers: Sequence[Provider], groups: Mapping[str, Sequence[str]], rules: Sequence[Rule]
-    ) -> None:
+    def __init__(self, providers: Sequence[Provider], models: Mapping[str, ModelMap], rules: Sequence[Rule]) -> None:
         self._providers = {provider.name: provider for provider in providers}
-        self._groups = groups
-        self._rules = rules
-        self._policies: dict[tuple[int, str], Policy] = {}
-        self.of = lru_cache(maxsize=1024)(self._choices)
-        """The choices for a model and an operation, in order; none if nobody serves it."""
+        self._models = models
+        self._rules = [(ModelPattern(rule.match), rule) for rule in rules]
+        self._policies: dict[tuple[str, str], Policy] = {}
+        self.of = lru_cache(maxsize=1024)(self._stages)
+        """The stages of a model and an operation: its own targets, then those of its fallbacks; none if nobody serves it."""
 
-    def _choices(self, model: str, operation: Operation) -> tuple[Choice, ...]:
-        number, rule = next(
-            (number, rule) for number, rule in enumerate(self._rules) if fnmatch.fnmatchcase(model, rule.match)
-        )
+    def _stages(self, model: str, operation: Operation) -> tuple[Stage, ...]:
+        rule = self._rule(model)
+        stages = [self._targets(name, operation, self._rule(name)) for name in dict.fromkeys((model, *rule.fallbacks))]
+        return tuple(stage for stage in stages if stage)
+
+    def _rule(self, model: str) -> Rule:
+        return next(rule for pattern, rule in self._rules if pattern.match(model) is not None)
+
+    def _targets(self, model: str, operation: Operation, rule: Rule) -> Stage:
         found = []
         for name in rule.providers or self._providers:
-            provider = self._providers[name]
-            group = next((each for each in self._groups[name] if fnmatch.fnmatchcase(model, each)), None)
-            if group is not None and provider.serves(operation):
-                policy = self._policies.setdefault((number, name), POLICIES[rule.algorithm]())
-                found.append(Choice(provider, group, policy))
+            provider, entry = self._providers[name], self._models[name].find(model)
+            if entry is not None and provider.serves(operation):
+                group, called = entry
+                policy = self._policies.setdefault((rule.match, name), POLICIES[rule.algorithm]())
+                found.append(Target(provider, Route(name, group), called, policy))
         return tuple(found)
+
+    def mapping(self, model: str) -> bytes:
+        """What a model's name stands for, where it is not for itself: part of what makes two requests the same."""
+        called = {name: entry[1] for name, models in self._models.items() if (entry := models.find(model)) is not None}
+        renamed = [f"{name}={each}" for name, each in called.items() if each != model]
+        return "\n".join(renamed).encode()

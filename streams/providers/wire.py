@@ -54,6 +54,8 @@ class Failure:
     """Whether the provider may have worked for it, so that its tokens count as used."""
     sent: bool = True
     """False: the provider never saw the call."""
+    certain: bool = False
+    """Whether the endpoint said it of itself, in words or by a status that no request can bring about."""
     unusable: bool = False
     """An answer came, was paid for and is none: at most one more is bought."""
     status: int | None = None

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from streams.settings.base import Section, conflict, required, setting
+from streams.settings.failures import FailureNames
+from streams.settings.model_names import Models
 from streams.settings.secrets import EnvName, secret_from_env
 from streams.settings.units import BandwidthLimit, Bytes, Count, Flag, PerSecond, RateLimit, Seconds, Share
 
@@ -165,12 +167,28 @@ class ProviderTls(Section):
         return self
 
 
+class Failover(Section):
+    """Failures that are not the request's own fault, whatever the table of docs/failures.md says."""
+
+    on: FailureNames = setting([], "After these, another endpoint, provider or fallback is tried.")
+
+
+class Fatal(Section):
+    """Failures that are the request's own fault, whatever the table of docs/failures.md says."""
+
+    on: FailureNames = setting([], "After these, nothing else is tried.")
+
+
 class Provider(Section):
     """An LLM provider: its wire format, models, endpoints and limits."""
 
     name: Annotated[str, AfterValidator(_label)] = required("Name in responses, metrics and leases.")
     format: Literal["openai", "anthropic"] = setting("openai", "Wire format of the provider.")
-    models: list[str] = setting(["*"], 'Models that it serves; "*" stands for any text.', min_length=1)
+    models: Models = setting(
+        ["*"],
+        'Models that it serves, "*" stands for any text; or a table from what callers say to what it calls them. '
+        "The first that fits holds, and each has limits of its own.",
+    )
     endpoints: list[Endpoint] = required("Addresses of the provider.", min_length=1)
     rate_limit: ProviderRateLimit = Field(default_factory=ProviderRateLimit)
     memory: ProviderMemory = Field(default_factory=ProviderMemory)
@@ -186,3 +204,10 @@ class Provider(Section):
     )
     tls: ProviderTls = Field(default_factory=ProviderTls)
     retry: Retry = Field(default_factory=Retry)
+    failover: Failover = Field(default_factory=Failover)
+    fatal: Fatal = Field(default_factory=Fatal)
+
+    @property
+    def model_map(self) -> Mapping[str, str | None]:
+        """What it calls each of its models; None: what its callers say."""
+        return self.models if isinstance(self.models, dict) else dict.fromkeys(self.models)

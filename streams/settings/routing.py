@@ -26,19 +26,32 @@ class HealthCheck(Section):
 
 
 class Breaker(Section):
-    """When an endpoint's own calls speak against it. A refusal by a rate limit never does."""
+    """When calls speak against an endpoint, or against one model there. A refusal by a rate limit never does."""
 
     calls: Count = setting(20, "Last calls that are looked at.", ge=1)
     window: Seconds = setting("30s", "How far back they may lie.", gt=0)
+    in_a_row: Count = setting(5, "Failures in a row after which it gets no calls.", ge=1)
     min_volume: Count = setting(10, "Fewest calls to judge by.", ge=1)
     error_share: Share = setting("50%", "Share of failures among them from which on it gets no calls.", gt=0)
-    open_for: Seconds = setting("10s", "Pause until it is checked, and between further checks.", gt=0)
+    open_for: Seconds = setting(
+        "10s", "Pause until it is checked, and between further checks; doubled each time that it fails again.", gt=0
+    )
+    most_open_for: Seconds = setting("1m", "Longest such pause.", gt=0)
+    refused_for: Seconds = setting(
+        "30s",
+        "Pause after a key, a credit or a model was refused, until one call tries it; doubled each time it is again.",
+        gt=0,
+    )
+    most_refused_for: Seconds = setting("10m", "Longest such pause.", gt=0)
     probes: Count = setting(3, "Good calls after a good check that end it; at most so many are tried at once.", ge=1)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.min_volume > self.calls:
             raise conflict("min_volume must be at most calls", "min_volume", "calls")
+        for first, most in (("open_for", "most_open_for"), ("refused_for", "most_refused_for")):
+            if getattr(self, first) > getattr(self, most):
+                raise conflict(f"{first} must be at most {most}", first, most)
         return self
 
 
@@ -50,6 +63,10 @@ class ModelRouting(Section):
     providers: list[str] = setting(
         [],
         "Names of providers, in the order in which they are tried; none: all that serve the model, as they are listed.",
+    )
+    fallbacks: list[str] = setting(
+        [],
+        "Models that stand in, in order, where the model's context window is too small or all that serve it are down.",
     )
 
 

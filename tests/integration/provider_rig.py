@@ -47,6 +47,12 @@ def ask(providers: Providers, request: PendingRequest) -> Call | Outcome | Busy:
     return providers.reserve(request)
 
 
+def url_of(call: Call) -> str:
+    """Where the call's next attempt goes."""
+    assert call._taken is not None
+    return call._taken.endpoint.url
+
+
 class Rig:
     """Providers made from settings, and calls through them; checks at its end that everything came back."""
 

@@ -19,7 +19,7 @@ from streams.providers.retry import RetryPolicy
 from streams.settings import Settings
 from tests.chaos.fixtures import FULL, Measured, measured
 from tests.integration.provider_load import Load
-from tests.integration.provider_rig import Rig, ask, asking, error_type, free_port, open_rig, over_aiohttp
+from tests.integration.provider_rig import Rig, ask, asking, error_type, free_port, open_rig, over_aiohttp, url_of
 from tests.unit.flow.samples import pending, until
 from topics.names import Priority
 
@@ -196,7 +196,7 @@ async def test_when_the_breaker_opens_is_a_setting(
             assert endpoint.health.state == "healthy"
             await rig.call(asking(status=500))
         assert endpoint.health.state == "open"
-        assert ask(rig.providers, pending()) == Busy("route")
+        assert ask(rig.providers, pending()) == Busy("model")
 
 
 async def test_a_429_never_opens_the_breaker(simulator: ProviderSim) -> None:
@@ -243,9 +243,10 @@ async def test_another_provider_takes_over_where_the_first_is_dead_or_full(simul
         rig = Rig(await open_providers(settings, stack))
         outcome = await rig.call(pending())
         assert (outcome.status, outcome.provider, outcome.attempts) == ("ok", "second", 2)
-        held_one = rig.reserve(pending())
-        assert held_one.endpoint_url == dead
-        assert rig.reserve(pending()).endpoint_url == simulator.url  # the first one is full
+        assert url_of(rig.reserve(pending())) == simulator.url  # the first one failed just now
+        held_one = rig.reserve(pending(model="picky"))
+        assert url_of(held_one) == dead
+        assert url_of(rig.reserve(pending())) == simulator.url  # the first one is full
         assert ask(rig.providers, pending(model="picky")) == Busy("route")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ops.health import serve_health
 from ops.provider_sim import ProviderSim
 from streams.providers.figures import drain_endpoint, endpoint_figures
 from tests.integration.cli import headrace
-from tests.integration.provider_rig import Rig, free_port, open_rig, over_aiohttp
+from tests.integration.provider_rig import Rig, free_port, open_rig, over_aiohttp, url_of
 from tests.unit.flow.samples import pending
 
 
@@ -65,13 +66,13 @@ async def test_a_drained_endpoint_gets_no_calls_until_it_is_undone(
     drained = await headrace("providers", "drain", simulator.url, "--worker", worker, "--json")
     assert [each["state"] for each in orjson.loads(drained.out)] == ["draining"]
     calls = [rig.reserve(pending()) for _ in range(3)]
-    assert {call.endpoint_url for call in calls} == {rig.endpoints[1].url}
+    assert {url_of(call) for call in calls} == {rig.endpoints[1].url}
     for call in calls:
         call.release()
     assert (await headrace("providers", "list", "--worker", worker)).code == 1
     undone = await headrace("providers", "drain", simulator.url, "--undo", "--worker", worker)
     assert "healthy" in undone.out
-    assert rig.endpoints[0].health.usable()
+    assert rig.endpoints[0].health.fit("small", time.monotonic())
 
 
 async def test_what_is_wrong_is_one_line(worker: str) -> None:

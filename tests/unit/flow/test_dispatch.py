@@ -34,6 +34,9 @@ class HandledProviders:
         self.released = 0
         self.cancelled = 0
 
+    def why_not(self, request: PendingRequest) -> str:
+        return ""
+
     def on_room(self, tell: Callable[[Route], None]) -> None:
         self.tell = tell
 

@@ -121,6 +121,9 @@ class BadInputs:
         self._most_inputs = most_inputs
         self._tell: Callable[[Route], None] = lambda _: None
 
+    def why_not(self, request: PendingRequest) -> str:
+        return ""
+
     def on_room(self, tell: Callable[[Route], None]) -> None:
         self._tell = tell
 

@@ -1,0 +1,44 @@
+"""What came of a request's attempts: what is known of each endpoint, and how to say it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from schemas.errors import clip
+from streams.providers.endpoint import Endpoint
+from streams.providers.health import Begun
+from streams.providers.wire import Failure
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The failed attempts of one call."""
+
+    last: dict[Endpoint, Failure] = field(default_factory=dict)
+    """The last failure of each endpoint."""
+    _open: list[tuple[Endpoint, Begun, Failure]] = field(default_factory=list)
+
+    def failed(self, endpoint: Endpoint, begun: Begun, failure: Failure, *, repeated: bool) -> None:
+        """Tell the endpoint; what it cannot judge yet is settled with the request."""
+        self.last[endpoint] = failure
+        if endpoint.hear(begun, failure, repeated=repeated):
+            self._open.append((endpoint, begun, failure))
+
+    def settle(self, *, answered: bool) -> None:
+        """The request has been answered, or has failed wherever it was tried."""
+        for endpoint, begun, failure in self._open:
+            endpoint.settle(begun, failure, everywhere=not answered)
+        self._open.clear()
+
+    def summary(self, failure: Failure) -> str:
+        """What went wrong: in the words of the one endpoint that was called, or which of them failed with what."""
+        if len(self.last) < 2 or failure.fault == "request":
+            return failure.message
+        each = "; ".join(f"{label(endpoint)}: {found.message}" for endpoint, found in self.last.items())
+        return clip(f"{len(self.last)} endpoints failed: {each}")
+
+
+def label(endpoint: Endpoint) -> str:
+    """An endpoint in words: its provider and its host."""
+    return f"{endpoint.provider} ({urlsplit(endpoint.url).netloc})"
