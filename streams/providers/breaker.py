@@ -29,7 +29,7 @@ from streams.providers.wire import Fault
 State = Literal["closed", "open", "half_open"]
 
 _SUSPECT_S: Final = 1.0
-"""How long others are preferred after a failure; twice as long after each further one in a row."""
+"""How long others are preferred after a failure, where `open_for_s` is not shorter."""
 _MOST_DOUBLINGS: Final = 16
 
 
@@ -79,7 +79,7 @@ class Breaker:
     """The same of those that may be of their request's making."""
     _failed_at: float = -inf
     """When the run's last failure was; a run ends too when the window has passed."""
-    _suspicions: int = 0
+    _suspicious: bool = False
     _suspect_until: float = 0.0
     _probing: int = 0
     _good_probes: int = 0
@@ -96,12 +96,12 @@ class Breaker:
 
     def suspect(self, now: float) -> bool:
         """Whether another endpoint is to be preferred, where there is one."""
-        return self._suspicions > 0 and (now < self._suspect_until or self.in_flight > 0)
+        return self._suspicious and (now < self._suspect_until or self.in_flight > 0)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is lost where it is forgotten."""
-        return self.state == "closed" and not self.in_flight and not self._suspicions
+        return self.state == "closed" and not self.in_flight and not self._suspicious
 
     def begin(self) -> int:
         """A call begins; give what is returned to `end`, and to `good` or `failed`."""
@@ -122,7 +122,8 @@ class Breaker:
         """The call was answered well. Whether the state has changed."""
         if began != self._round:
             return False
-        self._run = self._doubtful_run = self._suspicions = 0
+        self._run = self._doubtful_run = 0
+        self._suspicious = False
         if self.state == "half_open":
             self._good_probes += 1
             if self._needs_check and self._good_probes < self.policy.probes:
@@ -135,8 +136,8 @@ class Breaker:
     def suspected(self, began: int, now: float) -> None:
         """The call has failed; it is judged when it is known whether its request was the cause."""
         if began == self._round:
-            self._suspicions += 1
-            self._suspect_until = now + _SUSPECT_S * 2.0 ** min(self._suspicions - 1, _MOST_DOUBLINGS)
+            self._suspicious = True
+            self._suspect_until = now + min(self.policy.open_for_s, _SUSPECT_S)
 
     def failed(self, began: int, now: float, fault: Fault, why: str, *, everywhere: bool = False) -> bool:
         """The call has failed; `everywhere`: so did its request wherever it was tried. Whether the state has changed."""
@@ -165,11 +166,11 @@ class Breaker:
         changed = self.state != "open"
         self._to("open")
         self.fault, self.why = fault, why
-        policy, doubled = self.policy, 2.0 ** min(self._openings, _MOST_DOUBLINGS)
-        if self._needs_check:
-            self.until = now + min(policy.most_open_for_s, policy.open_for_s * doubled)
-        else:
-            self.until = now + min(policy.most_refused_for_s, policy.refused_for_s * doubled)
+        policy = self.policy
+        first_s, most_s = policy.open_for_s, policy.most_open_for_s
+        if not self._needs_check:
+            first_s, most_s = policy.refused_for_s, policy.most_refused_for_s
+        self.until = now + min(max(first_s, most_s), first_s * 2.0 ** min(self._openings, _MOST_DOUBLINGS))
         self._openings += 1
         return changed
 
@@ -204,6 +205,7 @@ class Breaker:
         changed, self.state = state != self.state, state
         self._round += 1
         self._outcomes.clear()
-        self._failures = self._run = self._doubtful_run = self._suspicions = 0
+        self._failures = self._run = self._doubtful_run = 0
+        self._suspicious = False
         self._probing = self._good_probes = 0
         return changed

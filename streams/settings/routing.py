@@ -36,22 +36,19 @@ class Breaker(Section):
     open_for: Seconds = setting(
         "10s", "Pause until it is checked, and between further checks; doubled each time that it fails again.", gt=0
     )
-    most_open_for: Seconds = setting("1m", "Longest such pause.", gt=0)
+    most_open_for: Seconds = setting("1m", "Longest such pause, if `open_for` is not longer.", gt=0)
     refused_for: Seconds = setting(
         "30s",
         "Pause after a key, a credit or a model was refused, until one call tries it; doubled each time it is again.",
         gt=0,
     )
-    most_refused_for: Seconds = setting("10m", "Longest such pause.", gt=0)
+    most_refused_for: Seconds = setting("10m", "Longest such pause, if `refused_for` is not longer.", gt=0)
     probes: Count = setting(3, "Good calls after a good check that end it; at most so many are tried at once.", ge=1)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.min_volume > self.calls:
             raise conflict("min_volume must be at most calls", "min_volume", "calls")
-        for first, most in (("open_for", "most_open_for"), ("refused_for", "most_refused_for")):
-            if getattr(self, first) > getattr(self, most):
-                raise conflict(f"{first} must be at most {most}", first, most)
         return self
 
 

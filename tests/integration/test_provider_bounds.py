@@ -203,7 +203,7 @@ async def test_a_429_never_opens_the_breaker(simulator: ProviderSim) -> None:
     breaker = {"min_volume": 2, "calls": 4}
     async with open_rig(over_aiohttp, simulator.url, retry=ONCE, routing={"breaker": breaker}) as rig:
         for _ in range(8):
-            assert error_type(await rig.call(asking(status=429))) == "provider_error"
+            assert error_type(await rig.call(asking(status=429, retry_after_s=0))) == "provider_error"
         assert rig.endpoints[0].health.state == "healthy"
 
 

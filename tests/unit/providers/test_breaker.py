@@ -87,7 +87,7 @@ def test_after_a_failure_others_are_preferred_for_a_while_and_one_call_at_a_time
     assert breaker.suspect(1.5)  # until it is known how that one ends
     breaker.suspected(trying, 1.6)
     breaker.end(trying)
-    assert [breaker.suspect(at) for at in (3.5, 3.7)] == [True, False]  # twice as long
+    assert [breaker.suspect(at) for at in (2.5, 2.7)] == [True, False]
     assert breaker.state == "closed"
     call(breaker, 3.7, fails=False)
     breaker.begin()
