@@ -31,6 +31,7 @@ class CachedAnswer(Message):
     model: str
     usage: Usage
     provider: str
+    called_model: str | None = Field(None, description="What the provider calls the model that answered.")
     created_at: Instant
     expires_at: Instant
     payload: dict[str, Any] = Field(description="The provider's answer, untouched.")
@@ -41,6 +42,7 @@ class CarriedAnswer(Message):
 
     usage: Usage
     provider: str
+    called_model: str | None = Field(None, description="What the provider calls the model that answered.")
     payload: dict[str, Any] = Field(description="The provider's answer, untouched.")
 
 
@@ -85,10 +87,18 @@ class EntryAnswer:
     payload: bytes
     usage: Usage
     provider: str
+    called_model: str | None = None
 
 
 def encode_answer(
-    *, model: str, payload: bytes, usage: Usage, provider: str, created_at: float, expires_at: float
+    *,
+    model: str,
+    payload: bytes,
+    usage: Usage,
+    provider: str,
+    called_model: str | None = None,
+    created_at: float,
+    expires_at: float,
 ) -> bytes:
     """The value of a `CachedAnswer`. `payload` is a JSON object, copied in unread; times are Unix seconds."""
     return orjson.dumps(
@@ -97,6 +107,7 @@ def encode_answer(
             "model": model,
             "usage": _usage(usage),
             "provider": provider,
+            "called_model": called_model,
             "created_at": _moment(created_at),
             "expires_at": _moment(expires_at),
             "payload": orjson.Fragment(payload),
@@ -119,7 +130,7 @@ def encode_finished(
     if isinstance(answer, bytes):
         where = {"answer_key": answer.hex()}
     else:
-        carried = {"usage": _usage(answer.usage), "provider": answer.provider}
+        carried = {"usage": _usage(answer.usage), "provider": answer.provider, "called_model": answer.called_model}
         where = {"answer": {**carried, "payload": orjson.Fragment(answer.payload)}}
     return orjson.dumps(
         {
@@ -150,7 +161,8 @@ def decode_entry(value: bytes) -> EntryAnswer | bytes:
     try:
         head = orjson.loads(value[:at] + b"}" * closing)
         held = head["answer"] if carried else head
-        return EntryAnswer(value[at + len(_PAYLOAD) : -closing], Usage(**held["usage"]), held["provider"])
+        usage, called_model = Usage(**held["usage"]), held.get("called_model")
+        return EntryAnswer(value[at + len(_PAYLOAD) : -closing], usage, held["provider"], called_model)
     except (KeyError, TypeError) as error:
         raise ValueError(f"no cache entry: {error!r}") from error
 

@@ -79,6 +79,9 @@ class Response(Message):
     usage: Usage = NO_USAGE
     cache: CacheResult = "none"
     provider: str | None = None
+    model: str | None = Field(
+        None, description="The model that was called, as the provider calls it; null where none was."
+    )
     attempts: Count = Field(0, description="Provider calls made for this request.")
     timing: Timing
     completed_at: Instant
@@ -95,6 +98,7 @@ def encode_response(
     usage: Usage = NO_USAGE,
     cache: CacheResult = "none",
     provider: str | None = None,
+    model: str | None = None,
     attempts: int = 0,
     queue_ms: float,
     provider_ms: float,
@@ -122,6 +126,7 @@ def encode_response(
             },
             "cache": cache,
             "provider": provider,
+            "model": model,
             "attempts": attempts,
             "timing": {"queue_ms": queue_ms, "provider_ms": provider_ms, "total_ms": total_ms},
             "completed_at": completed_at,
@@ -139,7 +144,7 @@ class HitEncoder:
     def __init__(self, cache: CacheResult, written_at: bytes) -> None:
         self._cache = cache
         self._written_at = written_at
-        self._shared: dict[str, bytes] = {}
+        self._shared: dict[tuple[str, str | None], bytes] = {}
 
     def encode(
         self,
@@ -148,12 +153,14 @@ class HitEncoder:
         conversation_id: str | None,
         payload: bytes,
         provider: str,
+        model: str | None,
         waited_ms: float,
     ) -> bytes:
         """The value of a response as UTF-8 JSON. `payload` is JSON; it is copied in unread."""
-        shared = self._shared.get(provider)
+        called = (provider, model)
+        shared = self._shared.get(called)
         if shared is None:
-            shared = self._shared[provider] = self._encode_shared(provider)
+            shared = self._shared[called] = self._encode_shared(provider, model)
         waited = b"%.3f" % waited_ms
         return b"".join(
             (
@@ -173,13 +180,14 @@ class HitEncoder:
             )
         )
 
-    def _encode_shared(self, provider: str) -> bytes:
+    def _encode_shared(self, provider: str, model: str | None) -> bytes:
         fields = {
             "status": "ok",
             "error": None,
             "usage": NO_USAGE,
             "cache": self._cache,
             "provider": provider,
+            "model": model,
             "attempts": 0,
             "completed_at": self._written_at.decode(),
         }

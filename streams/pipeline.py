@@ -92,7 +92,7 @@ class Outcome:
     dead_letter: bool = False
     """Whether the record becomes a dead letter besides: what may pass did not, in all its attempts."""
     shareable: bool = True
-    """Whether the answer may be given to others who ask the same: not where it was cut off, or another model stood in."""
+    """Whether the answer may be kept for others who ask the same: not where it was cut off, or another model stood in."""
 
 
 def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
@@ -130,6 +130,8 @@ class KeptAnswer(Protocol):
     def payload(self) -> bytes: ...
     @property
     def provider(self) -> str: ...
+    @property
+    def model(self) -> str | None: ...
     def outcome(self, found_in: CacheResult) -> Outcome: ...
 
 

@@ -74,7 +74,7 @@ class Worker:
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
         budget = memory_budget(settings.memory.budget)
-        self._cache = await open_cache(settings, producer, delivery, self._stack, budget.bytes)
+        self._cache = await open_cache(settings, producer, delivery, providers.mapping, self._stack, budget.bytes)
         stage = self._cache.stage
         self._dispatch = Dispatch(flow_rules(settings), providers, stage, now=time.time, clock=time.monotonic)
         self._stack.push_async_callback(self._dispatch.stop)

@@ -16,7 +16,9 @@ class Answer:
     usage: Usage
     provider: str
     expires_at: float
+    model: str | None = None
+    """As the provider calls it."""
 
     def outcome(self, found_in: CacheResult) -> Outcome:
         """The outcome of a request that is answered with it. It used no tokens: its usage is zero, the payload says the rest."""
-        return Outcome("ok", payload=self.payload, cache=found_in, provider=self.provider)
+        return Outcome("ok", payload=self.payload, cache=found_in, provider=self.provider, model=self.model)

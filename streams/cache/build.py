@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -58,11 +59,17 @@ class WorkerCache:
 
 
 async def open_cache(
-    settings: Settings, producer: AIOKafkaProducer, answers: HitAnswers, stack: AsyncExitStack, budget_bytes: int
+    settings: Settings,
+    producer: AIOKafkaProducer,
+    answers: HitAnswers,
+    mapping: Callable[[str], bytes],
+    stack: AsyncExitStack,
+    budget_bytes: int,
 ) -> WorkerCache:
     """Open the store and begin to read what the others cached; all of it closes with `stack`.
 
-    `budget_bytes` is the worker's memory budget: blocks and both write buffers of the store take an eighth of it at most.
+    `mapping`: what a model's name stands for at the providers. `budget_bytes` is the worker's memory budget: blocks and both
+    write buffers of the store take an eighth of it at most.
     Raises StoreError, one line, where the store cannot be opened.
     """
     cache = settings.cache
@@ -84,7 +91,8 @@ async def open_cache(
     segments = cache.memory.segments
     memory: MemoryTier[Answer] = MemoryTier(
         cache.memory.size,
-        {"responses": segments.responses, "metadata": segments.metadata, "routing": segments.routing},
+        # Routes are computed and conversations hashed to their endpoints: the share for them is lent to the answers.
+        {"responses": segments.responses + segments.routing, "metadata": segments.metadata},
     )
     rules = CacheRules(
         namespace=cache.namespace,
@@ -93,7 +101,7 @@ async def open_cache(
         ttl_s=cache.disk.ttl,
         finished_window_s=cache.finished_window,
     )
-    stage = CacheStage(rules, memory, SharedShelf(table, publisher, time.time), answers, now=time.time)
+    stage = CacheStage(rules, memory, SharedShelf(table, publisher, time.time), answers, time.time, mapping)
     stack.push_async_callback(stage.stop)
     reader = EntryReader(
         settings.kafka.client_options(),

@@ -40,7 +40,7 @@ class SharedShelf:
             if isinstance(entry, bytes):
                 found[key] = entry
             else:
-                found[key] = Answer(entry.payload, entry.usage, entry.provider, each.expires_at)
+                found[key] = Answer(entry.payload, entry.usage, entry.provider, each.expires_at, entry.called_model)
         return found
 
     def put_answer(self, key: bytes, request: PendingRequest, answer: Answer) -> None:
@@ -50,6 +50,7 @@ class SharedShelf:
             payload=answer.payload,
             usage=answer.usage,
             provider=answer.provider,
+            called_model=answer.model,
             created_at=self._now(),
             expires_at=answer.expires_at,
         )
@@ -64,7 +65,7 @@ class SharedShelf:
             agent_id=request.agent_id,
             request_id=request.request_id,
             payload_hash=payload_digest(body.operation, body.payload).hex(),
-            answer=answer_key or EntryAnswer(answer.payload, answer.usage, answer.provider),
+            answer=answer_key or EntryAnswer(answer.payload, answer.usage, answer.provider, answer.model),
             finished_at=self._now(),
             expires_at=expires_at,
         )

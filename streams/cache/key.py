@@ -43,8 +43,13 @@ def payload_digest(operation: str, payload: dict[str, Any]) -> bytes:
     return digest.digest()
 
 
-def cache_key(digest: bytes, namespace: Namespace, agent_id: str) -> bytes | None:
-    """Where the answer to a payload is kept; None where answers are not shared at all."""
+def cache_key(digest: bytes, namespace: Namespace, agent_id: str, mapping: bytes = b"") -> bytes | None:
+    """Where the answer to a payload is kept; None where answers are not shared at all.
+
+    `mapping`: what the model's name stands for, so that an answer is not found any more once it stands for something else.
+    """
+    if mapping:
+        digest = blake2b(digest + mapping, digest_size=_DIGEST_BYTES, person=b"mapping").digest()
     if namespace == "fleet":
         return digest
     if namespace == "agent":

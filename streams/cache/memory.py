@@ -1,6 +1,6 @@
 """The memory tier: least recently used first out, by bytes, each entry for a time.
 
-Three segments with a share each; a segment's overflow never evicts another's. Statistics cost nothing to read: they are
+Two segments with a share each; a segment's overflow never evicts another's. Statistics cost nothing to read: they are
 counted as things happen.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 V = TypeVar("V")
 
-SegmentName = Literal["responses", "metadata", "routing"]
+SegmentName = Literal["responses", "metadata"]
 
 ENTRY_BYTES: Final = 590
 """What an entry costs besides its payload: key, tuple, answer object, node of the ordered dictionary, rounding of the
@@ -106,12 +106,9 @@ class MemoryTier(Generic[V]):
         """Answers by cache key."""
         self.metadata: Segment[V | bytes] = Segment(int(size_bytes * shares["metadata"]))
         """Finished requests by identity: the key of their answer, or the answer where it may not be cached."""
-        self.routing: Segment[bytes] = Segment(int(size_bytes * shares["routing"]))
-        """What routing remembers, such as a conversation's endpoint."""
         self._segments: tuple[tuple[float, Segment[Any]], ...] = (
             (shares["responses"], self.responses),
             (shares["metadata"], self.metadata),
-            (shares["routing"], self.routing),
         )
 
     @property
@@ -140,7 +137,7 @@ class MemoryTier(Generic[V]):
         self._resize(min(self._set_bytes, self.size_bytes + by_bytes))
 
     def stats(self) -> dict[SegmentName, SegmentStats]:
-        return {"responses": self.responses.stats, "metadata": self.metadata.stats, "routing": self.routing.stats}
+        return {"responses": self.responses.stats, "metadata": self.metadata.stats}
 
     def _resize(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes

@@ -56,16 +56,26 @@ class Shelf(Protocol):
 
 
 class CacheStage:
-    """Takes requests from intake; is the `Answers` of the stages behind it. Call `connect` before the first request."""
+    """Takes requests from intake; is the `Answers` of the stages behind it. Call `connect` before the first request.
+
+    `mapping`: what a model's name stands for at its providers, as bytes; empty where for itself.
+    """
 
     def __init__(
-        self, rules: CacheRules, memory: MemoryTier[Answer], shelf: Shelf, answers: HitAnswers, now: Callable[[], float]
+        self,
+        rules: CacheRules,
+        memory: MemoryTier[Answer],
+        shelf: Shelf,
+        answers: HitAnswers,
+        now: Callable[[], float],
+        mapping: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
         self._rules = rules
         self._memory = memory
         self._shelf = shelf
         self._answers = answers
         self._now = now
+        self._mapping = mapping
         self._flights = Flights()
         self._following: Stage
         self._missing: list[PendingRequest] = []
@@ -129,7 +139,8 @@ class CacheStage:
         temperature = body.payload.get("temperature")
         if mode == "off" or (temperature is not None and not self._may_share(temperature)):
             return
-        key = cache_key(digest, self._rules.namespace, request.agent_id)
+        mapping = self._mapping(body.payload["model"])
+        key = cache_key(digest, self._rules.namespace, request.agent_id, mapping)
         if mode != "write_only":
             request.read_key = key
         if mode != "read_only":
@@ -211,7 +222,7 @@ class CacheStage:
             except Exception:  # what is paid for reaches its caller, kept or not
                 log.exception("an answer could not be kept")
         self._answers.respond(request, outcome)
-        if ok:
+        if ok:  # also one that is not kept: whoever joined asked the same at the same time
             joiners = self._land(request)
             outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
         elif outcome.status == "error" and outcome.error is not None and not outcome.error.retryable:
@@ -232,8 +243,8 @@ class CacheStage:
     def _keep(self, request: PendingRequest, outcome: Outcome) -> None:
         now, cache, payload = self._now(), request.request.cache, outcome.payload or b""
         ttl_s = min(self._rules.ttl_s, cache.ttl_s or self._rules.ttl_s)
-        answer = Answer(payload, outcome.usage, outcome.provider or "", now + ttl_s)
-        key = request.store_key
+        answer = Answer(payload, outcome.usage, outcome.provider or "", now + ttl_s, outcome.model)
+        key = request.store_key if outcome.shareable else None
         if key is not None:
             self._remember(key, answer, now)
             self._shelf.put_answer(key, request, answer)

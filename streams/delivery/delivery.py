@@ -70,6 +70,7 @@ class Delivery:
             usage=outcome.usage,
             cache=outcome.cache,
             provider=outcome.provider,
+            model=outcome.model,
             attempts=outcome.attempts,
             queue_ms=queue_ms,
             provider_ms=round(outcome.provider_s * 1000, 3),
@@ -111,6 +112,7 @@ class Delivery:
                 request.request.conversation_id,
                 answer.payload,
                 answer.provider,
+                answer.model,
                 total_s * 1000,
             )
             headers = response_headers_of(shared, request.event_id, request.request_id, request.traceparent)
@@ -188,8 +190,7 @@ class Delivery:
         """The reply topic takes no message of this size: say so instead."""
         message = f"the answer is larger than the topic {request.reply_topic} takes (max.message.bytes)"
         smaller = refused("answer_too_large", message)
-        self.respond(request, Outcome(smaller.status, error=smaller.error, usage=outcome.usage, provider=outcome.provider,
-                                      attempts=outcome.attempts, provider_s=outcome.provider_s))  # fmt: skip
+        self.respond(request, replace(outcome, status=smaller.status, payload=None, error=smaller.error, cache="none"))
 
     def _partition(self, topic: str, key: bytes) -> TopicPartition:
         return TopicPartition(topic, partition_for(key, self._partitions(topic)))

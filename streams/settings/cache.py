@@ -14,7 +14,7 @@ class CacheSegments(Section):
 
     responses: Share = setting("60%", "Share for answers.")
     metadata: Share = setting("30%", "Share for finished requests and other facts about them.")
-    routing: Share = setting("10%", "Share for what routing remembers.")
+    routing: Share = setting("10%", "Share for routes. They need none, so it is lent to `responses`.")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

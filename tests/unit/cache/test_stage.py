@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -28,7 +29,7 @@ class Bench:
     def __init__(self, shelf: DictShelf | None = None, namespace: str = "fleet", max_temperature: float = 1.0) -> None:
         self.now = 0.0
         self.ends, self.calls, self.shelf = Ends(), Calls(), shelf or DictShelf()
-        self.memory: MemoryTier[Answer] = MemoryTier(1 << 20, {"responses": 0.6, "metadata": 0.3, "routing": 0.1})
+        self.memory: MemoryTier[Answer] = MemoryTier(1 << 20, {"responses": 0.7, "metadata": 0.3})
         rules = CacheRules(namespace, max_temperature, memory_ttl_s=300, ttl_s=86_400, finished_window_s=600)  # type: ignore[arg-type]
         self.stage = CacheStage(rules, self.memory, self.shelf, self.ends, now=lambda: self.now)
         self.stage.connect(self.calls)
@@ -99,6 +100,29 @@ async def test_identical_requests_are_called_once_and_all_are_answered() -> None
     bench.end("r0", OK)
     assert len(bench.ends.responses) == 1000
     assert {outcome.cache for name, outcome in bench.ends.responses if name != "r0"} == {"joined"}
+
+
+async def test_an_answer_that_was_cut_off_reaches_who_asked_meanwhile_and_is_kept_for_nobody_else() -> None:
+    bench = Bench()
+    await bench.take(pending("first"), pending("joined", agent_id="b"))
+    bench.end("first", replace(OK, shareable=False))
+    assert [(outcome.status, outcome.cache) for outcome in bench.ends.of("joined")] == [("ok", "joined")]
+    await bench.take(pending("later", agent_id="c"))
+    assert bench.calls.names() == ["first", "later"]
+    await bench.take(pending("first"))  # the same request once more is not paid again
+    assert bench.calls.names() == ["first", "later"]
+    assert [outcome.payload for outcome in bench.ends.of("first")] == [OK.payload, OK.payload]
+
+
+async def test_an_answer_is_not_found_any_more_once_the_models_name_stands_for_another_one() -> None:
+    bench, stands_for = Bench(), {"small": b"main=model-1"}
+    bench.stage._mapping = lambda model: stands_for.get(model, b"")
+    await bench.take(pending("first"))
+    bench.end("first", OK)
+    await bench.take(pending("same", agent_id="b"))
+    stands_for["small"] = b"main=model-2"
+    await bench.take(pending("other", agent_id="c"))
+    assert bench.calls.names() == ["first", "other"]
 
 
 async def test_a_leaders_failure_is_its_own_and_the_next_one_tries() -> None:

@@ -44,7 +44,7 @@ class Rig:
         self.rss = 0
         self.now = 100.0
         self.partitions = Partitions()
-        self.tier: MemoryTier[bytes] = MemoryTier(400_000_000, {"responses": 0.6, "metadata": 0.3, "routing": 0.1})
+        self.tier: MemoryTier[bytes] = MemoryTier(400_000_000, {"responses": 0.7, "metadata": 0.3})
         self.governor = Governor(
             BUDGET, settings, self.tier, self.partitions, rss=lambda: self.rss, clock=lambda: self.now
         )
@@ -118,7 +118,7 @@ def test_the_allocator_gives_back_what_lies_free_between_what_is_used() -> None:
 
 async def test_its_tick_costs_little_and_measures_how_late_the_loop_is() -> None:
     settings = load_settings(environ={"HEADRACE_MEMORY__CHECK_INTERVAL": "10ms"})
-    tier: MemoryTier[bytes] = MemoryTier(1_000, {"responses": 0.6, "metadata": 0.3, "routing": 0.1})
+    tier: MemoryTier[bytes] = MemoryTier(1_000, {"responses": 0.7, "metadata": 0.3})
     governor = Governor(BUDGET, settings, tier, Partitions())
     count = metrics.LOOP_LAG_SECONDS._sum.get()
     governor.start()
