@@ -115,12 +115,12 @@ async def test_an_answer_that_was_cut_off_reaches_who_asked_meanwhile_and_is_kep
 
 
 async def test_an_answer_is_not_found_any_more_once_the_models_name_stands_for_another_one() -> None:
-    bench, stands_for = Bench(), {"small": b"main=model-1"}
+    bench, stands_for = Bench(), {"m": b"main=model-1"}
     bench.stage._mapping = lambda model: stands_for.get(model, b"")
     await bench.take(pending("first"))
     bench.end("first", OK)
     await bench.take(pending("same", agent_id="b"))
-    stands_for["small"] = b"main=model-2"
+    stands_for["m"] = b"main=model-2"
     await bench.take(pending("other", agent_id="c"))
     assert bench.calls.names() == ["first", "other"]
 
