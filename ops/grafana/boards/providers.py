@@ -64,6 +64,11 @@ PROVIDERS: Final = Board(
             ),
         ),
         graph(
+            "Set aside, by whose fault",
+            "Endpoints and models of endpoints that get no calls: illness, key, credit, model.",
+            ("max by (provider, endpoint, fault) (headrace_endpoint_set_aside) > 0", "{{endpoint}} {{fault}}"),
+        ),
+        graph(
             "Retries and failed checks",
             "Calls made again, by the provider that got them, and health checks that failed.",
             ("sum by (provider) (rate(headrace_provider_retries_total[5m]))", "retries {{provider}}"),

@@ -123,6 +123,47 @@ def test_busy_holds_up_whom_it_names_and_nobody_else(scope: Scope, go: list[str]
     assert len(drain(one)) == 5 - len(go)
 
 
+def test_a_model_that_gets_no_calls_waits_apart_and_holds_up_no_other_of_its_route() -> None:
+    one, _ = scheduler()
+    dead = [asking(agent="mixed"), asking("low", agent="other")]
+    good = [asking(agent="mixed") for _ in range(3)] + [asking(agent="other")]
+    for request in dead:
+        request.request.payload["model"] = "dead"
+    for request in (dead[0], *good, dead[1]):
+        one.put(request)
+    started = []
+    while (request_ := one.first(0.0)) is not None:
+        if request_ in dead:
+            one.block(request_, Busy("model", retry_in_s=5.0), 0.0)
+        else:
+            one.start(request_, 0.0)
+            started.append(request_)
+    assert sorted(map(id, started)) == sorted(map(id, good))
+    assert [request.route for request in dead] == [Route("p", "r", "dead")] * 2
+    assert one.waiting_by_route() == {Route("p", "r"): {"normal": (1, 10), "low": (1, 10)}}
+    one.put(asking(agent="new"))
+    one.open(Route("p", "r"))  # the route has room: that says nothing of the model
+    assert [request.agent_id for request in drain(one)] == ["new"]
+    assert one.first(4.9) is None
+    one.open(Route("p", "r", "dead"))
+    assert sorted(map(id, drain(one))) == sorted(map(id, dead))
+
+
+def test_a_model_that_waits_apart_is_looked_at_again_when_its_time_has_come_and_expires_there() -> None:
+    one, _ = scheduler()
+    first, second = asking(agent="a", dispatch_by=50.0), asking(agent="b", dispatch_by=60.0)
+    for request in (first, second):
+        one.put(request)
+    for _ in range(2):
+        request_ = one.first(0.0)
+        assert request_ is not None
+        one.block(request_, Busy("model", retry_in_s=5.0), 0.0)
+    assert one.first(4.9) is None
+    assert one.first(5.0) in (first, second)
+    assert one.take_late(55.0, 5.0) == [first]
+    assert len(one) == 1
+
+
 def test_a_blocked_route_is_looked_at_again_when_its_time_has_come() -> None:
     one, _ = scheduler()
     one.put(asking())
