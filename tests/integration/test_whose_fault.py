@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,12 +14,16 @@ import pytest
 
 from schemas.response import WireError
 from streams.flow.calls import Busy
-from streams.pipeline import Outcome
+from streams.flow.dispatch import Dispatch
+from streams.pipeline import Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.settings import Settings
+from tests.chaos.fixtures import FULL, Measured, measured
 from tests.integration.provider_rig import Rig, ask
 from tests.support.scripted_upstream import HANG_UP, Reply, Upstream, completion, upstream
-from tests.unit.flow.samples import pending
+from tests.unit.flow.samples import pending, rules, until
+
+__all__ = ["measured"]
 
 WELL = Reply(200, completion())
 UNLIMITED = {"requests": "unlimited", "tokens": "unlimited"}
@@ -64,7 +69,10 @@ async def call_all(rig: Rig, count: int, at_a_time: int, make: Callable[[int], A
     async def one(number: int) -> Outcome:
         async with places:
             request = make(number)
-            while isinstance(found := ask(rig.providers, request), Busy):
+            while True:
+                found = ask(rig.providers, request)
+                if not isinstance(found, Busy):
+                    break
                 await asyncio.sleep(0.005)
             if isinstance(found, Outcome):
                 return found
@@ -74,6 +82,37 @@ async def call_all(rig: Rig, count: int, at_a_time: int, make: Callable[[int], A
                 found.release()
 
     return await asyncio.gather(*map(one, range(count)))
+
+
+class Timed:
+    """The end of the pipeline: what became of each request, and after how long."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self._done: list[tuple[str, str, float]] = []
+
+    def respond(self, request: PendingRequest, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self._done.append((request.request.payload["model"], outcome.status, time.time() - request.received_at))
+
+    def abandon(self, request: PendingRequest) -> None:
+        raise AssertionError("nothing moves here")
+
+    async def rate(self, dispatch: Dispatch, per_s: dict[str, int], seconds: int) -> list[tuple[str, str, float]]:
+        """So many requests of each model a second, by one agent: model, status and seconds of each that was answered."""
+        self._done = []
+        began, moments = (
+            time.time(),
+            [(n / rate, model) for model, rate in per_s.items() for n in range(rate * seconds)],
+        )
+        for at, model in sorted(moments):
+            await asyncio.sleep(max(0.0, began + at - time.time()))
+            now = time.time()
+            request = asking(model)
+            request.received_at, request.dispatch_by = now, now + 30
+            dispatch.accept([request])
+        await until(lambda: sum(model != "dead" for model, _, _ in self._done) >= per_s["good"] * seconds, 35)
+        return self._done
 
 
 def error_of(outcome: Outcome) -> WireError:
@@ -154,6 +193,52 @@ async def test_a_dead_model_behind_a_gateway_costs_a_good_one_nothing() -> None:
         assert isinstance(ask(rig.providers, asking("dead")), Busy)
         assert [outcome.status for outcome in await call_all(rig, 50, 5, lambda n: asking("good"))] == ["ok"] * 50
     assert {outcome.status for outcome in dead} == {"error"}
+
+
+async def test_a_dead_model_beside_a_good_one_behind_one_gateway_and_one_agent(measured: Measured) -> None:
+    """One request a second for the dead one, four for the good one; the agent and its turns are the same."""
+    seconds = 60 if FULL else 6
+
+    def gateway(body: dict[str, Any]) -> Reply:
+        if body["model"] == "dead":
+            return Reply(500, {"error": {"message": "no worker"}}, after_s=0.05)
+        return Reply(200, completion(), after_s=0.05)
+
+    async with upstream(gateway) as one, rig_of([{"name": "p", "endpoints": endpoints(one)}]) as rig:
+        answered = Timed()
+        dispatch = Dispatch(rules(most_in_flight=100), rig.providers, answered, time.time, time.monotonic)
+        try:
+            alone = await answered.rate(dispatch, {"good": 4}, 5)
+            beside = await answered.rate(dispatch, {"good": 4, "dead": 1}, seconds)
+        finally:
+            await dispatch.stop()
+    good = [took_s for model, status, took_s in beside if model == "good" and status == "ok"]
+    p95_alone, p95_beside = (statistics.quantiles(took, n=20)[-1] for took in ([each[2] for each in alone], good))
+    dead_calls = sum(seen.body["model"] == "dead" for seen in one.calls)
+    measured(
+        f"good {len(good)} of {4 * seconds}, p95 {p95_beside * 1000:.0f} ms, alone {p95_alone * 1000:.0f} ms; "
+        f"{dead_calls} calls of the dead one for {seconds} requests"
+    )
+    assert len(good) == 4 * seconds
+    assert p95_beside <= 2 * p95_alone
+
+
+async def test_an_expired_request_says_why_its_endpoints_got_no_calls() -> None:
+    async with upstream(BAD["524"]) as one, rig_of([{"name": "p", "endpoints": endpoints(one)}]) as rig:
+        await call_all(rig, 10, 10, lambda n: asking())
+        answered = Timed()
+        dispatch = Dispatch(rules(most_in_flight=100), rig.providers, answered, time.time, time.monotonic)
+        try:
+            late = asking()
+            late.dispatch_by = time.time() + 0.3
+            dispatch.accept([late])
+            await until(lambda: answered.outcomes)
+        finally:
+            await dispatch.stop()
+    message = error_of(answered.outcomes[0]).message
+    assert message.startswith("the time limit passed in the queue; p (127.0.0.1:")
+    assert "its calls fail, set aside for" in message
+    assert "answered 524" in message
 
 
 async def test_requests_that_fail_everywhere_open_nothing_for_others() -> None:
