@@ -43,7 +43,7 @@ _STATUSES: Final[dict[int, Fault]] = {
     501: "model",
     529: "capacity",
 }
-"""Statuses that say something of their own. All others below 500 and above 399 are the request's fault, the rest is illness."""
+"""Statuses that say something of their own. All others from 400 to 499 are the request's fault, the rest is illness."""
 
 _CODES: Final[dict[str, Fault]] = {
     # the request's own content
@@ -76,8 +76,6 @@ _CODES: Final[dict[str, Fault]] = {
     "authentication_error": "key",
     "invalid_authentication_error": "key",
     "unauthenticated": "key",
-    "permission_error": "key",
-    "permission_denied": "key",
     "account_deactivated": "key",
     "unrecognizedclientexception": "key",
     # not this model
@@ -87,7 +85,6 @@ _CODES: Final[dict[str, Fault]] = {
     "model_decommissioned": "model",
     "invalid_model": "model",
     "deploymentnotfound": "model",
-    "not_found_error": "model",
     # no room now
     "rate_limit_exceeded": "capacity",
     "rate_limit_error": "capacity",
@@ -109,7 +106,7 @@ _BEGINS: Final[tuple[tuple[re.Pattern[str], Fault], ...]] = (
     (
         re.compile(
             r"(the )?model:? [`'\"]?\S{1,256}[`'\"]? (does not exist|(is|was)? ?not found|has been (decommissioned|deprecated))"
-            r"|\S{1,256} is not a valid model|(invalid|unknown|no such) model\b",
+            r"|model: \S{1,256}$|\S{1,256} is not a valid model|(invalid|unknown|no such) model\b",
             re.IGNORECASE,
         ),
         "model",
@@ -134,6 +131,9 @@ _STATUS_OF_TYPE: Final[dict[str, int]] = {
     "internal_server_error": 500,
     "internal_error": 500,
     "timeout_error": 504,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
     "service_unavailable": 503,
 }
 """What a type says where there is no status: in a stream, or inside a 200."""
