@@ -91,6 +91,8 @@ def drain(
 
 
 def _show(found: "list[EndpointFigures]", as_json: bool) -> None:
+    from ops.tail import printable
+
     if as_json:
         print_json(found)
         return
@@ -107,6 +109,9 @@ def _show(found: "list[EndpointFigures]", as_json: bool) -> None:
         for each in found
     )
     _table(("provider", "endpoint", "state", "weight", "calls", "free", "last check"), rows)
+    for each in found:
+        for why in each.set_aside:
+            typer.echo(printable(f"{each.provider} {each.url}: set aside, {why}".encode(), 1000))
 
 
 def _table(names: tuple[str, ...], rows: "Iterable[tuple[str, ...]]") -> None:

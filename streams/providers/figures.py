@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
+from streams.providers.endpoint import Endpoint
 from streams.providers.health import EndpointState
 from streams.providers.providers import Providers
 
@@ -21,6 +23,8 @@ class EndpointFigures:
     """Calls of the class high that it could take now."""
     last_check: str | None
     last_check_ms: float | None
+    set_aside: list[str] = field(default_factory=list)
+    """Why it gets no calls, or none for some of its models, in words."""
 
 
 def endpoint_figures(providers: Providers) -> list[EndpointFigures]:
@@ -42,8 +46,21 @@ def endpoint_figures(providers: Providers) -> list[EndpointFigures]:
                     free,
                     said,
                     took_ms,
+                    _set_aside(endpoint),
                 )
             )
+    return found
+
+
+def _set_aside(endpoint: Endpoint) -> list[str]:
+    now = time.monotonic()
+    found = []
+    for model, breaker in endpoint.health.set_aside():
+        what = "all models" if model is None else f"model {model}"
+        since = (
+            "one call tries it" if breaker.state == "half_open" else f"for {max(0.0, breaker.until - now):.0f} s more"
+        )
+        found.append(f"{what}, {since} ({breaker.fault}): {breaker.why}")
     return found
 
 

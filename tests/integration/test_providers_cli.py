@@ -13,6 +13,7 @@ import pytest
 from ops.health import serve_health
 from ops.provider_sim import ProviderSim
 from streams.providers.figures import drain_endpoint, endpoint_figures
+from streams.providers.wire import Failure
 from tests.integration.cli import headrace
 from tests.integration.provider_rig import Rig, free_port, open_rig, over_aiohttp, url_of
 from tests.unit.flow.samples import pending
@@ -55,6 +56,17 @@ async def test_check_asks_every_endpoint_and_says_which_does_not_answer(simulato
     assert one.code == 0
     assert "status 200" in one.out
     assert simulator.ledger.counts.checks == 2
+
+
+async def test_the_list_says_which_models_of_an_endpoint_are_set_aside_and_why(rig: Rig, worker: str) -> None:
+    health = rig.endpoints[0].health
+    refusal = Failure("provider_error", "the provider answered 404: no such model", fault="model", certain=True)
+    begun = health.begin("typo")
+    health.end(begun)
+    health.refused(begun, refusal, time.monotonic())
+    listed = await headrace("providers", "list", "--worker", worker)
+    assert "set aside, model typo, for" in listed.out
+    assert "s more (model): the provider answered 404: no such model" in listed.out
 
 
 async def test_a_drained_endpoint_gets_no_calls_until_it_is_undone(
