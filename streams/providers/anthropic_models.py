@@ -29,6 +29,8 @@ class ModelRules:
     """Thinking of which the model decides how much there is."""
     budgets: bool = False
     """Thinking with a budget of tokens."""
+    thinks: bool = True
+    """Thinking of either kind."""
     sampling: bool = True
     """temperature, top_p and top_k."""
     prefill: bool = True
@@ -53,6 +55,7 @@ def rules_of(model: str) -> ModelRules:
         high_efforts=latest,
         adaptive=adaptive,
         budgets=version >= (3, 7) and not latest,
+        thinks=version >= (3, 7),
         sampling=not latest,
         prefill=not adaptive,
     )

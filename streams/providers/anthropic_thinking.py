@@ -46,15 +46,12 @@ def set_thinking(found: dict[str, Any], effort: str | None, rules: ModelRules, *
     its max_tokens.
     """
     own = found.pop("thinking", None)
-    asked = isinstance(own, dict)
+    asked = isinstance(own, dict) and own.get("type") == "enabled"
     bound = found.get("max_tokens")
-    thinking = own if asked else _thinking_of(effort, rules, bound)
+    thinking = _as_taken(own, effort, rules, bound) if isinstance(own, dict) else _thinking_of(effort, rules, bound)
     if effort is not None and rules.efforts:
         found["output_config"] = {"effort": effort} | found.get("output_config", {})
     kind = thinking.get("type")
-    if kind == "enabled" and rules.adaptive and not rules.budgets:
-        thinking = {name: value for name, value in thinking.items() if name != "budget_tokens"} | {"type": "adaptive"}
-        kind = "adaptive"
     if (forced and kind in ("enabled", "adaptive")) or (lost and kind == "enabled"):
         thinking, kind = {}, None
     budget = thinking.get("budget_tokens")
@@ -70,6 +67,17 @@ def set_thinking(found: dict[str, Any], effort: str | None, rules: ModelRules, *
     found["max_tokens"] = DEFAULT_MAX_TOKENS if bound is None else bound
     if thinking:
         found["thinking"] = thinking
+
+
+def _as_taken(own: dict[str, Any], effort: str | None, rules: ModelRules, bound: Any) -> dict[str, Any]:
+    """The caller's own `thinking` in the form that this model takes: a chat may come to another model than it was written for."""
+    kind = own.get("type")
+    display = {name: own[name] for name in ("display",) if own.get(name) is not None}
+    if kind == "enabled" and rules.adaptive and not rules.budgets:
+        return {"type": "adaptive"} | display
+    if kind == "adaptive" and rules.budgets and not rules.adaptive:
+        return _thinking_of(effort or "medium", rules, bound) | display
+    return own if rules.thinks else {}
 
 
 def _thinking_of(effort: str | None, rules: ModelRules, bound: Any) -> dict[str, Any]:
