@@ -41,11 +41,14 @@ def streamed(*events: Any) -> Answer | Failure:
     return assembler.finish()
 
 
-START = {
+START: dict[str, Any] = {
     "type": "message_start",
     "message": {"id": "msg_1", "model": "claude", "content": [], "stop_reason": None, "usage": None},
 }
-STOP = [{"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": None}, {"type": "message_stop"}]
+STOP: list[dict[str, Any]] = [
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": None},
+    {"type": "message_stop"},
+]
 
 
 def begin(index: int, **block: Any) -> dict[str, Any]:
@@ -255,6 +258,7 @@ def test_a_stream_that_did_not_end_is_no_answer(events: list[Any]) -> None:
     found = streamed(*events)
     assert isinstance(found, Failure)
     assert found.retryable
+    assert not found.unusable  # the stream is to blame, not what was written
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,20 @@ def test_thoughts_come_back_before_everything_else_also_empty_and_redacted_ones(
     assert body["thinking"] == thinking
 
 
+@pytest.mark.parametrize("changed", [{"content": "other"}, {"tool_calls": [call("other")]}])
+def test_a_message_that_the_caller_changed_is_what_the_caller_says(changed: dict[str, Any]) -> None:
+    use = {"type": "tool_use", "id": "c", "name": "look", "input": {}}
+    given = uses(call("c"), content="a", anthropic_content=[{"type": "text", "text": "a"}, THOUGHTS[0], use])
+    kinds = [block["type"] for block in sent(USER, given, result("c"), tools=[LOOK])["messages"][1]["content"]]
+    assert kinds == ["text", "thinking", "tool_use"]
+    message = given | changed
+    blocks = sent(USER, message, result(message["tool_calls"][0]["id"]), tools=[LOOK])["messages"][1]["content"]
+    assert [block.get("text") or block["id"] for block in blocks] == [
+        message["content"],
+        message["tool_calls"][0]["id"],
+    ]
+
+
 def test_an_answer_that_was_cut_off_in_its_thoughts_does_not_end_a_chat() -> None:
     body = sent(USER, {"role": "assistant", "content": "", "thinking_blocks": THOUGHTS})
     assert [message["role"] for message in body["messages"]] == ["user"]
