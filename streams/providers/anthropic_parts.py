@@ -111,7 +111,10 @@ def _of_url(url: str, kind: str) -> Block | None:
 
 
 def _of_data(url: str) -> Block | None:
-    head, _, data = url[5:].partition(",")
+    comma = url.find(",")
+    if comma < 0:
+        raise CannotTranslateError("a data: URL has a comma before its data")
+    head, data = url[5:comma], url[comma + 1 :]  # megabytes: copied once
     named, *parameters = (each.strip().lower() for each in head.split(";"))
     inline = "base64" in parameters
     if named.startswith("text/") or (not named and not inline):
@@ -136,7 +139,7 @@ def _clean(data: str) -> str:
     """Base64 as the API takes it: no line breaks, the usual alphabet, padded."""
     if "%" in data:
         data = unquote(data)
-    if not data.isascii() or any(each in data for each in " \n\r\t"):
+    if "\n" in data or " " in data:
         data = "".join(data.split())
     if "-" in data or "_" in data:
         data = data.replace("-", "+").replace("_", "/")

@@ -149,7 +149,24 @@ def _blocks(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield from found.get("tools", ())
 
 
+_MAY_BE_LOST: Final = frozenset(
+    {
+        "response_format",
+        "n",
+        "logprobs",
+        "logit_bias",
+        "modalities",
+        "audio",
+        "web_search_options",
+        "functions",
+        "function_call",
+    }
+)
+
+
 def _refuse_what_is_lost(payload: Mapping[str, Any]) -> None:
+    if _MAY_BE_LOST.isdisjoint(payload):
+        return
     form = payload.get("response_format")
     kind = form.get("type") if isinstance(form, dict) else None
     lost = {

@@ -45,6 +45,7 @@ def test_images_are_sent_as_what_they_are(url: str, media_type: str, data: str) 
         pytest.param("data:image/heic;base64,AAAAGGZ0eXA=", "image/heic", id="telephones"),
         pytest.param("data:image/bmp;base64,Qk0=", "image/bmp", id="bmp"),
         pytest.param("data:image/png;base64,", "image/png", id="empty"),
+        pytest.param("data:image/png;base64", "a comma", id="no-comma"),
         pytest.param("data:image/png;base64,é", "no base64", id="no-base64"),
         pytest.param("http://example.com/a.png", "https://", id="http"),
         pytest.param("/tmp/a.png", "data: URL", id="a-path"),
