@@ -56,6 +56,7 @@ def run(
     stall_share: Annotated[float, typer.Option(help="Share of answers that stop in the middle and stay open.")] = 0,
     slow_drip_share: Annotated[float, typer.Option(help="Share of answers that come a byte a second.")] = 0,
     answer_bytes: Annotated[int, typer.Option(help="At least this much text in every chat answer.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse messages that the Anthropic API refuses.")] = False,
     ledger: Annotated[Path | None, typer.Option(help="Append a JSON line for each call's arrival and end.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate (PEM): serve HTTPS and HTTP/2.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
@@ -94,6 +95,7 @@ def run(
                 "stall_share": stall_share,
                 "slow_drip_share": slow_drip_share,
                 "answer_bytes": answer_bytes,
+                "strict": strict,
             }
         )
     except ValidationError as error:

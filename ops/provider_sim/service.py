@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from ops.provider_sim import answers, anthropic, events, reply
+from ops.provider_sim.anthropic_strict import check_strictly
 from ops.provider_sim.behaviour import Plan, outage, plan_call
 from ops.provider_sim.ledger import Ledger
 from ops.provider_sim.limits import Limits, Verdict, openai_headers
@@ -61,7 +62,7 @@ class Service:
         """One request of the API. Names of headers are lower case."""
         prepare = self._calls.get(path)
         if method == "POST" and prepare is not None:
-            await self._call(prepare, headers, body, to)
+            await self._call(path, prepare, headers, body, to)
         elif method == "GET" and path in ("/v1/models", "/healthz"):
             await self._check(path, to)
         else:
@@ -83,6 +84,7 @@ class Service:
 
     async def _call(
         self,
+        path: str,
         prepare: Callable[[Mapping[str, str], dict[str, Any], Hint], Prepared],
         headers: Mapping[str, str],
         raw: bytes,
@@ -91,12 +93,12 @@ class Service:
         settings = self.settings
         squeezed = headers.get("content-encoding") == "gzip"
         if squeezed and not settings.accept_gzip:
-            return await self._refuse(to, 415, "compressed requests are not accepted")
+            return await self._refuse(to, path, 415, "compressed requests are not accepted")
         try:
             body, hint = answers.parse_body(reply.unpacked(raw) if squeezed else raw)
             prepared = prepare(headers, body, hint)
         except (answers.BadRequestError, ValueError) as error:
-            return await self._refuse(to, 400, str(error))
+            return await self._refuse(to, path, 400, str(error))
         plan = plan_call(
             settings,
             hint,
@@ -145,10 +147,11 @@ class Service:
             body, headers = reply.packed(body), headers | {"content-encoding": "gzip"}
         return await reply.whole(to, plan, headers, body, drip_s)
 
-    async def _refuse(self, to: Reply, status: int, why: str) -> None:
+    async def _refuse(self, to: Reply, path: str, status: int, why: str) -> None:
         refused = self.ledger.arrive(None, "unknown")
         self.ledger.end(refused, "bad_request", status)
-        await to.send(status, JSON, orjson.dumps(answers.error_answer(status, why)))
+        error = anthropic.error_answer if path == "/v1/messages" else answers.error_answer
+        await to.send(status, JSON, orjson.dumps(error(status, why)))
 
     def _prepare_chat(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
         tokens = answers.chat_tokens(body, hint)
@@ -184,6 +187,8 @@ class Service:
     def _prepare_messages(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
         tokens = answers.chat_tokens(anthropic.as_chat(body), hint)
         anthropic.check(headers, body)
+        if self.settings.strict:
+            check_strictly(headers, body)
         least = self.settings.answer_bytes if hint.answer_bytes is None else hint.answer_bytes
         made = anthropic.answer(body, tokens, least)
         return Prepared(

@@ -63,6 +63,8 @@ class SimSettings(BaseModel):
     """Whether compressed requests are taken; else they are answered with 415."""
     gzip_answers: bool = False
     """Whether answers are compressed for those who accept that."""
+    strict: bool = False
+    """Whether messages are refused that the Anthropic API refuses, with its texts; else only the most basic ones."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:

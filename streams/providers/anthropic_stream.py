@@ -1,19 +1,49 @@
 """A streamed message of the Anthropic format, put together as it would have come whole. Pure.
 
-Events: https://docs.claude.com/en/docs/build-with-claude/streaming.
+Events: https://docs.claude.com/en/docs/build-with-claude/streaming. Events and deltas of unknown types are passed over, as that
+page asks for, and null says nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
-from schemas.errors import clip
-from streams.providers.wire import Answer, Failure, broken
+from streams.providers.error_bodies import read_error
+from streams.providers.failures import failure_of
+from streams.providers.wire import Answer, Failure, broken, unusable
 
 _PIECES: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+_BLOCK_OF: Final = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
+"""What begins where a delta comes for a block that was not announced; a tool's name could not be guessed."""
+
+_CUT: Final = frozenset({"max_tokens", "model_context_window_exceeded"})
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block as it was announced, and the pieces of its text, its thought or its tool's input that have come since."""
+
+    head: dict[str, Any]
+    pieces: list[str] = field(default_factory=list)
+
+    def whole(self, *, cut: bool) -> dict[str, Any]:
+        """Raises orjson.JSONDecodeError for a tool's input that is no JSON, but where the whole answer was cut off."""
+        head, text = self.head, "".join(self.pieces)
+        if head["type"] in ("text", "thinking"):
+            name: str = head["type"]
+            return head | {name: (head.get(name) or "") + text}
+        if not text:
+            return head
+        try:
+            return head | {"input": orjson.loads(text)}
+        except orjson.JSONDecodeError:
+            if not cut:
+                raise
+            return head | {"input": text}
 
 
 class AnthropicAssembler:
@@ -23,58 +53,94 @@ class AnthropicAssembler:
         self.size_bytes = 0
         self._translate = translate
         self._message: dict[str, Any] = {}
-        self._blocks: dict[int, dict[str, Any]] = {}
-        self._pieces: dict[int, list[str]] = {}
+        self._usage: dict[str, Any] = {}
+        self._blocks: list[_Block] = []
+        self._open: dict[int, _Block] = {}
+        """The last block of each index: another one under the same index is a new one."""
         self._ended = False
         self._failure: Failure | None = None
 
     def feed(self, data: bytes) -> bool:
+        if self._ended or self._failure is not None:
+            return False
         try:
-            return self._event(orjson.loads(data))
+            event = orjson.loads(data)
+            if event.get("type") == "error" or event.get("error") is not None:
+                self._failure = failure_of(200, read_error(data), {})
+                return False
+            return self._event(event)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            self._failure = self._failure or broken("the provider's stream holds something that is no event")
+            if data.strip() != b"[DONE]":  # some gateways end every stream with OpenAI's last event
+                self._failure = broken("the provider's stream holds something that is no event")
             return False
 
     def _event(self, event: dict[str, Any]) -> bool:
-        match event["type"]:
+        match event.get("type"):
             case "content_block_delta":
-                delta = event["delta"]
-                name = _PIECES.get(delta["type"])
-                if name is None:  # a signature, a citation: nothing that an answer here would hold
-                    return False
-                piece: str = delta[name]
-                self._pieces[event["index"]].append(piece)
-                self.size_bytes += len(piece)
-                return bool(piece)
+                return event.get("delta") is not None and self._delta(event["index"], event["delta"])
             case "message_start":
-                self._message = dict(event["message"])
+                self._message = {name: value for name, value in event["message"].items() if value is not None}
+                self._count(self._message.get("usage"))
             case "content_block_start":
-                self._blocks[event["index"]] = dict(event["content_block"])
-                self._pieces[event["index"]] = []
+                block = event["content_block"]
+                self._begin(event["index"], {name: value for name, value in block.items() if value is not None})
             case "message_delta":
-                self._message |= {name: value for name, value in event["delta"].items() if value is not None}
-                self._message["usage"] = (self._message.get("usage") or {}) | (event.get("usage") or {})
+                self._message |= {
+                    name: value for name, value in (event.get("delta") or {}).items() if value is not None
+                }
+                self._count(event.get("usage"))
             case "message_stop":
                 self._ended = True
-            case "error":
-                said = event["error"].get("message") or "no reason given"
-                self._failure = broken(clip(f"the provider's stream broke: {said}"))
         return False
+
+    def _begin(self, index: int, head: dict[str, Any]) -> _Block:
+        if not isinstance(head["type"], str):
+            raise TypeError
+        block = self._open[index] = _Block(head)
+        self._blocks.append(block)
+        self.size_bytes += sum(len(value) for value in head.values() if isinstance(value, str))
+        return block
+
+    def _delta(self, index: int, delta: dict[str, Any]) -> bool:
+        kind = delta["type"]
+        block = self._open.get(index)
+        if block is None:
+            if kind not in _BLOCK_OF:
+                if kind == "input_json_delta":
+                    raise KeyError(index)
+                return False
+            block = self._begin(index, {"type": _BLOCK_OF[kind]})
+        if kind == "signature_delta":
+            if delta.get("signature"):
+                block.head["signature"] = delta["signature"]
+        elif kind == "citations_delta":
+            if delta.get("citation") is not None:
+                block.head["citations"] = [*(block.head.get("citations") or ()), delta["citation"]]
+        elif kind in _PIECES and (piece := delta.get(_PIECES[kind])) is not None:
+            if not isinstance(piece, str):
+                raise TypeError
+            block.pieces.append(piece)
+            self.size_bytes += len(piece)
+            return bool(piece)
+        return False
+
+    def _count(self, usage: Any) -> None:
+        """Counts are of all so far: the greatest is the last one, also where an event says 0 of what it does not know."""
+        for name, value in usage.items() if isinstance(usage, dict) else ():
+            known = self._usage.get(name)
+            if type(value) is int and type(known) is int:
+                self._usage[name] = max(known, value)
+            elif value is not None:
+                self._usage[name] = value
 
     def finish(self) -> Answer | Failure:
         if self._failure is not None:
             return self._failure
-        if not self._ended:
+        stopped = self._message.get("stop_reason")
+        if not self._ended or stopped is None:
             return broken("the provider's stream ended before its answer did")
         try:
-            content = [self._whole(index) for index in sorted(self._blocks)]
+            content = [block.whole(cut=stopped in _CUT) for block in self._blocks]
         except (orjson.JSONDecodeError, TypeError):
-            return broken("the provider's stream holds a tool's input that is no JSON")
-        return self._translate(self._message | {"content": content})
-
-    def _whole(self, index: int) -> dict[str, Any]:
-        block, text = self._blocks[index], "".join(self._pieces[index])
-        if block["type"] == "tool_use":
-            return block | {"input": orjson.loads(text)} if text else block
-        name = "thinking" if block["type"] == "thinking" else "text"
-        return block | {name: block.get(name, "") + text}
+            return unusable("the provider's stream holds a tool's input that is no JSON")
+        return self._translate(self._message | {"content": content, "usage": self._usage})
