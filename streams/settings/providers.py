@@ -210,6 +210,9 @@ class Provider(Section):
     bandwidth: BandwidthLimit = setting("10MB/s", "Bytes a second to and from the provider.")
     connections: ProviderConnections = Field(default_factory=ProviderConnections)
     timeout: Seconds = setting("60s", "Longest time of one call.", gt=0)
+    max_inputs: Count | None = setting(
+        None, "Most inputs that it takes in one `embeddings` call; without it the number is learnt from refusals.", ge=1
+    )
     stream: Flag = setting(
         False,
         "Whether chats are streamed to the worker: the time to the first token is measured, a dead stream noticed.",
