@@ -94,6 +94,10 @@ class Company:
             self.add_group(group)
         return [request for group in groups for request in group]
 
+    def known_limit(self, request: PendingRequest) -> int | None:
+        """The most inputs of one call where the request brings more than its provider is known to take; else None."""
+        return self._caps.known_limit(request) if request.request.operation == "embeddings" else None
+
     def may_wait(self, request: PendingRequest, now: float) -> bool:
         """Whether its own time allows a wait for company; `now` by the records' clock."""
         return self._wait_s > 0 and request.dispatch_by > now + self._wait_s

@@ -21,6 +21,7 @@ from streams.flow.estimate import Estimate
 from streams.flow.figures import FlowFigures, agent_figures
 from streams.flow.input_caps import Fate
 from streams.flow.merge import merge, split
+from streams.flow.parts import Parts
 from streams.flow.pool import Pool
 from streams.flow.refusals import Refusals
 from streams.flow.rules import FlowRules
@@ -56,7 +57,7 @@ class Dispatch:
         began = clock()
         self._rules = rules
         self._providers = providers
-        self._answers = answers
+        self._answers = self._parts = Parts(answers)
         self._now = now
         self._clock = clock
         self._pool = Pool(rules.pool)
@@ -98,13 +99,17 @@ class Dispatch:
             return
         assert isinstance(found, Route)
         request.route = found
+        for part in self._parts.cut(request, self._company.known_limit(request)):
+            self._put(part, now)
+        self._warn(self._agents[request.agent_id])
+
+    def _put(self, request: PendingRequest, now: float) -> None:
         if self._company.add(request) and not self._pool.idle and self._company.may_wait(request, now):
             self._scheduler.put(request, held=True)
             for each in self._company.gather(request, self._clock()):
                 self._scheduler.let_go(each)
         else:
             self._scheduler.put(request)
-        self._warn(self._agents[request.agent_id])
 
     def _warn(self, agent: Agent) -> None:
         above = agent.bytes > self._rules.agents.warning_bytes

@@ -97,6 +97,14 @@ class InputCaps:
             return min(most, max(1, min(each.inputs for each in known.suspicions) // 2))
         return most
 
+    def known_limit(self, request: PendingRequest) -> int | None:
+        """The most inputs of one call where this request alone brings more than its provider is known to take; else None."""
+        inputs, given = inputs_of(request), self._of_provider.get(request.route.provider)
+        known = self._known.get(place_of(request))
+        learnt = known.answered if known is not None and known.refused is not None and inputs >= known.refused else None
+        limits = [each for each in (given, learnt) if each is not None and inputs > each]
+        return min(limits, default=None)
+
     def too_large(self, request: PendingRequest, inputs: int, now: float) -> None:
         """The answer to so many inputs was larger than answers may be."""
         self._at(place_of(request), now).ceiling = max(1, inputs // 2)
