@@ -15,6 +15,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from streams.settings.secrets import rotated
+
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 
@@ -79,13 +81,17 @@ def configure(
 
 
 class Scrubber:
-    """Replaces secrets in every text of an event, however deep, tracebacks included."""
+    """Replaces secrets in every text of an event, however deep, tracebacks included. Those that were rotated since, too."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        # The longest first, so that a secret that contains another leaves nothing of itself behind.
-        self._secrets = sorted({each for each in secrets if len(each) >= _SHORTEST_SECRET}, key=len, reverse=True)
+        self._given = tuple(secrets)
+        self._rotated = 0
+        self._secrets = _scrubbed(self._given)
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        if self._rotated != rotated.count:
+            self._rotated = rotated.count
+            self._secrets = _scrubbed((*self._given, *rotated.secrets))
         return {self._clean(key): self._clean(value) for key, value in event.items()} if self._secrets else event
 
     def _clean(self, value: Any) -> Any:
@@ -99,6 +105,11 @@ class Scrubber:
         for secret in self._secrets:
             text = text.replace(secret, _SCRUBBED)
         return text
+
+
+def _scrubbed(secrets: Iterable[str]) -> list[str]:
+    """The longest first, so that a secret that contains another leaves nothing of itself behind."""
+    return sorted({each for each in secrets if len(each) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
 
 @dataclass(slots=True)

@@ -32,7 +32,10 @@ def show(
 @app.command()
 def check(
     settings: settings_option = None,
-    secrets: Annotated[bool, typer.Option("--secrets", help="Also check that every secret is there.")] = False,
+    secrets: Annotated[
+        bool,
+        typer.Option("--secrets", help="Also check that every secret is there; those that are, are checked always."),
+    ] = False,
 ) -> None:
     """Say on one line each what keeps a worker from starting; exit 2 if there is anything."""
     from streams.settings import SettingsError, load_settings
@@ -40,8 +43,7 @@ def check(
     try:
         loaded = load_settings(settings)
         loaded.ensure_provider()
-        if secrets:
-            list(loaded.secrets())
+        loaded.secrets(missing_too=secrets)
     except SettingsError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)

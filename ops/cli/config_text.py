@@ -28,9 +28,12 @@ Settings are read from a file and the environment, the environment first:
 | rate | `"1000/s"`, `"3500/minute"`, `"10/hour"`, `"100/day"`; where a provider's limit is meant, also `"unlimited"` |
 | bandwidth | `"10MB/s"` or `"unlimited"` |
 
-Secrets are no settings: `api_key_env`, `sasl_password_env` and `sasl_password_file` say where one is found.
+Secrets are no settings: `api_key_env`, `api_key_file`, `sasl_password_env` and `sasl_password_file` say where one is found.
+White space around one is dropped. What is empty then or not printable ASCII is refused at the start; so is an API key with
+a space in it, in quotes, or behind the word `Bearer`. The message says where it was found and never what it holds.
 
-`headrace config show` prints the values in force and where each comes from; `headrace config check` names every fault.
+`headrace config show` prints the values in force and where each comes from; `headrace config check` names every fault,
+those of secrets that are there too; with `--secrets` also those that are not.
 """
 
 _BOUNDS: Final = (("gt", "more than"), ("ge", "at least"), ("lt", "less than"), ("le", "at most"))

@@ -49,4 +49,5 @@ def flow_rules(settings: Settings) -> FlowRules:
         merge_inputs=pool.batch.size,
         merge_wait_s=pool.batch.timeout,
         refuse_early=queueing.refuse_early,
+        most_inputs={each.name: each.max_inputs for each in settings.providers if each.max_inputs is not None},
     )

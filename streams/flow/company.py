@@ -6,28 +6,33 @@ as long as every dispatcher has something to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
-from typing import Final
 
-from streams.flow.merge import Key, Mergeable, mergeable
-from streams.limits import Route
+from streams.flow.input_caps import Fate, InputCaps
+from streams.flow.merge import Key, Mergeable, inputs_of, mergeable
 from streams.pipeline import PendingRequest
 
-_MOST_ROUTES: Final = 1000
-"""Routes of which a smaller size is remembered; their names may come from outside."""
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Requests that wait again after a call, for each other only. `held`: not to go before `Company` says so."""
+
+    group: list[PendingRequest]
+    held: bool
 
 
 class Company:
     """Waiting requests that can share a call, by what they have in common.
 
-    `most_inputs` go in one call; where a route's answers turned out too large, fewer. 1: nothing is merged.
+    `most_inputs` go in one call, fewer where a provider takes fewer (`caps`). 1: nothing is merged.
     """
 
-    def __init__(self, most_inputs: int, wait_s: float) -> None:
+    def __init__(self, most_inputs: int, wait_s: float, of_provider: Mapping[str, int] | None = None) -> None:
         self._most_inputs = most_inputs
         self._wait_s = wait_s
-        self._most_of_route: dict[Route, int] = {}
+        self._caps = InputCaps(most_inputs, of_provider)
         self._groups = count(1)
         self._kinds: dict[PendingRequest, Mergeable] = {}
         self._waiting: dict[Key, dict[PendingRequest, None]] = {}
@@ -36,7 +41,7 @@ class Company:
     def add(self, request: PendingRequest) -> bool:
         """Note a request that waits; whether it can share a call."""
         kind = mergeable(request) if self._most_inputs > 1 else None
-        if kind is None or kind.inputs >= self._most(request.route):
+        if kind is None or kind.inputs >= self._caps.most(request):
             return False
         self._note(request, kind)
         return True
@@ -50,11 +55,48 @@ class Company:
                 assert kind is not None, "it was merged before"
                 self._note(request, Mergeable((request.priority, request.route, shape), kind.inputs))
 
-    def too_large(self, route: Route, inputs: int) -> None:
-        """The answer to so many inputs was too large: merge fewer on this route."""
-        if len(self._most_of_route) >= _MOST_ROUTES:
-            self._most_of_route.clear()
-        self._most_of_route[route] = max(1, inputs // 2)
+    def halves(self, group: Sequence[PendingRequest], *, refused: bool, now: float) -> list[Waiting]:
+        """The two parts of a group whose call failed for all: which of them go again now. `refused`: by the provider, which
+        takes no such input, or not so many; else their answer was too large or could not be taken apart.
+        """
+        middle = (len(group) + 1) // 2
+        first, second = list(group[:middle]), list(group[middle:])
+        one_by_one = refused and self._caps.refused(group, sum(map(inputs_of, group)), now)
+        if one_by_one:
+            self._caps.hold(second)
+        return [Waiting(first, held=False), Waiting(second, held=one_by_one)]
+
+    def too_large(self, group: Sequence[PendingRequest], now: float) -> None:
+        """The answer to all of them was larger than answers may be: merge fewer."""
+        self._caps.too_large(group[0], sum(map(inputs_of, group)), now)
+
+    def ended(self, group: Sequence[PendingRequest], fate: Fate, now: float) -> list[PendingRequest]:
+        """They were answered after a call. Those that were held for it and may go now."""
+        if group[0].request.operation != "embeddings":
+            return []
+        return self._again(self._caps.ended(group, sum(map(inputs_of, group)), fate, now))
+
+    def gone(self, request: PendingRequest) -> list[PendingRequest]:
+        """It waits no more and was not called. Those that were held for it and may go now."""
+        self.remove(request)
+        return self._again(self._caps.gone(request)) if request.request.operation == "embeddings" else []
+
+    def tend(self, records_now: float, now: float) -> list[PendingRequest]:
+        """Every now and then. Those that were held and have no more time for it; `records_now` is by the records' clock."""
+        self._caps.tend(now)
+        return self._again(self._caps.late(records_now))
+
+    def _again(self, groups: Sequence[list[PendingRequest]]) -> list[PendingRequest]:
+        """Groups that may go now, each with its own only."""
+        for group in groups:
+            for request in group:
+                self.remove(request)
+            self.add_group(group)
+        return [request for group in groups for request in group]
+
+    def known_limit(self, request: PendingRequest) -> int | None:
+        """The most inputs of one call where the request brings more than its provider is known to take; else None."""
+        return self._caps.known_limit(request) if request.request.operation == "embeddings" else None
 
     def may_wait(self, request: PendingRequest, now: float) -> bool:
         """Whether its own time allows a wait for company; `now` by the records' clock."""
@@ -65,7 +107,7 @@ class Company:
         key = self._kinds[request].key
         gathered = self._gathering.setdefault(key, {})
         gathered[request] = now + self._wait_s
-        if sum(self._kinds[each].inputs for each in gathered) < self._most(request.route):
+        if sum(self._kinds[each].inputs for each in gathered) < self._caps.most(request):
             return []
         return list(self._gathering.pop(key))
 
@@ -84,7 +126,7 @@ class Company:
         kind = self._kinds.get(request)
         if kind is None:
             return []
-        room = self._most(request.route) - kind.inputs
+        room = self._caps.most(request) - kind.inputs
         found: list[PendingRequest] = []
         for other in self._waiting[kind.key]:
             if other is not request:
@@ -113,6 +155,3 @@ class Company:
     def _note(self, request: PendingRequest, kind: Mergeable) -> None:
         self._kinds[request] = kind
         self._waiting.setdefault(kind.key, {})[request] = None
-
-    def _most(self, route: Route) -> int:
-        return min(self._most_inputs, self._most_of_route.get(route, self._most_inputs))

@@ -15,11 +15,13 @@ import structlog
 from streams.flow.admission import TokenBucket
 from streams.flow.agents import Agent, Agents
 from streams.flow.calls import Busy, Providers, Reservation
-from streams.flow.company import Company
+from streams.flow.company import Company, Waiting
 from streams.flow.concurrency import Slots
 from streams.flow.estimate import Estimate
 from streams.flow.figures import FlowFigures, agent_figures
+from streams.flow.input_caps import Fate
 from streams.flow.merge import merge, split
+from streams.flow.parts import Parts
 from streams.flow.pool import Pool
 from streams.flow.refusals import Refusals
 from streams.flow.rules import FlowRules
@@ -55,7 +57,7 @@ class Dispatch:
         began = clock()
         self._rules = rules
         self._providers = providers
-        self._answers = answers
+        self._answers = self._parts = Parts(answers)
         self._now = now
         self._clock = clock
         self._pool = Pool(rules.pool)
@@ -63,7 +65,9 @@ class Dispatch:
         self._agents = Agents(rules.agents, began)
         self._scheduler = Scheduler(rules.classes, self._agents, self._slots, rules.ordering)
         self._bucket = TokenBucket(rules.rate_per_s, rules.burst)
-        self._company = Company(rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s)
+        self._company = Company(
+            rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s, rules.most_inputs
+        )
         self._estimate = Estimate(rules.classes, began)
         self._refusals = Refusals(self._scheduler, self._agents, self._estimate, early=rules.refuse_early)
         self._calls: set[asyncio.Task[None]] = set()
@@ -95,13 +99,17 @@ class Dispatch:
             return
         assert isinstance(found, Route)
         request.route = found
+        for part in self._parts.cut(request, self._company.known_limit(request)):
+            self._put(part, now)
+        self._warn(self._agents[request.agent_id])
+
+    def _put(self, request: PendingRequest, now: float) -> None:
         if self._company.add(request) and not self._pool.idle and self._company.may_wait(request, now):
             self._scheduler.put(request, held=True)
             for each in self._company.gather(request, self._clock()):
                 self._scheduler.let_go(each)
         else:
             self._scheduler.put(request)
-        self._warn(self._agents[request.agent_id])
 
     def _warn(self, agent: Agent) -> None:
         above = agent.bytes > self._rules.agents.warning_bytes
@@ -253,42 +261,49 @@ class Dispatch:
 
     def _end(self, group: Sequence[PendingRequest], outcome: Outcome) -> None:
         """Answer everybody who shared the call, or let those try again who did not all have the same reason to fail."""
-        if len(group) == 1:
-            self._answers.respond(group[0], outcome)
-            return
-        metrics.MERGED.inc(len(group))
-        if outcome.status == "ok":
-            parts = split(outcome, group)
-            if parts is not None:
-                for request, part in zip(group, parts, strict=True):
-                    self._answers.respond(request, part)
-                return
-        elif outcome.error is not None and outcome.error.retryable and outcome.status != "expired":
-            for request in group:
-                self._answers.respond(request, outcome)
+        may_pass = outcome.error is not None and outcome.error.retryable
+        if len(group) > 1:
+            metrics.MERGED.inc(len(group))
+        parts = [outcome] if len(group) == 1 else split(outcome, group) if outcome.status == "ok" else None
+        if parts is None and may_pass and outcome.status != "expired":
+            parts = [outcome] * len(group)
+        if parts is not None:
+            for request, part in zip(group, parts, strict=True):
+                self._answers.respond(request, part)
+            refused = outcome.status == "error" and not may_pass
+            fate: Fate = "answered" if outcome.status == "ok" else "refused" if refused else "other"
+            self._let_go(self._company.ended(group, fate, self._clock()))
             return
         if outcome.error is not None and outcome.error.type == "answer_too_large":
-            self._company.too_large(group[0].route, len(group))
+            self._company.too_large(group, self._clock())
         now = self._now()
         left = [request for request in group if request.expires_at is None or request.expires_at > now]
-        for request in group:
-            if request not in left:
-                self._answers.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
-        if len(left) < len(group):
-            self._wait_again(left)
-        else:
-            middle = len(left) // 2
-            self._wait_again(left[:middle])
-            self._wait_again(left[middle:])
+        over = [request for request in group if request not in left]
+        for request in over:
+            self._answers.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
+        if over:
+            self._let_go(self._company.ended(over, "other", self._clock()))
+            self._wait_again(Waiting(left, held=False))
+            return
+        refused = outcome.error is not None and outcome.error.type == "provider_error"
+        for each in self._company.halves(group, refused=refused, now=self._clock()):
+            self._wait_again(each)
 
-    def _wait_again(self, group: Sequence[PendingRequest]) -> None:
+    def _wait_again(self, waiting: Waiting) -> None:
         """Put them back into the queue, to be called without the others: they have been dispatched once, in time."""
-        for request in group:
+        for request in waiting.group:
             waits_s = request.dispatch_by - request.received_at
             request.dispatch_by = request.expires_at or self._now() + waits_s
-            self._scheduler.put(request)
-        self._company.add_group(group)
+            self._scheduler.put(request, held=waiting.held)
+        self._company.add_group(waiting.group)
         self._wake(0.0)
+
+    def _let_go(self, requests: Sequence[PendingRequest]) -> None:
+        """These were held, and may go now."""
+        for request in requests:
+            self._scheduler.let_go(request)
+        if requests:
+            self._wake(0.0)
 
     def _expire(self, request: PendingRequest) -> None:
         if request.source.live:
@@ -298,8 +313,8 @@ class Dispatch:
             self._answers.abandon(request)
 
     def _remove(self, request: PendingRequest, clock: float) -> None:
-        self._company.remove(request)
         self._scheduler.remove(request, clock)
+        self._let_go(self._company.gone(request))
 
     # ---- now and then
 
@@ -308,8 +323,9 @@ class Dispatch:
             await asyncio.sleep(_TICK_S)
             clock, now = self._clock(), self._now()
             for request in self._scheduler.take_late(now, clock):
-                self._company.remove(request)
+                self._let_go(self._company.gone(request))
                 self._expire(request)
+            self._let_go(self._company.tend(now, clock))
             self._estimate.look(clock)
             self._look_at_pool(clock, now)
             self._scheduler.tend(clock)

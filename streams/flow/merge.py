@@ -97,6 +97,11 @@ def split(outcome: Outcome, requests: Sequence[PendingRequest]) -> list[Outcome]
     return parts
 
 
+def inputs_of(request: PendingRequest) -> int:
+    """How many inputs an `embeddings` request brings."""
+    return len(_inputs(request.request.payload["input"]))
+
+
 def _inputs(found: Any) -> list[Any]:
     """Always a list of inputs: one text or one list of tokens is one input."""
     return found if type(found) is list and type(found[0]) in (str, list) else [found]

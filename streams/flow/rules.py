@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streams.flow.agents import AgentRules
 from streams.flow.ordering import Ordering
@@ -29,3 +29,5 @@ class FlowRules:
     """Inputs of one merged call; 1: nothing is merged."""
     merge_wait_s: float
     refuse_early: bool
+    most_inputs: Mapping[str, int] = field(default_factory=dict)
+    """Inputs that one call may have, by the provider's name, where it is known."""

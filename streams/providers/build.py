@@ -19,6 +19,7 @@ from streams.providers.client import EndpointClient, Limits
 from streams.providers.endpoint import Endpoint
 from streams.providers.failures import FaultRules
 from streams.providers.health import Health
+from streams.providers.keys import KeyFile, KeyFiles, KeySource
 from streams.providers.memory import Bodies, ReadBuffers
 from streams.providers.model_names import ModelMap
 from streams.providers.openai import OpenaiFormat
@@ -31,6 +32,7 @@ from streams.providers.slots import AgentConnections, Slots
 from streams.providers.transports import Transports
 from streams.providers.wire import Format
 from streams.settings import Settings
+from streams.settings.providers import Endpoint as EndpointSettings
 from streams.settings.providers import Provider as ProviderSettings
 from streams.settings.routing import Routing
 
@@ -65,6 +67,8 @@ async def open_providers(
     times = CheckTimes(routing.health_check.interval, routing.health_check.timeout)
     checks = HealthChecks([each for provider in built for each in provider.endpoints], times, random.random)
     stack.push_async_callback(checks.stop)
+    keys = [each.client.key for provider in built for each in provider.endpoints]
+    stack.push_async_callback(KeyFiles(each for each in keys if isinstance(each, KeyFile)).stop)
     return providers
 
 
@@ -93,7 +97,7 @@ async def _provider(
             Limits(largest, compression.threshold if gzip else None, given.stream_idle_timeout),
             traffic,
             headers=each.headers,
-            api_key=each.api_key(),
+            key=_key(given.name, each),
             health_path=each.health_path,
         )
         endpoints.append(Endpoint(given.name, place, each.weight, client, slots, _health(settings.routing)))
@@ -113,6 +117,13 @@ async def _provider(
         retry_budget=RetryBudget(budget_of.share, budget_of.floor.per_second, budget_of.burst),
         fault_rules=FaultRules(frozenset(given.failover.on), frozenset(given.fatal.on)),
     )
+
+
+def _key(provider: str, endpoint: EndpointSettings) -> KeySource:
+    current = endpoint.api_key()
+    if endpoint.api_key_file is None or current is None:
+        return KeySource(current)
+    return KeyFile(endpoint.api_key_file, current, provider, endpoint.url)
 
 
 def _health(routing: Routing) -> Health:

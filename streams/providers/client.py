@@ -20,6 +20,7 @@ from schemas.errors import clip
 from schemas.request import Operation
 from streams.providers.body import Body, Traffic
 from streams.providers.compress import compress
+from streams.providers.keys import KeySource
 from streams.providers.sse import EventDecoder
 from streams.providers.wire import Answer, Asked, Failure, Format, broken
 
@@ -65,7 +66,7 @@ class EndpointClient:
         traffic: Traffic,
         *,
         headers: Mapping[str, str] | None = None,
-        api_key: str | None = None,
+        key: KeySource | None = None,
         health_path: str = "/models",
     ) -> None:
         self.url = url
@@ -78,19 +79,36 @@ class EndpointClient:
         paths = {operation: wire.path(operation) for operation in operations}
         self._urls = {operation: httpx2.URL(url + path) for operation, path in paths.items() if path is not None}
         self._health_url = httpx2.URL(url + health_path)
-        given = {name.lower(): value for name, value in (headers or {}).items()}
-        self._headers = {**_HEADERS, **wire.headers(api_key), **given}
+        self._given = {name.lower(): value for name, value in (headers or {}).items()}
+        self.key = key or KeySource(None)
+        self._use(self.key.current)
+
+    def _use(self, key: str | None) -> None:
+        """Call with this key from now on."""
+        self._used = key
+        self._headers = {**_HEADERS, **self._wire.headers(key), **self._given}
         self._stream_headers = self._headers | {"accept": "text/event-stream"}
-        self._api_key = api_key
 
     async def call(
         self, asked: Asked, body: bytes, timeout_s: float, *, stream: bool, on_headers: OnHeaders
     ) -> tuple[Answer | Failure, float | None]:
-        """One attempt, and the seconds to its first token where it was streamed. Raises nothing but CancelledError."""
+        """One attempt, and the seconds to its first token where it was streamed. Raises nothing but CancelledError.
+
+        A call whose key is refused while there is a new one goes out again with that: a key's rotation costs no attempt.
+        """
+        ends = time.monotonic() + timeout_s
+        if self._used != self.key.current:
+            self._use(self.key.current)
+        used = self._used
         found, first_s = await self._call(asked, body, timeout_s, stream, on_headers)
-        if isinstance(found, Failure) and self._api_key is not None and self._api_key in found.message:
-            return replace(found, message=found.message.replace(self._api_key, "***")), first_s  # some quote the key
-        return found, first_s
+        if not isinstance(found, Failure):
+            return found, first_s
+        if found.fault == "key" and (left_s := ends - time.monotonic()) > 0 and await self.key.refused(used):
+            self._use(self.key.current)
+            found, first_s = await self._call(asked, body, left_s, stream, on_headers)
+            if not isinstance(found, Failure):
+                return found, first_s
+        return replace(found, message=self.key.scrub(found.message)), first_s
 
     async def _call(
         self, asked: Asked, body: bytes, timeout_s: float, stream: bool, on_headers: OnHeaders
@@ -167,6 +185,8 @@ class EndpointClient:
         """Ask whether it lives: any answer below 500 says so. Raises nothing but CancelledError."""
         began = time.monotonic()
         status, error = None, None
+        if self._used != self.key.current:
+            self._use(self.key.current)
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._transport.handle_async_request(

@@ -14,3 +14,7 @@ class SettingsError(Exception):
     def __str__(self) -> str:
         further = len(self.problems) - 1
         return self.problems[0] + (f" (and {further} more: see `headrace config check`)" if further else "")
+
+
+class SecretMissingError(SettingsError):
+    """A secret is not where the settings say: its variable is not set, or its file does not exist."""

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, model_validator
 from schemas import limits
 from streams.settings.base import Section, conflict, setting
 from streams.settings.errors import SettingsError
-from streams.settings.secrets import EnvName, secret_from_env, secret_from_file
+from streams.settings.secrets import EnvName, password, secret_from_env, secret_from_file
 from streams.settings.units import Bytes, Seconds
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -102,9 +102,9 @@ class Kafka(Section):
         if not self.security_protocol.startswith("SASL_"):
             return None
         if self.sasl_password_env is not None:
-            return secret_from_env("kafka.sasl_password_env", self.sasl_password_env, environ)
+            return secret_from_env("kafka.sasl_password_env", self.sasl_password_env, password, environ)
         if self.sasl_password_file is not None:
-            return secret_from_file("kafka.sasl_password_file", self.sasl_password_file)
+            return secret_from_file("kafka.sasl_password_file", self.sasl_password_file, password)
         return None
 
     def ssl_context(self) -> ssl.SSLContext | None:

@@ -17,7 +17,7 @@ Place = tuple[str | int, ...]
 
 # Keys whose values may carry a credential by mistake, so that no message and no listing repeats them.
 SENSITIVE: Final = frozenset(
-    {"headers", "url", "api_key_env", "sasl_username", "sasl_password_env", "sasl_password_file"}
+    {"headers", "url", "api_key_env", "api_key_file", "sasl_username", "sasl_password_env", "sasl_password_file"}
 )
 
 

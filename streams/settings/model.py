@@ -1,7 +1,8 @@
 """The settings as a whole, and what must hold between sections."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +10,7 @@ from pydantic import Field, model_validator
 from schemas import limits
 from streams.settings.base import Section, conflict, setting
 from streams.settings.cache import Cache
-from streams.settings.errors import SettingsError
+from streams.settings.errors import SecretMissingError, SettingsError
 from streams.settings.fleet import Http, Metrics, Targets
 from streams.settings.flow import Agents, Backpressure, Concurrency, Pool, Queueing
 from streams.settings.kafka import Kafka
@@ -86,13 +87,26 @@ class Settings(Section):
         if not self.providers:
             raise SettingsError("providers is empty: a worker needs a [[providers]] with a name and an endpoint's url")
 
-    def secrets(self, environ: Mapping[str, str] | None = None) -> Iterator[str]:
-        """Every secret that the settings point to, for the log to scrub. SettingsError if one is not there."""
-        password = self.kafka.sasl_password(environ)
-        if password is not None:
-            yield password
-        for provider in self.providers:
-            for endpoint in provider.endpoints:
-                key = endpoint.api_key(environ)
-                if key is not None:
-                    yield key
+    def secrets(self, environ: Mapping[str, str] | None = None, *, missing_too: bool = True) -> list[str]:
+        """Every secret that the settings point to, for the log to scrub. SettingsError with a line for each that is bad or,
+        with `missing_too`, not there.
+        """
+        found: list[str] = []
+        problems: list[str] = []
+        for read in self._secret_readers():
+            try:
+                secret = read(environ)
+            except SettingsError as error:
+                if missing_too or not isinstance(error, SecretMissingError):
+                    problems += error.problems
+            else:
+                found += [secret] if secret is not None else []
+        if problems:
+            raise SettingsError(*problems)
+        return found
+
+    def _secret_readers(self) -> Iterator[Callable[[Mapping[str, str] | None], str | None]]:
+        yield self.kafka.sasl_password
+        for number, provider in enumerate(self.providers):
+            for place, endpoint in enumerate(provider.endpoints):
+                yield partial(endpoint.api_key, place=f"providers[{number}].endpoints[{place}]")

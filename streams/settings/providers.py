@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from streams.settings import secrets
 from streams.settings.base import Section, conflict, required, setting
 from streams.settings.failures import FailureNames
 from streams.settings.model_names import Models
-from streams.settings.secrets import EnvName, secret_from_env
+from streams.settings.secrets import EnvName, secret_from_env, secret_from_file
 from streams.settings.units import BandwidthLimit, Bytes, Count, Flag, PerSecond, RateLimit, Seconds, Share
 
-# Headers that carry a credential: their place is api_key_env.
+# Headers that carry a credential: their place is api_key_env or api_key_file.
 _CREDENTIAL_HEADERS = re.compile(
     r"authorization|proxy-authorization|cookie|.*(api[-_]?key|token|secret).*", re.IGNORECASE
 )
@@ -41,7 +42,7 @@ def _path(value: str) -> str:
 def _headers(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
         if _CREDENTIAL_HEADERS.fullmatch(name):
-            raise ValueError("headers without credentials; a key goes into the variable that api_key_env names")
+            raise ValueError("headers without credentials; a key goes where api_key_env or api_key_file says")
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\x20-\x7e\t]*", text):
             raise ValueError("headers as HTTP allows them: a token for a name, printable ASCII for a value")
     return value
@@ -61,6 +62,9 @@ class Endpoint(Section):
     api_key_env: EnvName | None = setting(
         None, "Name of the environment variable that holds the API key; none for endpoints without a key."
     )
+    api_key_file: Path | None = setting(
+        None, "File that holds the API key, in place of a variable; it is read again when it changes."
+    )
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = setting({}, "Further headers of every call.")
     accepts_gzip: Flag = setting(
         False, "Whether it takes compressed request bodies; those from `network.compression.threshold` on are then."
@@ -69,11 +73,22 @@ class Endpoint(Section):
         "/models", "What a health check asks for, below `url`; an answer with any status below 500 is a good one."
     )
 
-    def api_key(self, environ: Mapping[str, str] | None = None) -> str | None:
-        """The API key, read now; None for an endpoint without one. SettingsError if the variable is not set."""
-        if self.api_key_env is None:
-            return None
-        return secret_from_env("providers.endpoints.api_key_env", self.api_key_env, environ)
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.api_key_env is not None and self.api_key_file is not None:
+            raise conflict("api_key_env and api_key_file exclude each other", "api_key_env", "api_key_file")
+        return self
+
+    def api_key(self, environ: Mapping[str, str] | None = None, place: str = "providers[].endpoints[]") -> str | None:
+        """The API key, read now; None for an endpoint without one. `place`: where in the settings it stands.
+
+        SettingsError if it is not there, or bad.
+        """
+        if self.api_key_env is not None:
+            return secret_from_env(f"{place}.api_key_env", self.api_key_env, secrets.api_key, environ)
+        if self.api_key_file is not None:
+            return secret_from_file(f"{place}.api_key_file", self.api_key_file, secrets.api_key)
+        return None
 
 
 class ProviderRateLimit(Section):
@@ -195,6 +210,9 @@ class Provider(Section):
     bandwidth: BandwidthLimit = setting("10MB/s", "Bytes a second to and from the provider.")
     connections: ProviderConnections = Field(default_factory=ProviderConnections)
     timeout: Seconds = setting("60s", "Longest time of one call.", gt=0)
+    max_inputs: Count | None = setting(
+        None, "Most inputs that it takes in one `embeddings` call; without it the number is learnt from refusals.", ge=1
+    )
     stream: Flag = setting(
         False,
         "Whether chats are streamed to the worker: the time to the first token is measured, a dead stream noticed.",

@@ -92,6 +92,38 @@ def test_an_api_key_that_is_not_there(start: Start) -> None:
     assert "KEY_OF_THE_TEST" in line
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"sk-hunter22\nsk-hunter22\n", b'"sk-hunter22"', "sk-hunter22\u200b".encode()]
+)
+def test_an_api_key_file_that_holds_no_key(start: Start, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    line = only_line(start(FLEET + PROVIDER.replace("/v1", f'/v1", api_key_file = "{file}')))
+    assert line.startswith(f"headrace: providers[0].endpoints[0].api_key_file: {file} ")
+    assert "hunter22" not in line
+
+
+def test_an_api_key_in_a_variable_that_is_none(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_THE_TEST", "sk-hunter22 # ours")
+    line = only_line(start(FLEET + KEYED))
+    assert line.startswith("headrace: providers[0].endpoints[0].api_key_env: the environment variable KEY_OF_THE_TEST ")
+    assert "hunter22" not in line
+
+
+def test_a_key_from_two_places(start: Start, tmp_path: Path) -> None:
+    line = only_line(start(FLEET + KEYED.replace("_TEST", f'_TEST", api_key_file = "{tmp_path / "key"}')))
+    assert "api_key_env and api_key_file exclude each other" in line
+
+
+def test_a_password_file_that_holds_none(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(b"hunter22\0")
+    sasl = f'security_protocol = "SASL_PLAINTEXT"\nsasl_username = "worker"\nsasl_password_file = "{file}"\n'
+    line = only_line(start(sasl + FLEET + PROVIDER))
+    assert line.startswith(f"headrace: kafka.sasl_password_file: {file} ")
+    assert "hunter22" not in line
+
+
 def test_an_unknown_setting(start: Start) -> None:
     line = only_line(start(FLEET + "retries = 3\n" + PROVIDER))
     assert "http.retries" in line

@@ -103,6 +103,14 @@ def test_check_looks_for_secrets_only_where_asked(file: Path, monkeypatch: pytes
     assert config("check", "--secrets", "--settings", str(file)).exit_code == 0
 
 
+def test_check_says_that_a_secret_is_bad_without_being_asked(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIN_API_KEY", '"hunter22"')
+    done = config("check", "--settings", str(file))
+    assert done.exit_code == 2
+    assert "providers[0].endpoints[0].api_key_env: the environment variable MAIN_API_KEY has quotes" in done.stderr
+    assert "hunter22" not in done.stderr
+
+
 def test_the_reference_in_docs_is_current() -> None:
     page = Path(__file__).parents[3] / "docs" / "settings.md"
     assert page.read_text(encoding="utf-8") == reference_page(), "headrace config reference > docs/settings.md"

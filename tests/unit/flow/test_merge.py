@@ -93,7 +93,7 @@ def test_no_more_inputs_than_fit_share_a_call() -> None:
     for request in requests:
         company.add(request)
     assert company.fitting(requests[0]) == requests[1:3]
-    company.too_large(Route("p", "e"), 4)
+    company.too_large(requests, 0.0)
     assert company.fitting(requests[0]) == []
 
 
