@@ -23,6 +23,8 @@ _AUDIO: Final = TEXTS | {"data"}
 
 _PIECES_BEFORE_JOIN: Final = 512
 _MOST_ARGUMENTS_TO_PARSE: Final = 4096
+_MOST_LOOKED_AT: Final = 256
+"""Items of a list that one may continue: the latest."""
 
 
 class Text:
@@ -122,14 +124,17 @@ def _merge_item(
 def _place(known: list[Any], item: Mapping[str, Any], touched: set[int], many: int) -> int | None:
     """Which item this one continues; None: it is a new one."""
     index, own_id = _index(item.get("index")), item.get("id") or None
+    recent = range(len(known) - 1, max(-1, len(known) - 1 - _MOST_LOOKED_AT), -1)
     if own_id is not None:
-        for place, each in enumerate(known):
-            if type(each) is dict and each.get("id") == own_id:
+        for place in recent:
+            if type(known[place]) is dict and known[place].get("id") == own_id:
                 return place
     if index is not None:
-        same = [place for place, each in enumerate(known) if type(each) is dict and _index(each.get("index")) == index]
-        return same[-1] if same and not _begins(known[same[-1]], item) else None
-    if own_id is not None or not known or any(type(each) is not dict for each in known):
+        for place in recent:
+            if type(known[place]) is dict and _index(known[place].get("index")) == index:
+                return None if _begins(known[place], item) else place
+        return None
+    if own_id is not None or not known or type(known[-1]) is not dict:
         return None
     if "function" in item or "custom" in item:
         return _place_of_call(known, item, touched, many)
@@ -142,7 +147,9 @@ def _place_of_call(known: list[Any], item: Mapping[str, Any], touched: set[int],
     (CLIProxyAPI#5058), with the one at its place; a name may say that it is a new one.
     """
     place = max(touched) + 1 if touched else len(known) - 1 if _name(item) else max(0, len(known) - many)
-    return place if place < len(known) and not _begins(known[place], item) else None
+    if place >= len(known) or type(known[place]) is not dict or _begins(known[place], item):
+        return None
+    return place
 
 
 def _begins(known: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
