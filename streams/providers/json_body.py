@@ -70,10 +70,11 @@ def encode(value: Any) -> bytes:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def _integer(digits: str) -> int | float:
+def _integer(digits: str) -> int | float | None:
     """Beyond 64 bits a number is what JavaScript makes of it too; int() refuses more than 4,300 digits."""
-    found = int(digits) if len(digits) <= 20 else float(digits)
-    return found if -(1 << 63) <= found <= _LARGEST_INTEGER or type(found) is float else float(found)
+    if len(digits) <= 20 and -(1 << 63) <= (found := int(digits)) <= _LARGEST_INTEGER:
+        return found
+    return _number(digits)
 
 
 def _number(text: str) -> float | None:

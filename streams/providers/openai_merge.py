@@ -109,9 +109,7 @@ def _merge_list(into: dict[str, Any], name: str, items: list[Any], texts: frozen
             known.append(item)
 
 
-def _merge_item(
-    known: list[Any], item: Mapping[str, Any], touched: set[int], many: int, texts: frozenset[str]
-) -> None:
+def _merge_item(known: list[Any], item: Mapping[str, Any], touched: set[int], many: int, texts: frozenset[str]) -> None:
     """`touched`: places of the items that this delta has brought already, of the `many` that it brings."""
     place = _place(known, item, touched, many)
     if place is None:

@@ -136,7 +136,8 @@ class OpenaiAssembler:
 
     def finish(self) -> Answer | Failure:
         if self._failure is not None:
-            return self._failure if self._brought else replace(self._failure, charged=False)
+            refused = not self._brought and self._failure is not _BROKEN  # before its first word: nothing to pay for
+            return replace(self._failure, charged=False) if refused else self._failure
         choices = [self._choices[index] for index in sorted(self._choices)]
         if not choices or not all(choice.get("finish_reason") for choice in choices):
             return broken("the provider's stream ended before its answer did")

@@ -57,6 +57,7 @@ class EventDecoder:
             if not line:
                 if data:
                     yield self._event()
+                self._name = b""
             elif line.startswith(b"data:"):
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
             else:
@@ -80,7 +81,6 @@ class EventDecoder:
         self._data.clear()
         if self._name:
             data = _as_error(data) if self._name == b"error" else data
-            self._name = b""
         return data
 
     def _field(self, line: bytes) -> None:

@@ -258,5 +258,3 @@ def read(case: Case, pieces: Iterator[bytes]) -> Answer | Failure:
     for data in decoder.end():
         assembler.feed(data)
     return assembler.finish()
-
-

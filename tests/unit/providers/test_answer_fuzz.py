@@ -41,11 +41,13 @@ def has_content(payload: Any) -> bool:
         return bool(payload["data"]) and all(each["embedding"] for each in payload["data"])
     return any(
         type(choice.get("text")) is str
-        or type(message := choice["message"]) is dict
-        and (
-            (message.get("content") is not None and message["content"] != [])
-            or any(value for name, value in message.items() if name not in ("role", "content"))
-            or str(choice.get("finish_reason")).lower() in CUT
+        or (
+            type(message := choice["message"]) is dict
+            and (
+                (message.get("content") is not None and message["content"] != [])
+                or any(value for name, value in message.items() if name not in ("role", "content"))
+                or str(choice.get("finish_reason")).lower() in CUT
+            )
         )
         for choice in payload["choices"]
     )
