@@ -133,7 +133,8 @@ def claude_events(random: Random) -> Iterator[dict[str, Any]]:
             block["type"], ("partial_json", "input_json_delta")
         )
         value = orjson.dumps(block["input"]).decode() if block["type"] == "tool_use" else block[name]
-        start = block | ({"input": {}} if block["type"] == "tool_use" else {name: ""})
+        empty: dict[str, Any] = {"input": {}} if block["type"] == "tool_use" else {name: ""}
+        start = block | empty
         yield {"type": "content_block_start", "index": index, "content_block": start}
         for piece in events.pieces(value):
             yield {"type": "content_block_delta", "index": index, "delta": {"type": kind, name: piece}}

@@ -72,7 +72,7 @@ def test_a_strict_body_is_untouched(value: Any) -> None:
     [b"", b"{", b"{}{}", b"{'a': 1}", b"[" * 100_000, b"{" * 5000, b'{"a":' * 3000, b"[" * 250 + b"]" * 250, b": only", b"\x00"],
 )  # fmt: skip
 def test_what_no_reader_makes_sense_of_is_refused(body: bytes) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"."):
         parse_body(body)
 
 
