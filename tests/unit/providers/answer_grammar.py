@@ -119,7 +119,7 @@ def claude(random: Random) -> dict[str, Any]:
         "role": "assistant",
         "model": "claude",
         "content": blocks,
-        "stop_reason": random.choice(("end_turn", "max_tokens", "tool_use")),
+        "stop_reason": "tool_use" if blocks[-1]["type"] == "tool_use" else random.choice(("end_turn", "max_tokens")),
         "stop_sequence": None,
         "usage": counts,
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-import tracemalloc
+import resource
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -21,7 +22,7 @@ __all__ = ["measured"]
 
 CASES = 100_000 if FULL else 3_000
 SEED = 14
-MOST_GROWTH_BYTES = 1_000_000
+MOST_GROWTH_BYTES = 20_000_000
 CUT = {"length", "model_length", "max_tokens", "content_filter", "sensitive", "safety"}
 
 
@@ -65,18 +66,22 @@ def test_every_good_answer_of_the_grammar_is_one_however_it_is_cut_into_pieces()
 def test_a_mutated_answer_ends_as_one_answer_with_content_or_as_one_failure(measured: Measured) -> None:
     random, ends = Random(SEED), Counter[str]()
     grew: list[int] = []
-    tracemalloc.start()
     for number in range(CASES):
         case = mutated_case(random)
         ends[end_of(case, random)] += 1
         if number % (CASES // 10) == CASES // 10 - 1:
             gc.collect()
-            grew.append(tracemalloc.get_traced_memory()[0])
-    tracemalloc.stop()
-    measured(f"{CASES:,} mutated answers: {dict(ends.most_common())}; memory {grew[0]:,} -> {grew[-1]:,} bytes")
+            grew.append(resident_bytes())
+    measured(
+        f"{CASES:,} mutated answers: {dict(ends.most_common())}; resident {grew[0] / 1e6:.1f} -> {grew[-1] / 1e6:.1f} MB"
+    )
     assert grew[-1] - grew[0] < MOST_GROWTH_BYTES
     assert ends["answer"] > CASES / 10
     assert ends["illness"] > CASES / 10
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def end_of(case: Case, random: Random) -> str:
