@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import resource
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import orjson
+import psutil
 
 from schemas.limits import ERROR_MESSAGE_BYTES
 from schemas.response import Response, encode_response
@@ -71,17 +70,13 @@ def test_a_mutated_answer_ends_as_one_answer_with_content_or_as_one_failure(meas
         ends[end_of(case, random)] += 1
         if number % (CASES // 10) == CASES // 10 - 1:
             gc.collect()
-            grew.append(resident_bytes())
+            grew.append(psutil.Process().memory_info().rss)
     measured(
         f"{CASES:,} mutated answers: {dict(ends.most_common())}; resident {grew[0] / 1e6:.1f} -> {grew[-1] / 1e6:.1f} MB"
     )
     assert grew[-1] - grew[0] < MOST_GROWTH_BYTES
     assert ends["answer"] > CASES / 10
     assert ends["illness"] > CASES / 10
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def end_of(case: Case, random: Random) -> str:
