@@ -26,9 +26,12 @@ class Traffic:
     def __init__(self, bandwidth: Bandwidth, buffers: ReadBuffers) -> None:
         self.bandwidth = bandwidth
         self.buffers = buffers
+        self.wire_bytes = 0
+        """Bytes of bodies that the network has carried, both ways."""
 
     async def send(self, size: int) -> None:
         """Wait until so many bytes may go out."""
+        self.wire_bytes += size
         wait_s = self.bandwidth.charge(size, time.monotonic())
         if wait_s:
             await asyncio.sleep(wait_s)
@@ -52,6 +55,8 @@ class Body:
         self._pieces = aiter(response.aiter_bytes())
         self._kept = 0
         self._wire_bytes = 0
+        self._came = 0
+        """Bytes on the wire that were not charged yet."""
         self._wait_s = 0.0
 
     async def __aenter__(self) -> Self:
@@ -69,7 +74,8 @@ class Body:
             await self.ready()
             if not (chunk := await self.next()):
                 return bytes(body)
-            self.charge(self._came())
+            self.charge(self._came)
+            self._came = 0
             body += chunk
             if len(body) > self._most_bytes:
                 return None
@@ -88,16 +94,15 @@ class Body:
         chunk = await anext(self._pieces, b"")
         self._traffic.buffers.read(self._reader, _STEP_BYTES, len(chunk))
         self._kept += len(chunk)
+        wire_bytes = self._response.num_bytes_downloaded
+        self._came += wire_bytes - self._wire_bytes
+        self._traffic.wire_bytes += wire_bytes - self._wire_bytes
+        self._wire_bytes = wire_bytes
         return chunk
 
     def charge(self, size: int) -> None:
         """Charge so many bytes to the provider's bandwidth; the next piece waits for them."""
         self._wait_s = self._traffic.bandwidth.charge(size, time.monotonic())
-
-    def _came(self) -> int:
-        """Bytes that came over the wire since it was asked last, compressed as they were."""
-        before, self._wire_bytes = self._wire_bytes, self._response.num_bytes_downloaded
-        return self._wire_bytes - before
 
     def keep(self, size: int) -> None:
         """Of what was read, so many bytes are still held."""
