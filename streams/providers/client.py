@@ -20,7 +20,7 @@ from schemas.errors import clip
 from schemas.request import Operation
 from streams.providers.body import Body, Traffic
 from streams.providers.compress import compress
-from streams.providers.sse import EventDecoder
+from streams.providers.sse import EventDecoder, without_padding
 from streams.providers.wire import Answer, Asked, Failure, Format, broken
 
 _HEADERS: Final = {
@@ -30,8 +30,8 @@ _HEADERS: Final = {
     "user-agent": "headrace",
 }
 
-_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
-"""White space and a byte order mark."""
+_MOST_UNDECIDED_BYTES: Final = 4096
+"""Of a comment that a stream begins with; a whole body that begins so does not exist."""
 
 _END_S: Final = 1.0
 """Seconds for a connection to end after its answer did: one that ends can be used again, and some never do."""
@@ -145,15 +145,14 @@ class EndpointClient:
         """The answer to a call that asked for a stream. What it is shows in its first bytes: content types are wrong in both
         directions.
         """
-        start = b""
-        while not start.strip(_BLANK):
+        start, begun = b"", False
+        while not begun and len(start) < _MOST_UNDECIDED_BYTES:
             await body.ready()
             if not (chunk := await body.next()):
                 break
-            start += chunk
-            if len(start) > self._limits.max_answer_bytes:
-                return self._too_large(), None
-        if not start.lstrip(_BLANK).startswith((b"{", b"[", b"<")):
+            start, begun = without_padding(start + chunk)
+            body.keep(len(start))
+        if not start.startswith((b"{", b"[", b"<")):
             return await self._read_events(asked, body, start, began)
         rest = await body.read()
         if rest is None or len(start) + len(rest) > self._limits.max_answer_bytes:

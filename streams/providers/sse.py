@@ -16,11 +16,19 @@ import orjson
 
 _BOM: Final = b"\xef\xbb\xbf"
 _EVENTS: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
+_PADDING: Final = re.compile(rb"(?:\s|\xef\xbb\xbf|:[^\r\n]*[\r\n])*")
 
 
 def looks_like_events(body: bytes) -> bool:
     """Whether a body begins as an event stream does."""
     return _EVENTS.match(body) is not None
+
+
+def without_padding(start: bytes) -> tuple[bytes, bool]:
+    """The first bytes of a body without blank lines, a byte order mark and comments, and whether what it is begins there."""
+    found = _PADDING.match(start)
+    rest = start[found.end() :] if found else start
+    return rest, bool(rest) and not rest.startswith(b":") and not _BOM.startswith(rest)
 
 
 class EventDecoder:

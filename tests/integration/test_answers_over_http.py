@@ -102,6 +102,7 @@ def content(found: Answer | Failure) -> Any:
         pytest.param("application/octet-stream", STREAM, id="tinyagents#56: events under a binary type"),
         pytest.param("text/plain; charset=utf-8", b"\xef\xbb\xbf" + STREAM, id="events as a text with a byte order mark"),
         pytest.param(None, b": ping\n\n" + STREAM, id="no type, and a comment first"),
+        pytest.param("application/json", b": OPENROUTER PROCESSING\n\n" * 3 + WHOLE, id="dive#206: JSON behind comments"),
         pytest.param("text/event-stream", WHOLE, id="9router#3492: JSON under the type of streams"),
         pytest.param("application/json", b"\n \n" + WHOLE, id="tinyagents#56: stream ignored"),
         pytest.param("text/event-stream", WHOLE + b"\ndata: [DONE]\n\n", id="9router#3492: JSON with a stream's end"),
