@@ -24,6 +24,7 @@ from tests.unit.providers.answer_grammar import CHAT, Case, cut, mutated_case
 
 FUZZED = 5_000 if os.environ.get("TEST_FULL") == "1" else 300
 MOST_BYTES = 2_000_000
+LIMITS = Limits(MOST_BYTES)
 GIVEN_PER_S = 10_000_000
 """The default of `bandwidth`."""
 
@@ -68,12 +69,17 @@ async def server(reply: Reply) -> AsyncIterator[str]:
 
 
 async def call(
-    reply: Reply, *, stream: bool = True, bandwidth: float | None = None, case: Case | None = None
+    reply: Reply,
+    *,
+    stream: bool = True,
+    bandwidth: float | None = None,
+    case: Case | None = None,
+    limits: Limits = LIMITS,
 ) -> Answer | Failure:
     traffic = Traffic(Bandwidth(bandwidth), ReadBuffers(50_000_000, MOST_BYTES))
     async with server(reply) as url, over_aiohttp() as transport:
         wire, asked = (case.wire, case.asked) if case else (OpenaiFormat(), CHAT)
-        client = EndpointClient("p", url, transport, wire, Limits(MOST_BYTES), traffic)
+        client = EndpointClient("p", url, transport, wire, limits, traffic)
         found, _ = await client.call(asked, b"{}", 10, stream=stream, on_headers=lambda headers, status: None)
     assert traffic.buffers.held == 0
     return found
@@ -171,12 +177,14 @@ async def test_a_streamed_megabyte_does_not_wait_for_bandwidth() -> None:
     assert time.monotonic() - began < 2 * unlimited_s + 1
 
 
-async def test_a_streamed_answer_is_charged_for_what_it_brings() -> None:
+async def test_a_streamed_answer_is_charged_for_what_it_brings_and_waiting_for_it_is_no_silence() -> None:
     stream = b"".join(chunk({"content": "x" * 1000}) for _ in range(500)) + chunk({}, "stop")
+    pieces = [stream[at : at + 200_000] for at in range(0, len(stream), 200_000)]
     began = time.monotonic()
-    await call(sending(head("text/event-stream"), *[stream[at : at + 50_000] for at in range(0, len(stream), 50_000)]),
-               bandwidth=500_000)  # fmt: skip
-    assert time.monotonic() - began > 0.7
+    limits = Limits(MOST_BYTES, stream_idle_s=0.1)
+    found = await call(sending(head("text/event-stream"), *pieces), bandwidth=500_000, limits=limits)
+    assert len(content(found)) == 500_000
+    assert time.monotonic() - began > 0.5
 
 
 async def test_a_mutated_answer_over_http_ends_as_one_answer_or_one_failure() -> None:
@@ -198,7 +206,7 @@ async def test_a_mutated_answer_over_http_ends_as_one_answer_or_one_failure() ->
     async with server(reply) as url, over_aiohttp() as transport:
         for _ in range(FUZZED):
             current.append(case := mutated_case(random))
-            client = EndpointClient("p", url, transport, case.wire, Limits(MOST_BYTES), traffic)
+            client = EndpointClient("p", url, transport, case.wire, LIMITS, traffic)
             found, _ = await client.call(
                 case.asked, b"{}", 10, stream=case.streamed, on_headers=lambda headers, status: None
             )
