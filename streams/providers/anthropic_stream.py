@@ -60,6 +60,10 @@ class AnthropicAssembler:
         self._ended = False
         self._failure: Failure | None = None
 
+    @property
+    def ended(self) -> bool:
+        return self._ended or self._failure is not None
+
     def feed(self, data: bytes) -> bool:
         if self._ended or self._failure is not None:
             return False

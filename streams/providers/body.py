@@ -1,10 +1,13 @@
-"""Reading an answer's body inside the bounds of its provider: bytes a second, read buffers, size of one answer."""
+"""Reading an answer's body inside the bounds of its provider: bytes a second, read buffers, size of one answer.
+
+Of a whole answer the bytes on the wire are charged. A streamed answer is charged for what it brings, as the whole one would be:
+its events are some fifty times its text, and holding them back would only make a slow model slower.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,9 +26,12 @@ class Traffic:
     def __init__(self, bandwidth: Bandwidth, buffers: ReadBuffers) -> None:
         self.bandwidth = bandwidth
         self.buffers = buffers
+        self.wire_bytes = 0
+        """Bytes of bodies that the network has carried, both ways."""
 
     async def send(self, size: int) -> None:
         """Wait until so many bytes may go out."""
+        self.wire_bytes += size
         wait_s = self.bandwidth.charge(size, time.monotonic())
         if wait_s:
             await asyncio.sleep(wait_s)
@@ -46,7 +52,12 @@ class Body:
         self._traffic = traffic
         self._most_bytes = most_bytes
         self._reader = traffic.buffers.open()
+        self._pieces = aiter(response.aiter_bytes())
         self._kept = 0
+        self._wire_bytes = 0
+        self._came = 0
+        """Bytes on the wire that were not charged yet."""
+        self._wait_s = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,28 +70,39 @@ class Body:
     async def read(self) -> bytes | None:
         """All of it; None if it is larger than it may be."""
         body = bytearray()
-        async for chunk in self.chunks():
+        while True:
+            await self.ready()
+            if not (chunk := await self.next()):
+                return bytes(body)
+            self.charge(self._came)
+            self._came = 0
             body += chunk
             if len(body) > self._most_bytes:
                 return None
-        return bytes(body)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Decompressed pieces; each counts as held until `keep` says otherwise."""
-        traffic, wire_bytes = self._traffic, 0
-        pieces = aiter(self._response.aiter_bytes())
-        while True:
-            await traffic.room(self._reader)
-            chunk = await anext(pieces, b"")
-            traffic.buffers.read(self._reader, _STEP_BYTES, len(chunk))
-            self._kept += len(chunk)
-            if not chunk:
-                return
-            came, wire_bytes = self._response.num_bytes_downloaded - wire_bytes, self._response.num_bytes_downloaded
-            wait_s = traffic.bandwidth.charge(came, time.monotonic())
-            yield chunk
-            if wait_s:
-                await asyncio.sleep(wait_s)
+    async def ready(self) -> float:
+        """Wait until the next piece may be read; the seconds that it took."""
+        began = time.monotonic()
+        if self._wait_s:
+            await asyncio.sleep(self._wait_s)
+            self._wait_s = 0.0
+        await self._traffic.room(self._reader)
+        return time.monotonic() - began
+
+    async def next(self) -> bytes:
+        """The next decompressed piece, once it is `ready`; empty at the end. It counts as held until `keep` says otherwise."""
+        chunk = await anext(self._pieces, b"")
+        self._traffic.buffers.read(self._reader, _STEP_BYTES, len(chunk))
+        self._kept += len(chunk)
+        wire_bytes = self._response.num_bytes_downloaded
+        self._came += wire_bytes - self._wire_bytes
+        self._traffic.wire_bytes += wire_bytes - self._wire_bytes
+        self._wire_bytes = wire_bytes
+        return chunk
+
+    def charge(self, size: int) -> None:
+        """Charge so many bytes to the provider's bandwidth; the next piece waits for them."""
+        self._wait_s = self._traffic.bandwidth.charge(size, time.monotonic())
 
     def keep(self, size: int) -> None:
         """Of what was read, so many bytes are still held."""

@@ -21,7 +21,7 @@ from schemas.request import Operation
 from streams.providers.body import Body, Traffic
 from streams.providers.compress import compress
 from streams.providers.keys import KeySource
-from streams.providers.sse import EventDecoder
+from streams.providers.sse import EventDecoder, without_padding
 from streams.providers.wire import Answer, Asked, Failure, Format, broken
 
 _HEADERS: Final = {
@@ -30,6 +30,12 @@ _HEADERS: Final = {
     "content-type": "application/json",
     "user-agent": "headrace",
 }
+
+_MOST_UNDECIDED_BYTES: Final = 4096
+"""Of a comment that a stream begins with; a whole body that begins so does not exist."""
+
+_END_S: Final = 1.0
+"""Seconds for a connection to end after its answer did: one that ends can be used again, and some never do."""
 
 OnHeaders = Callable[[Mapping[str, str], int], None]
 
@@ -51,6 +57,10 @@ class Checked:
     status: int | None
     error: str | None
     took_s: float
+
+
+class _SilenceError(Exception):
+    """A stream has begun and stands still."""
 
 
 class EndpointClient:
@@ -140,42 +150,87 @@ class EndpointClient:
         )
         async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as found:
             on_headers(response.headers, response.status_code)
-            if stream and response.status_code == 200 and "event-stream" in response.headers.get("content-type", ""):
-                return await self._read_stream(asked, found, began)
+            if stream and 200 <= response.status_code < 300:
+                return await self._read_stream(asked, found, response, began)
             whole = await found.read()
             if whole is None:
                 return self._too_large(), None
             return self._wire.decode(asked, response.status_code, whole, response.headers), None
 
-    async def _read_stream(self, asked: Asked, body: Body, began: float) -> tuple[Answer | Failure, float | None]:
-        """The events put together. Silence is a failure of its own: what has begun and stands still will not go on."""
+    async def _read_stream(
+        self, asked: Asked, body: Body, response: httpx2.Response, began: float
+    ) -> tuple[Answer | Failure, float | None]:
+        """The answer to a call that asked for a stream. What it is shows in its first bytes: content types are wrong in both
+        directions.
+        """
+        start, begun = b"", False
+        while not begun and len(start) < _MOST_UNDECIDED_BYTES:
+            await body.ready()
+            if not (chunk := await body.next()):
+                break
+            start, begun = without_padding(start + chunk)
+            body.keep(len(start))
+        if not start.startswith((b"{", b"[", b"<")):
+            return await self._read_events(asked, body, start, began)
+        rest = await body.read()
+        if rest is None or len(start) + len(rest) > self._limits.max_answer_bytes:
+            return self._too_large(), None
+        return self._wire.decode(asked, response.status_code, start + rest, response.headers), None
+
+    async def _read_events(
+        self, asked: Asked, body: Body, chunk: bytes, began: float
+    ) -> tuple[Answer | Failure, float | None]:
+        """The events put together. Silence is a failure of its own: what has begun and stands still will not go on. An answer
+        that is whole is one, whatever becomes of its connection.
+        """
         decoder, assembler, first_s = EventDecoder(), self._wire.assembler(asked), None
-        chunks = body.chunks()
-        silence = Failure(
-            "provider_timeout",
-            f"the stream of {self._provider} was silent for {self._limits.stream_idle_s:g} s",
-            fault="illness",
-            charged=True,
-        )
         event_at: float | None = None
-        while True:
-            idle_s = None if event_at is None else event_at + self._limits.stream_idle_s - time.monotonic()
-            try:
-                async with asyncio.timeout(idle_s) as idle:
-                    chunk = await anext(chunks, None)
-            except TimeoutError:
-                if idle.expired():
-                    return silence, first_s
-                raise
-            if chunk is None:
-                return assembler.finish(), first_s
+        while chunk:
+            before = assembler.size_bytes
             for data in decoder.feed(chunk):
                 event_at = time.monotonic()
                 if assembler.feed(data) and first_s is None:
                     first_s = event_at - began
-            body.keep(assembler.size_bytes + decoder.pending_bytes)
-            if assembler.size_bytes + decoder.pending_bytes > self._limits.max_answer_bytes:
+            held = assembler.size_bytes + decoder.pending_bytes
+            body.keep(held)
+            body.charge(assembler.size_bytes - before)
+            if held > self._limits.max_answer_bytes:
                 return self._too_large(), first_s
+            waited_s = await body.ready()
+            idle_s = self._limits.stream_idle_s
+            if assembler.ended:
+                idle_s = min(idle_s, _END_S)
+            elif event_at is not None:
+                event_at += waited_s
+                idle_s -= time.monotonic() - event_at
+            try:
+                chunk = await self._next(body, None if event_at is None else max(0.0, idle_s))
+            except (_SilenceError, httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+                for data in decoder.end():
+                    assembler.feed(data)
+                found = assembler.finish()
+                if isinstance(found, Answer):
+                    return found, first_s
+                if isinstance(error, _SilenceError):
+                    return self._silent(), first_s
+                raise
+        for data in decoder.end():
+            assembler.feed(data)
+        return assembler.finish(), first_s
+
+    async def _next(self, body: Body, idle_s: float | None) -> bytes:
+        """The next piece of a stream. Raises _SilenceError."""
+        try:
+            async with asyncio.timeout(idle_s) as idle:
+                return await body.next()
+        except TimeoutError:
+            if idle.expired():
+                raise _SilenceError from None
+            raise
+
+    def _silent(self) -> Failure:
+        message = f"the stream of {self._provider} was silent for {self._limits.stream_idle_s:g} s"
+        return Failure("provider_timeout", message, fault="illness", charged=True)
 
     def _too_large(self) -> Failure:
         message = f"the answer has more than {self._limits.max_answer_bytes} bytes"

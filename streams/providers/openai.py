@@ -13,8 +13,11 @@ import orjson
 from schemas.request import Operation, Request
 from streams.providers.error_bodies import read_error
 from streams.providers.failures import failure_of
+from streams.providers.json_body import parse_body
+from streams.providers.openai_answer import answer_of
 from streams.providers.openai_stream import OpenaiAssembler
-from streams.providers.wire import Answer, Asked, Failure, parse, usage_of
+from streams.providers.sse import EventDecoder, looks_like_events
+from streams.providers.wire import Answer, Asked, Failure, no_json
 
 _PATHS: Final[dict[Operation, str]] = {"chat.completions": "/chat/completions", "embeddings": "/embeddings"}
 
@@ -42,8 +45,20 @@ class OpenaiFormat:
     def decode(self, asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
         if not 200 <= status < 300:
             return failure_of(status, read_error(body), headers)
-        found = parse(body)
-        return found if isinstance(found, Failure) else Answer(body, usage_of(found.get("usage")))
+        try:
+            found, body = parse_body(body)
+        except ValueError:
+            if looks_like_events(body):
+                return self._assembled(asked, body, headers)
+            return no_json(body, headers)
+        return answer_of(asked, status, found, body, headers)
 
     def assembler(self, asked: Asked) -> OpenaiAssembler:
-        return OpenaiAssembler()
+        return OpenaiAssembler(asked)
+
+    def _assembled(self, asked: Asked, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
+        """A stream that nobody asked for (new-api#5230)."""
+        decoder, assembler = EventDecoder(), OpenaiAssembler(asked, headers)
+        for data in (*decoder.feed(body), *decoder.end()):
+            assembler.feed(data)
+        return assembler.finish()

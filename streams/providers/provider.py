@@ -85,5 +85,5 @@ class Provider:
         metrics.PROVIDER_CONNECTIONS.labels(self.name).set(self.connections.taken)
         metrics.PROVIDER_BODY_BYTES.labels(self.name, "requests").set(self.bodies.held)
         metrics.PROVIDER_BODY_BYTES.labels(self.name, "answers").set(self.traffic.buffers.held)
-        metrics.PROVIDER_BYTES.labels(self.name).inc(self.traffic.bandwidth.total - self._reported_bytes)
-        self._reported_bytes = self.traffic.bandwidth.total
+        metrics.PROVIDER_BYTES.labels(self.name).inc(self.traffic.wire_bytes - self._reported_bytes)
+        self._reported_bytes = self.traffic.wire_bytes

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-import orjson
-
+from schemas.errors import clip
 from schemas.request import Operation, Request
 from schemas.response import NO_USAGE, ErrorType, Usage
+from streams.providers.error_bodies import read_error
+from streams.providers.json_body import parse_body
 
 _MOST_TOKENS: Final = 1_000_000_000_000
 """A count beyond it is nonsense; sums of 64-bit counts could not be written into a response."""
@@ -83,6 +84,10 @@ class Assembler(Protocol):
     def size_bytes(self) -> int:
         """Bytes of text taken so far."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing that counts comes any more."""
+
     def finish(self) -> Answer | Failure:
         """The whole answer, once the stream has ended."""
 
@@ -115,17 +120,33 @@ def unusable(what: str) -> Failure:
     return Failure("provider_error", what, fault="illness", charged=True, unusable=True)
 
 
-def parse(body: bytes) -> dict[str, Any] | Failure:
-    """A JSON object, or why there is none."""
+def parse(body: bytes, headers: Mapping[str, str] | None = None) -> dict[str, Any] | Failure:
+    """A JSON object, or why there is none. `headers` tell a page from an answer that was cut off."""
     try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return unusable("the provider's answer is not JSON")
+        found, _ = parse_body(body)
+    except ValueError:
+        return no_json(body, headers or {})
     return found if type(found) is dict else unusable("the provider's answer is not a JSON object")
+
+
+def no_json(body: bytes, headers: Mapping[str, str]) -> Failure:
+    """Whose fault a body is that is no JSON: an answer that was cut off was paid for and is not bought again and again; a page
+    or another kind of content comes from something that stands where a provider should (a proxy, a login, a wrong address).
+    """
+    start = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if start == b"<" or (kind and "json" not in kind and start not in (b"", b"{", b"[")):
+        what = "a page" if start == b"<" else f"content of the type {kind}"
+        said = read_error(body).message
+        message = clip(f"the provider's answer is {what} and not JSON{': ' if said else ''}{said}")
+        return Failure("provider_error", message, fault="illness")
+    return unusable("the provider's answer is not JSON")
 
 
 def tokens(found: Any) -> int:
     """A count of tokens; 0 where it is none."""
+    if type(found) is float and found.is_integer():
+        found = int(found)
     return found if type(found) is int and 0 <= found <= _MOST_TOKENS else 0
 
 
@@ -135,3 +156,18 @@ def usage_of(found: Any) -> Usage:
         return NO_USAGE
     prompt, completion = tokens(found.get("prompt_tokens")), tokens(found.get("completion_tokens"))
     return Usage(prompt, completion, tokens(found.get("total_tokens")) or prompt + completion)
+
+
+def cached_tokens_of(found: Any, usage: Usage) -> int:
+    """Prompt tokens from the provider's cache, as usage in the OpenAI format states them: in `prompt_tokens_details` (OpenAI,
+    Gemini, xAI), as `prompt_cache_hit_tokens` (DeepSeek) or `cached_tokens` (Moonshot). Never more than the prompt's.
+    """
+    if type(found) is not dict:
+        return 0
+    for name in ("prompt_tokens_details", "input_tokens_details"):
+        if type(details := found.get(name)) is dict and (cached := tokens(details.get("cached_tokens"))):
+            return min(cached, usage.prompt_tokens)
+    for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"):
+        if cached := tokens(found.get(name)):
+            return min(cached, usage.prompt_tokens)
+    return 0

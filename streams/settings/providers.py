@@ -207,7 +207,11 @@ class Provider(Section):
     endpoints: list[Endpoint] = required("Addresses of the provider.", min_length=1)
     rate_limit: ProviderRateLimit = Field(default_factory=ProviderRateLimit)
     memory: ProviderMemory = Field(default_factory=ProviderMemory)
-    bandwidth: BandwidthLimit = setting("10MB/s", "Bytes a second to and from the provider.")
+    bandwidth: BandwidthLimit = setting(
+        "10MB/s",
+        "Bytes of requests and answers a second, to and from the provider: as the network carries them; of a streamed answer "
+        "what it brings, without the events around it.",
+    )
     connections: ProviderConnections = Field(default_factory=ProviderConnections)
     timeout: Seconds = setting("60s", "Longest time of one call.", gt=0)
     max_inputs: Count | None = setting(
