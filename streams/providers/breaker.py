@@ -150,6 +150,7 @@ class Breaker:
         self._failed_at = now
         if everywhere:
             self._doubtful_run += 1
+            self._suspicious = self._run > 0  # or it would be left with such requests alone
         else:
             self._run += 1
             self._note(now, failed=True)

@@ -100,7 +100,9 @@ async def _provider(
             key=_key(given.name, each),
             health_path=each.health_path,
         )
-        endpoints.append(Endpoint(given.name, place, each.weight, client, slots, _health(settings.routing)))
+        endpoint = Endpoint(given.name, place, each.weight, client, slots, _health(settings.routing))
+        client.key.on_change = endpoint.new_key
+        endpoints.append(endpoint)
     retry, budget_of = given.retry, given.retry.budget
     return Provider(
         name=given.name,

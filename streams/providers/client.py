@@ -37,6 +37,9 @@ _MOST_UNDECIDED_BYTES: Final = 4096
 _END_S: Final = 1.0
 """Seconds for a connection to end after its answer did: one that ends can be used again, and some never do."""
 
+_LOOK_FOR_KEY_S: Final = 2.0
+"""How long a refused call may wait for a look at its key's file."""
+
 OnHeaders = Callable[[Mapping[str, str], int], None]
 
 
@@ -113,12 +116,19 @@ class EndpointClient:
         found, first_s = await self._call(asked, body, timeout_s, stream, on_headers)
         if not isinstance(found, Failure):
             return found, first_s
-        if found.fault == "key" and (left_s := ends - time.monotonic()) > 0 and await self.key.refused(used):
+        if found.fault == "key" and await self._has_another_key(used) and (left_s := ends - time.monotonic()) > 0:
             self._use(self.key.current)
             found, first_s = await self._call(asked, body, left_s, stream, on_headers)
             if not isinstance(found, Failure):
                 return found, first_s
         return replace(found, message=self.key.scrub(found.message)), first_s
+
+    async def _has_another_key(self, used: str | None) -> bool:
+        try:
+            async with asyncio.timeout(_LOOK_FOR_KEY_S):
+                return await self.key.refused(used)
+        except TimeoutError:  # its file system hangs
+            return False
 
     async def _call(
         self, asked: Asked, body: bytes, timeout_s: float, stream: bool, on_headers: OnHeaders

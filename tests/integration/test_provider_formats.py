@@ -165,7 +165,7 @@ async def real_rig(stack: AsyncExitStack, url: str, provider: dict[str, Any], **
 
 @pytest.fixture
 async def http2(authority: Authority) -> AsyncIterator[Http2ProviderSim]:
-    async with Http2ProviderSim(*authority.files["server"], SimSettings(latency_ms=50)) as sim:
+    async with Http2ProviderSim(*authority.files["server"], SimSettings(latency_ms=300)) as sim:
         yield sim
 
 

@@ -31,6 +31,7 @@ LABELS = {
     "error_type",
     "action",
     "state",
+    "fault",
 }
 
 

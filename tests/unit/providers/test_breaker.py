@@ -72,6 +72,15 @@ def test_requests_that_fail_everywhere_open_nothing_while_others_are_answered() 
     assert breaker.state == "closed"
 
 
+def test_a_request_that_fails_everywhere_leaves_no_suspicion_behind() -> None:
+    breaker = Breaker(POLICY)
+    began = breaker.begin()
+    breaker.suspected(began, 0.0)
+    breaker.end(began)
+    breaker.failed(began, 0.1, "illness", "500", everywhere=True)
+    assert not breaker.suspect(0.1)
+
+
 def test_where_every_request_fails_everywhere_it_opens_at_last() -> None:
     breaker = Breaker(POLICY)
     assert [call(breaker, 0.0, fails=True, everywhere=True) for _ in range(10)] == [False] * 9 + [True]
