@@ -76,6 +76,9 @@ class LeaseGrant(Message):
     valid_from: Instant
     valid_until: Instant
     grants: dict[str, Grant] = Field(description="By worker id. A worker that is not named gets nothing new.")
+    recalled: list[Identifier] = Field(
+        [], description="Workers that give up what they have left, for a call that needs it; they say so at once."
+    )
     limit_tokens: Count | None = Field(None, description="More than the provider's limit gives at once is refused.")
 
 

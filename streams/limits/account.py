@@ -30,6 +30,8 @@ class Account:
     weight: float = 0.0
     turn: float = 0.0
     """Tokens granted by its weight: who has the least is next."""
+    recalled_at: float = -inf
+    """When it was last asked to give up what it has left."""
     rate: Amount = NONE
     """Used a second, of late."""
     _unseen: deque[tuple[int, Amount]] = field(default_factory=deque)
@@ -59,6 +61,11 @@ class Account:
         for _, given in self._unseen:
             found += given
         return found
+
+    @property
+    def wanted(self) -> Amount:
+        """What all that waits needs beyond what it holds."""
+        return (self.waiting.most(Amount(1, self.head_tokens)) - self.held).most(NONE)
 
     @property
     def unknown(self) -> Amount:

@@ -10,10 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
+from typing import Final
 
 from schemas.lease import LeaseDemand, ProviderView, Slot
 from streams.limits.amount import NONE, Amount
 from streams.limits.route import Route
+
+
+_MUCH_SHARE: Final = 0.1
+"""Of the limit: a use that others may wait for, so that it counts from when it was and not from when it was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Allowance:
     """What the grantor holds for the limit now: it may be less than what is set."""
     term: int = 0
     """Rises when all that was held has lapsed: what was reserved before must not begin any more."""
+    urgent: bool = False
+    """Whether the grantor should hear at once of what changed: much was used or given back."""
     seen: int = -1
     seq: int = 0
     used_requests: int = 0
@@ -68,6 +75,13 @@ class Allowance:
             self.left, self.until = NONE, -inf
             self.term += 1
 
+    def recall(self, offset: int, now: float) -> None:
+        """Another worker's call needs what is left here. What was reserved already goes on to hold."""
+        self.seen = offset
+        self.lapse(now)
+        self.left = NONE
+        self.urgent = True
+
     def renounce(self) -> None:
         """Drop all that is left: nothing more begins under the grants that were read."""
         self.left, self.until = NONE, -inf
@@ -87,6 +101,7 @@ class Allowance:
         """What was open counts as used from now on; in which slot."""
         self.open -= used
         self._put(self._slot, used, now)
+        self._note(used)
         return self._slot
 
     def unbook(self, slot: int, unused: Amount, term: int, now: float) -> None:
@@ -96,6 +111,7 @@ class Allowance:
             return  # it counts no more
         self._slots[slot] = (found[0], found[1] - unused)
         self._changed.add(slot)
+        self._note(unused)
         if found[0] > now - self.lease_s:  # an old slot may not count any more when the grantor hears of this
             self._return(unused, term, now)
 
@@ -109,6 +125,10 @@ class Allowance:
         self.lapse(now)
         self.left -= Amount(0, min(beyond, max(0.0, self.left.tokens)))
         self._put(self._slot, Amount(0, beyond), now)
+
+    def _note(self, changed: Amount) -> None:
+        if changed.tokens >= self.limit.tokens * _MUCH_SHARE or changed.requests >= self.limit.requests * _MUCH_SHARE:
+            self.urgent = True
 
     def _put(self, slot: int, used: Amount, now: float) -> None:
         at, before = self._slots.get(slot, (now, NONE))
@@ -154,6 +174,7 @@ class Allowance:
             del self._slots[slot]
         self._changed -= set(old)
         self.seq += 1
+        self.urgent = False
         self._sent = (self._changed, self.used_requests, self.used_tokens)
         self._changed, self.used_requests, self.used_tokens = set(), 0, 0
         self._slot += 1  # what is used from here on counts from the next demand on

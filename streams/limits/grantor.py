@@ -127,12 +127,12 @@ class Grantor:
                 del self._books[route]
             return None
         shares = share(ledger, self.known, now)
-        grants = dict(shares.grants)
+        grants, recalled = dict(shares.grants), list(shares.recalled)
         if not shares.scarce and now > book.granted_at + rules.lease_s / 2:
             for worker_id, account in ledger.accounts.items():
                 if worker_id in self.known and account.held != NONE:
                     grants.setdefault(worker_id, NONE)  # what it holds goes on to hold
-        if not grants:
+        if not grants and not recalled:
             return None
         self._seq += 1
         book.pending = (self._seq, now)
@@ -147,6 +147,7 @@ class Grantor:
             valid_from=moment(now),
             valid_until=moment(now + rules.lease_s),
             grants={worker_id: given.wire() for worker_id, given in grants.items()},
+            recalled=recalled,
             limit_tokens=None if limit == inf else int(limit),
         )
 

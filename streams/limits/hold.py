@@ -20,6 +20,8 @@ class LeaseHold:
     on_room: Callable[[], None]
     on_settled: Callable[[int, int], None] = lambda used, owed: None
     """Told the tokens used, and those beyond the reservation."""
+    on_changed: Callable[[Allowance], None] = lambda allowance: None
+    """Called when the allowance has something new to tell."""
     term: int = 0
     _slot: int | None = None
     _begun: bool = False
@@ -36,6 +38,7 @@ class LeaseHold:
             return False
         if not self._begun and not allowance.counts_at_end:
             self._slot = allowance.book(Amount(1, self.tokens), now)
+            self.on_changed(allowance)
         self._begun = True
         return True
 
@@ -55,6 +58,7 @@ class LeaseHold:
         if used > self.tokens:
             allowance.owe(used - self.tokens, now)
         allowance.used(used)
+        self.on_changed(allowance)
         self.on_settled(used, max(0, used - self.tokens))
 
     def give_back(self) -> None:

@@ -23,7 +23,7 @@ class LeaseRules:
     """How long a grant holds."""
     counted_s: float = 60.0
     """In what time the provider counts; limits are amounts for this time."""
-    margin_s: float = 1.0
+    margin_s: float = 0.5
     """By how much clocks of brokers may differ, and a call may be late on its way to the provider."""
     burst_share: float = 0.2
     """How much may be granted at once after a quiet time."""
@@ -85,7 +85,9 @@ class Ledger:
         until = grant.valid_until.timestamp()
         for worker_id, given in grant.grants.items():
             self.account(worker_id).granted(offset, amount(given), until)
-            self._credit -= amount(given)
+            self._credit = (self._credit - amount(given)).most(self._credit.least(NONE))  # at_once() asks for no credit
+        for worker_id in grant.recalled:
+            self.account(worker_id).recalled_at = grant.valid_from.timestamp()
 
     def advance(self, now: float) -> None:
         """Let time pass: what is older than a window is forgotten, and credit grows at the steady rate."""
@@ -110,9 +112,16 @@ class Ledger:
 
     def available(self, now: float) -> Amount:
         """What may be granted now: the room, at its pace. Call `advance` before."""
-        if self.limit.paused(now):
-            return NONE
-        return self.room(now).least(self._credit)
+        return self.unpaced(now).least(self._credit)
+
+    def unpaced(self, now: float) -> Amount:
+        """What may be granted now where nobody would have to wait for it later. Call `advance` before."""
+        return NONE if self.limit.paused(now) else self.room(now)
+
+    @property
+    def rested(self) -> bool:
+        """Whether nobody waited when the grantor looked last, and all credit was saved up."""
+        return self.needed == NONE and self._burst.fits(self._credit)
 
     @property
     def _hold_s(self) -> float:

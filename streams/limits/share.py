@@ -2,6 +2,9 @@
 
 The head of a worker's queue gets all of its tokens in one grant or nothing: what is there is kept until it is enough, so
 that small calls never starve a large one. Turns follow the tokens granted by demand (stride scheduling, Waldspurger 1995).
+
+What nobody else waits for is not paced: where all that waits fits into the room, it is granted in one round. What quiet workers
+hold is recalled for a head that does not fit without it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ class Shares:
 
     grants: dict[str, Amount]
     scarce: bool
+    recalled: tuple[str, ...] = ()
+    """Quiet workers that are to give up what they hold, for the head that is next."""
 
 
 def share(ledger: Ledger, known: Collection[str], now: float) -> Shares:
@@ -35,23 +40,44 @@ def share(ledger: Ledger, known: Collection[str], now: float) -> Shares:
         if worker_id in known and account.waiting.requests and account.head_tokens <= limit.tokens
     }
     grants: dict[str, Amount] = {}
-    available = ledger.available(now)
-    available, needed = _heads(ledger, waiting, available, grants)
+    room, paced = ledger.unpaced(now), ledger.available(now)
+    spare = _spare(ledger, known, now)
+    everything = sum((account.wanted for account in waiting.values()), NONE)
+    hurried = everything.fits(room + sum(spare.values(), NONE))
+    needed = _heads(ledger, waiting, room if hurried else paced, grants, beyond=room if ledger.rested else NONE)
     ledger.needed = needed
     if needed != NONE:
-        return Shares(grants, scarce=True)
-    available = _proportional(ledger, waiting, available, grants)
-    _standing(ledger, known, available, grants, now)
+        missing = needed - (room - sum(grants.values(), NONE))
+        recalled = tuple(spare) if hurried and missing.fits(sum(spare.values(), NONE)) else ()
+        return Shares(grants, scarce=True, recalled=recalled)
+    given = sum(grants.values(), NONE)
+    left = _proportional(ledger, waiting, (room if hurried else paced) - given, grants)
+    _standing(ledger, known, left.least(paced - given), grants, now)
     return Shares(grants, scarce=False)
 
 
+def _spare(ledger: Ledger, known: Collection[str], now: float) -> dict[str, Amount]:
+    """What workers hold that wait for nothing and were not asked for it already."""
+    return {
+        worker_id: account.held
+        for worker_id, account in ledger.accounts.items()
+        if worker_id in known
+        and not account.waiting.requests
+        and account.held != NONE
+        and now > account.recalled_at + ledger.rules.late_s
+    }
+
+
 def _heads(
-    ledger: Ledger, waiting: dict[str, Account], available: Amount, grants: dict[str, Amount]
-) -> tuple[Amount, Amount]:
-    """Give every waiting worker what its next call needs, in turn; what is left, and what the first one without lacks."""
+    ledger: Ledger, waiting: dict[str, Account], available: Amount, grants: dict[str, Amount], beyond: Amount
+) -> Amount:
+    """Give every waiting worker what its next call needs, in turn; what the first one without lacks.
+
+    The first may take up to `beyond` where `available` is not enough: after a rest one call may be larger than the burst.
+    """
     short = {worker_id: account for worker_id, account in waiting.items() if _lacks(account, 1) != NONE}
     if not short:
-        return available, NONE
+        return NONE
     mean = sum(account.weight for account in waiting.values()) / len(waiting)
     start = min(account.turn for account in waiting.values())
     for account in ledger.accounts.values():
@@ -59,12 +85,12 @@ def _heads(
             account.turn = max(account.turn, start)  # who was quiet saved nothing up
     for worker_id, account in sorted(short.items(), key=lambda item: (item[1].turn, item[0])):
         lacks = _lacks(account, 1)
-        if not lacks.fits(available):
-            return available, lacks
+        if not lacks.fits(available) and not (lacks.fits(beyond) and not grants):
+            return lacks
         available -= lacks
         grants[worker_id] = lacks
         account.turn += max(lacks.tokens, lacks.requests) / max(account.weight, mean * _LEAST_WEIGHT_SHARE, 1.0)
-    return available, NONE
+    return NONE
 
 
 def _proportional(ledger: Ledger, waiting: dict[str, Account], available: Amount, grants: dict[str, Amount]) -> Amount:

@@ -122,9 +122,9 @@ class Shared:
             return Wait(allowance.paused_until - now if allowance.paused_until > now else None)
         share.head_tokens = 0
         share.telling.served()
-        metrics.LIMIT_TOKENS.labels(route.provider, "reserved").inc(tokens)
-        settled = partial(_count_settled, route.provider)
-        return LeaseHold(allowance, tokens, self.clock.latest, self.alive, partial(self._room, route), settled)
+        return LeaseHold(
+            allowance, tokens, self.clock.latest, self.alive, partial(self._room, route), settled, self._changed
+        )
 
     def observe_headers(self, route: Route, headers: Mapping[str, str], status: int) -> None:
         """See `Budget`."""
@@ -145,6 +145,9 @@ class Shared:
         assert isinstance(message, LeaseGrant)
         route = Route(message.provider, message.model)
         given = message.grants.get(self.worker_id)
+        if self.worker_id in message.recalled and route in self._shares:
+            self._shares[route].allowance.recall(offset, self.clock.latest())
+            self.wake()
         if given is None:
             if route in self._shares:
                 self._limit_said(route, message)
@@ -163,7 +166,8 @@ class Shared:
         for route, share in list(self._shares.items()):
             if share.sending:
                 continue
-            at = share.telling.due_at(share.head_tokens > 0, share.allowance.changed)
+            allowance = share.allowance
+            at = share.telling.due_at(share.head_tokens > 0, allowance.changed, allowance.urgent)
             if at <= now:
                 found.append(route)
             else:
@@ -216,6 +220,10 @@ class Shared:
         tokens = sum(tokens for _, tokens in by_class.values())
         weight = sum(self.weights.get(priority, 1.0) * tokens for priority, (_, tokens) in by_class.items())
         return Need(max(1, requests), max(share.head_tokens, tokens), max(float(share.head_tokens), weight))
+
+    def _changed(self, allowance: Allowance) -> None:
+        if allowance.urgent:
+            self.wake()
 
     def _room(self, route: Route) -> None:
         for tell in self._tell:

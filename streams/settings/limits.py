@@ -14,7 +14,7 @@ class Limits(Section):
     lease: Seconds = setting("3s", "How long a grant holds; what is not used falls back then.", ge=0.5, le=30)
     window: Seconds = setting("60s", "Time in which no more than a limit's share of it is ever used.", ge=1, le=60)
     margin: Seconds = setting(
-        "1s",
+        "500ms",
         "By how much the clocks of two brokers may differ, or a call may be late on its way; uses count so much longer.",
         ge=0,
         le=10,

@@ -39,7 +39,7 @@ def test_whatever_dies_pauses_or_is_late_no_window_sees_more_than_the_limit(seed
         elif kind == "start" and len(world.workers) < 8:
             world.add(f"w{len(world.workers)}", offered(world.rng, world.rng.choice([0.2, 5.0])))
         elif kind == "leader":
-            world.log.offset_s = world.rng.uniform(0, 1)
+            world.log.offset_s = world.rng.uniform(0, world.rules.margin_s)
         elif kind == "election":
             world.moved = world.rng.choice(world.workers).name
         elif kind == "split":

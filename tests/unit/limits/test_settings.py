@@ -116,7 +116,7 @@ def test_the_standing_share_says_how_much_quiet_workers_hold(standing: str, toke
 
 
 def test_window_and_margin_say_how_long_a_use_counts() -> None:
-    assert shared_of().rules.window_s == 61.0
+    assert shared_of().rules.window_s == 60.5
     assert shared_of(window="10s", margin="200ms").rules.window_s == 10.2
     assert shared_of(window="10s").limits["main"].amount.tokens == 15_000
 

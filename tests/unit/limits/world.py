@@ -112,6 +112,8 @@ class Worker:
             if self.grantor.read(self.position, at, message):
                 assert message.kind == "grant"
                 given = message.grants.get(self.name)
+                if self.name in message.recalled:
+                    self.allowance.recall(self.position, self.clock.latest())
                 if given is not None:
                     until = message.valid_until.timestamp()
                     self.allowance.grant(self.position, amount(given), until, self.clock.latest())
@@ -147,7 +149,9 @@ class Worker:
             self.world.calls.append(call)
 
     def _tell(self) -> None:
-        if self.sending or self.world.now < self.telling.due_at(self.head > 0, self.allowance.changed):
+        if self.sending or self.world.now < self.telling.due_at(
+            self.head > 0, self.allowance.changed, self.allowance.urgent
+        ):
             return
         need = Need(len(self.queue), sum(self.world.estimate(tokens) for _, tokens in self.queue))
         now = self.clock.latest() if self.clock.known else 0.0
