@@ -137,7 +137,7 @@ class Grantor:
         self._seq += 1
         book.pending = (self._seq, now)
         book.granted_at = now
-        limit = ledger.limit.at(now).tokens
+        limit = ledger.limit.at(now)
         return LeaseGrant(
             provider=route.provider,
             model=route.group,
@@ -148,8 +148,14 @@ class Grantor:
             valid_until=moment(now + rules.lease_s),
             grants={worker_id: given.wire() for worker_id, given in grants.items()},
             recalled=recalled,
-            limit_tokens=None if limit == inf else int(limit),
+            limit_tokens=_wire(limit.tokens),
+            limit_input=_wire(limit.input),
+            limit_output=_wire(limit.output),
         )
+
+
+def _wire(limit: float) -> int | None:
+    return None if limit == inf else int(limit)
 
 
 def moment(at: float) -> datetime:

@@ -74,7 +74,7 @@ class Ledger:
         for slot in demand.slots:
             key = (demand.worker_id, slot.number)
             was = self._window.total
-            self._window.put(key, at, Amount(slot.requests, slot.tokens))
+            self._window.put(key, at, Amount(slot.requests, slot.tokens, slot.input, slot.output))
             self._credit -= self._window.total - was
         self._credit -= self._committed_by(account, at) - before
         if demand.provider_view is not None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 
 from streams.limits.account import Account
-from streams.limits.amount import NONE, Amount
+from streams.limits.amount import NONE, Amount, total
 from streams.limits.ledger import Ledger
 
 _LEAST_WEIGHT_SHARE = 0.25
@@ -37,20 +37,17 @@ def share(ledger: Ledger, known: Collection[str], now: float) -> Shares:
     waiting = {
         worker_id: account
         for worker_id, account in ledger.accounts.items()
-        if worker_id in known and account.waiting.requests and account.head_tokens <= limit.tokens
+        if worker_id in known and account.waiting.requests and account.head.fits(limit)
     }
     grants: dict[str, Amount] = {}
     room, paced = ledger.unpaced(now), ledger.available(now)
     spare = _spare(ledger, known, now)
-    everything = sum((account.wanted for account in waiting.values()), NONE)
-    hurried = everything.fits(room + sum(spare.values(), NONE))
+    hurried = total(account.wanted for account in waiting.values()).fits(room + total(spare.values()))
     needed = _heads(ledger, waiting, room if hurried else paced, grants, beyond=room if ledger.rested else NONE)
     ledger.needed = needed
     if needed != NONE:
-        missing = needed - (room - sum(grants.values(), NONE))
-        recalled = tuple(spare) if hurried and missing.fits(sum(spare.values(), NONE)) else ()
-        return Shares(grants, scarce=True, recalled=recalled)
-    given = sum(grants.values(), NONE)
+        return Shares(grants, scarce=True, recalled=tuple(spare) if hurried else ())
+    given = total(grants.values())
     left = _proportional(ledger, waiting, (room if hurried else paced) - given, grants)
     _standing(ledger, known, left.least(paced - given), grants, now)
     return Shares(grants, scarce=False)
@@ -89,7 +86,7 @@ def _heads(
             return lacks
         available -= lacks
         grants[worker_id] = lacks
-        account.turn += max(lacks.tokens, lacks.requests) / max(account.weight, mean * _LEAST_WEIGHT_SHARE, 1.0)
+        account.turn += max(lacks.tokens, lacks.input, lacks.output, lacks.requests) / max(account.weight, mean * _LEAST_WEIGHT_SHARE, 1.0)
     return NONE
 
 
@@ -110,13 +107,13 @@ def _standing(ledger: Ledger, known: Collection[str], available: Amount, grants:
     if not known:
         return
     limit = ledger.limit.at(now)
-    each = _finite(limit) * (ledger.rules.standing_share / len(known))
-    each = Amount(max(1.0, each.requests), each.tokens)
+    each = limit.limited_by(limit) * (ledger.rules.standing_share / len(known))
+    each = each.most(Amount(1, 0))
     for worker_id in sorted(known):
         account = ledger.account(worker_id)
         wants = each.most(account.rate * (2 * ledger.rules.lease_s))
         lacks = wants - account.held - grants.get(worker_id, NONE)
-        if lacks.most(NONE).tokens < each.tokens / 4 and lacks.requests < each.requests / 4:
+        if (lacks - each * 0.25).most(NONE) == NONE:
             continue  # not worth a grant
         given = lacks.most(NONE).least(available * 0.5)
         available -= _give(worker_id, given, grants)
@@ -124,17 +121,12 @@ def _standing(ledger: Ledger, known: Collection[str], available: Amount, grants:
 
 def _lacks(account: Account, calls: int) -> Amount:
     """What a worker's next `calls` calls need beyond what it holds."""
-    mean = account.waiting.tokens / account.waiting.requests
-    return (Amount(calls, account.head_tokens + (calls - 1) * mean) - account.held).most(NONE)
+    mean = account.waiting * (1 / account.waiting.requests)
+    return (account.head + mean * (calls - 1) - account.held).most(NONE)
 
 
 def _give(worker_id: str, given: Amount, grants: dict[str, Amount]) -> Amount:
-    whole = Amount(int(given.requests), int(given.tokens)).most(NONE)
+    whole = given.whole()
     if whole != NONE:
         grants[worker_id] = grants.get(worker_id, NONE) + whole
     return whole
-
-
-def _finite(limit: Amount) -> Amount:
-    """Without a limit nothing needs to be granted."""
-    return Amount(0 if limit.requests == inf else limit.requests, 0 if limit.tokens == inf else limit.tokens)
