@@ -102,9 +102,14 @@ class Amount:
 NONE: Final = Amount(0, 0)
 
 
-def limit_of(requests: float = inf, tokens: float = inf, input: float = inf, output: float = inf) -> Amount:
+def limit_of(
+    requests: float = inf, tokens: float = inf, input_tokens: float = inf, output_tokens: float = inf
+) -> Amount:
     """A limit; what is not named has none."""
-    return Amount(requests, tokens, input, output)
+    return Amount(requests, tokens, input_tokens, output_tokens)
+
+
+UNLIMITED: Final = limit_of()
 
 
 def total(amounts: Iterable[Amount]) -> Amount:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 _FIRST_TOKENS_A_BYTE = 0.3  # a little more than English needs
-_LEAST, _MOST = 0.1, 1.0
+_LEAST, _MOST = 0.1, 1.0  # tokens a byte; 0.1 is less than repeated text takes, 1 what no tokenizer of bytes is above
 _MESSAGE_TOKENS = 4  # around each message
 _CALL_TOKENS = 8
 _IMAGE_TOKENS = 1_600  # the most that one image takes at its usual sizes, of OpenAI's and Anthropic's
@@ -30,17 +30,44 @@ _MODELS = 1_000
 class Estimate:
     """Tokens of one call before it is made."""
 
-    input: int
-    output: int
-    input_bytes: int
+    input: int = 0
+    """Rather too much than too little."""
+    output: int = 0
+    """The most that the answer may have: what its caller set, else what answers of the model had."""
+    usual_output: int = 0
+    """What answers of the model had, at most `output`."""
+    least_input: int = 0
+    """What no text of this length is below."""
+    least_output: int = 0
+    """What its caller set; 0 without it."""
+    input_bytes: int = 0
     """Bytes of text behind `input`."""
-    fixed: int
+    fixed: int = 0
     """Tokens of `input` that no text is behind."""
+    caller: str = ""
+    """Whose prompts begin alike: a conversation, or an agent."""
 
     @property
     def tokens(self) -> int:
-        """To reserve."""
+        """The most that it may take."""
         return self.input + self.output
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """Of both as one call, by the first one's caller."""
+        return Estimate(
+            self.input + other.input,
+            self.output + other.output,
+            self.usual_output + other.usual_output,
+            self.least_input + other.least_input,
+            self.least_output + other.least_output,
+            self.input_bytes + other.input_bytes,
+            self.fixed + other.fixed,
+            self.caller,
+        )
+
+
+NO_ESTIMATE: Final = Estimate()
+"""Of a call that no limit asks for."""
 
 
 @dataclass(slots=True)
@@ -82,16 +109,25 @@ class TokenEstimator:
         self._default_output = default_output
         self._models: OrderedDict[str, _Model] = OrderedDict()
 
-    def estimate(self, operation: str, payload: Mapping[str, Any]) -> Estimate:
+    def estimate(self, operation: str, payload: Mapping[str, Any], caller: str = "") -> Estimate:
         """What a call with this payload (OpenAI's wire format) will take, rather too much than too little."""
         model = self._model(payload)
         embeds = operation == "embeddings"
         text_bytes, fixed = _embeddings_size(payload) if embeds else _chat_size(payload)
-        output = 0 if embeds else _bounded_output(payload)
-        if output is None:
-            output = round(model.output.value) * _choices(payload)
+        bound = 0 if embeds else _bounded_output(payload)
+        usual = 0 if embeds else round(model.output.value) * _choices(payload)
+        output = usual if bound is None else bound
         rate = min(_MOST, max(_LEAST, model.tokens_a_byte.value))
-        return Estimate(fixed + int(rate * text_bytes) + 1, output, text_bytes, fixed)
+        return Estimate(
+            fixed + int(rate * text_bytes) + 1,
+            output,
+            min(usual, output),
+            (fixed if embeds else 0) + int(_LEAST * text_bytes),  # what is given as tokens is certain
+            bound or 0,
+            text_bytes,
+            fixed,
+            caller,
+        )
 
     def observe(
         self, payload: Mapping[str, Any], estimate: Estimate, prompt_tokens: int, completion_tokens: int

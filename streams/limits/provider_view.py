@@ -1,8 +1,7 @@
 """What providers say of their limits, and what we believe of it: only what is less than we thought, and not for long.
 
 Headers: https://platform.openai.com/docs/guides/rate-limits (x-ratelimit-*, durations such as "6m0s" or "20ms"),
-https://docs.anthropic.com/en/api/rate-limits (anthropic-ratelimit-*, moments in RFC 3339), and retry-after,
-retry-after-ms.
+https://docs.claude.com/en/api/rate-limits (anthropic-ratelimit-*, moments in RFC 3339).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from math import inf
 from typing import Final
 
 from schemas.lease import ProviderView
-from streams.limits.amount import NONE, Amount, limit_of
+from streams.limits.amount import NONE, UNLIMITED, Amount, limit_of
 
 MOST_S: Final = 60.0
 """No header is believed for longer."""
@@ -24,7 +23,6 @@ _NOISE_SHARE: Final = 0.05  # calls that are under way make both counts differ b
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 _RESOURCES: Final = {"requests": "requests", "tokens": "tokens", "input": "input-tokens", "output": "output-tokens"}
 """As we name them, and as headers do."""
-_UNSAID: Final = limit_of()
 
 
 def read_headers(headers: Mapping[str, str], now: float) -> ProviderView | None:
@@ -73,9 +71,12 @@ class CorrectedLimit:
             self._paused_until = max(self._paused_until, now + min(view.pause_s, MOST_S))
         least = self.set.limited_by(self.set) * _LEAST_SHARE
         limit = limit_of(
-            _or_inf(view.limit_requests), _or_inf(view.limit_tokens), _or_inf(view.limit_input), _or_inf(view.limit_output)
+            _or_inf(view.limit_requests),
+            _or_inf(view.limit_tokens),
+            _or_inf(view.limit_input),
+            _or_inf(view.limit_output),
         )
-        if limit != _UNSAID:
+        if limit != UNLIMITED:
             self._said, self._said_until = limit.most(least), now + MOST_S
         remaining = limit_of(
             _or_inf(view.remaining_requests),
@@ -83,7 +84,7 @@ class CorrectedLimit:
             _or_inf(view.remaining_input),
             _or_inf(view.remaining_output),
         )
-        if remaining == _UNSAID:
+        if remaining == UNLIMITED:
             return
         allowed = limit.least(self.set)
         self._foreign = Amount(

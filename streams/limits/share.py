@@ -86,7 +86,9 @@ def _heads(
             return lacks
         available -= lacks
         grants[worker_id] = lacks
-        account.turn += max(lacks.tokens, lacks.input, lacks.output, lacks.requests) / max(account.weight, mean * _LEAST_WEIGHT_SHARE, 1.0)
+        account.turn += max(lacks.tokens, lacks.input, lacks.output, lacks.requests) / max(
+            account.weight, mean * _LEAST_WEIGHT_SHARE, 1.0
+        )
     return NONE
 
 

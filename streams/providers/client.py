@@ -37,7 +37,7 @@ _MOST_UNDECIDED_BYTES: Final = 4096
 _END_S: Final = 1.0
 """Seconds for a connection to end after its answer did: one that ends can be used again, and some never do."""
 
-OnHeaders = Callable[[Mapping[str, str], int], None]
+OnHeaders = Callable[[Mapping[str, str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class EndpointClient:
             httpx2.Request("POST", self._urls[asked.operation], headers=headers, content=body)
         )
         async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as found:
-            on_headers(response.headers, response.status_code)
+            on_headers(response.headers)
             if stream and 200 <= response.status_code < 300:
                 return await self._read_stream(asked, found, response, began)
             whole = await found.read()

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from streams.limits.amount import Amount
 from streams.limits.ledger import LeaseRules
 from tests.unit.limits.world import LIMIT, Worker, World, most_in_a_window, offered
 
@@ -97,7 +98,7 @@ def test_a_quiet_workers_first_call_waits_for_nobody() -> None:
         world.add(f"w{len(world.workers)}", offered(world.rng, per_s))
     world.run(30)
     quiet: Worker = world.workers[1]
-    assert quiet.allowance.reserve(2_000, quiet.clock.latest())
+    assert quiet.allowance.reserve(Amount(1, 2_000), quiet.clock.latest())
 
 
 def test_a_worker_alone_calls_within_a_second_of_its_start() -> None:

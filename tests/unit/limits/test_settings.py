@@ -6,9 +6,10 @@ import pytest
 
 from schemas.lease import Grant, LeaseGrant
 from streams.limits import Route
-from streams.limits.amount import Amount
+from streams.limits.amount import limit_of
 from streams.limits.budget import TooLarge, Wait
 from streams.limits.build import leases_needed, shared_budgets
+from streams.limits.estimate import Estimate
 from streams.limits.grantor import moment
 from streams.limits.ledger import Ledger
 from streams.limits.share import share
@@ -17,6 +18,11 @@ from streams.settings import SettingsError
 from streams.settings.model import Settings
 
 T = 1_000.0
+
+
+def exactly(tokens: int) -> Estimate:
+    """Of a call of which it is known what it takes."""
+    return Estimate(input=tokens, least_input=tokens)
 
 
 def settings_of(rate_limit: dict[str, Any] | None = None, **limits: Any) -> Settings:
@@ -57,12 +63,12 @@ def books(shared: Shared) -> Ledger:
 
 
 def test_the_defaults_are_the_specifications() -> None:
-    assert shared_of().limits["main"].amount == Amount(3_500, 90_000)
+    assert shared_of().limits["main"].amount == limit_of(3_500, 90_000)
 
 
 def test_more_tokens_than_the_limit_are_refused_at_once_with_a_way_out() -> None:
-    assert isinstance(shared_of().reserve(Route("main", "small"), 90_000), Wait)
-    refused = shared_of({"tokens": "60000/minute"}).reserve(Route("main", "small"), 60_001)
+    assert isinstance(shared_of().reserve(Route("main", "small"), exactly(90_000)), Wait)
+    refused = shared_of({"tokens": "60000/minute"}).reserve(Route("main", "small"), exactly(60_001))
     assert isinstance(refused, TooLarge)
     assert "60001 tokens" in refused.message
     assert "max_tokens" in refused.message
@@ -76,16 +82,16 @@ def test_more_tokens_than_the_limit_are_refused_at_once_with_a_way_out() -> None
 def test_a_call_needs_a_request_and_its_tokens(rate_limit: dict[str, Any], requests: int, tokens: int) -> None:
     shared = shared_of(rate_limit)
     grant(shared, requests, tokens)
-    assert isinstance(shared.reserve(Route("main", "small"), 500), Wait)
+    assert isinstance(shared.reserve(Route("main", "small"), exactly(500)), Wait)
 
 
 def test_an_unlimited_resource_holds_nobody_up() -> None:
     shared = shared_of({"requests": "unlimited"})
     grant(shared, 0, 500)
-    assert not isinstance(shared.reserve(Route("main", "small"), 500), Wait)
+    assert not isinstance(shared.reserve(Route("main", "small"), exactly(500)), Wait)
     shared = shared_of({"tokens": "unlimited"})
     grant(shared, 1, 0)
-    assert not isinstance(shared.reserve(Route("main", "small"), 10**9), Wait | TooLarge)
+    assert not isinstance(shared.reserve(Route("main", "small"), exactly(10**9)), Wait | TooLarge)
     assert not leases_needed(settings_of({"requests": "unlimited", "tokens": "unlimited"}))
 
 
@@ -100,9 +106,9 @@ def test_the_lease_says_how_long_a_grant_holds(lease: str, left_s: float) -> Non
     shared = shared_of(lease=lease)
     grant(shared, 10, 5_000)
     shared.clock.running = lambda: T + left_s - 0.1
-    assert not isinstance(shared.reserve(Route("main", "small"), 500), Wait)
+    assert not isinstance(shared.reserve(Route("main", "small"), exactly(500)), Wait)
     shared.clock.running = lambda: T + left_s + 0.1
-    assert isinstance(shared.reserve(Route("main", "small"), 500), Wait)
+    assert isinstance(shared.reserve(Route("main", "small"), exactly(500)), Wait)
 
 
 @pytest.mark.parametrize(("burst", "tokens"), [("20%", 18_000), ("50%", 45_000)])

@@ -17,17 +17,25 @@ from ops.load.trace import SHIPPED_TRACE, read_trace
 from schemas.lease import LeaseMessage
 from streams.limits import Route
 from streams.limits.allowance import Allowance, Need
-from streams.limits.amount import Amount, amount
+from streams.limits.amount import NONE, Amount, amount, limit_of, total
 from streams.limits.clock import BrokerClock
 from streams.limits.grantor import Grantor, moment
 from streams.limits.hold import LeaseHold
 from streams.limits.ledger import LeaseRules
 from streams.limits.telling import Telling
+from streams.limits.usage import Used
 
 ROUTE = Route("main", "small")
-LIMIT = Amount(3500, 90_000)
+LIMIT = limit_of(3500, 90_000)
 
 ROUND_S = 0.05
+
+
+def charged(used: Used) -> Amount:
+    """What a call counts as."""
+    return Amount(1, used.input)
+
+
 Load = Callable[[float], list[int]]
 """The tokens of the calls that come in a round."""
 
@@ -50,7 +58,6 @@ class Call:
 
     began: float
     ends: float
-    reserved: int
     tokens: int
     hold: LeaseHold
     used: bool = True
@@ -87,7 +94,7 @@ class Worker:
         self.sending: bool = False
         self.telling = Telling()
         self.calls: list[Call] = []
-        self.head = 0
+        self.head = NONE
 
     def turn(self) -> None:
         """One round of its event loop, unless it is stopped."""
@@ -122,18 +129,18 @@ class Worker:
     def _settle(self) -> None:
         for call in [call for call in self.calls if call.ends <= self.world.now]:
             self.calls.remove(call)
-            call.hold.settle(call.tokens)
+            call.hold.settle(Used(call.tokens))
 
     def _call(self) -> None:
-        self.head = 0
+        self.head = NONE
         while self.queue:
             used = self.queue[0][1]
-            reserved = self.world.estimate(used)
+            reserved = self.world.reserved(used)
             if not self.allowance.reserve(reserved, self.clock.latest()):
                 self.head = reserved
                 return
             self.telling.served()
-            hold = LeaseHold(self.allowance, reserved, self.clock.latest, lambda: True, lambda: None)
+            hold = LeaseHold(self.allowance, reserved, charged, self.clock.latest, lambda: True, lambda: None)
             self.queue.popleft()
             if self.world.rng.random() < self.world.lost_share:
                 hold.give_back()
@@ -144,19 +151,20 @@ class Worker:
             # on its way: the provider sees it a little later
             began = self.world.now + self.world.rng.uniform(0, 0.1)
             ends = began + self.world.rng.uniform(0.5, 1.5) * self.call_s
-            call = Call(began, ends, reserved, used, hold)
+            call = Call(began, ends, used, hold)
             self.calls.append(call)
             self.world.calls.append(call)
 
     def _tell(self) -> None:
         if self.sending or self.world.now < self.telling.due_at(
-            self.head > 0, self.allowance.changed, self.allowance.urgent
+            self.head != NONE, self.allowance.changed, self.allowance.urgent
         ):
             return
-        need = Need(len(self.queue), sum(self.world.estimate(tokens) for _, tokens in self.queue))
+        waiting = total(self.world.reserved(tokens) for _, tokens in self.queue)
+        need = Need(self.head, waiting)
         now = self.clock.latest() if self.clock.known else 0.0
-        demand = self.allowance.demand(self.name, need, self.head, moment(self.world.now), now)
-        self.telling.tells(self.world.now, self.head > 0)
+        demand = self.allowance.demand(self.name, need, moment(self.world.now), now)
+        self.telling.tells(self.world.now, self.head != NONE)
         self.sending = True
         self.world.send(self, demand, self._acked)
 
@@ -219,6 +227,10 @@ class World:
         worker = Worker(self, name, load, self.call_s if call_s is None else call_s)
         self.workers.append(worker)
         return worker
+
+    def reserved(self, tokens: int) -> Amount:
+        """What is reserved for a call that takes so many."""
+        return Amount(1, min(self.estimate(tokens), LIMIT.tokens))
 
     def send(
         self, worker: Worker, message: LeaseMessage, acked: Callable[[float, float | None], None] | None = None
