@@ -23,6 +23,11 @@ from streams.limits.usage import NOTHING, Used
 CountMaxTokens = Literal["never", "until_answered", "always"]
 
 
+MOST_SHARE: Final = 0.9
+"""Of a limit: a call is reserved no more than that for what it only may take. A window that small calls use a little of has never
+room for the whole limit, and everybody would wait for it in vain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counting:
     """What of a call a provider's limits count."""
@@ -32,11 +37,16 @@ class Counting:
     max_tokens: CountMaxTokens = "until_answered"
     """How long the most that an answer may have counts; then what it had."""
 
-    def reserved(self, estimate: Estimate, cached_share: float = 0.0) -> Amount:
-        """What to reserve for a call, on the safe side. `cached_share` of its input is expected in the prompt cache."""
+    def reserved(self, estimate: Estimate, limit: Amount, cached_share: float = 0.0) -> Amount:
+        """What to reserve for a call, on the safe side. `cached_share` of its input is expected in the prompt cache.
+
+        Where that is more than `limit` gives at once, less is: what the call takes at the least, or most of the limit.
+        """
         given = estimate.input if self.cached else estimate.input - int(estimate.input * cached_share)
         made = estimate.usual_output if self.max_tokens == "never" else estimate.output
-        return Amount(1, given + made, given, made)
+        wanted = Amount(1, given + made, given, made)
+        most = limit * MOST_SHARE
+        return wanted if wanted.fits(most) else wanted.least(most.most(self.least(estimate, cached_share)))
 
     def least(self, estimate: Estimate, cached_share: float = 0.0) -> Amount:
         """What the call takes at the least: if that does not fit, it never will."""

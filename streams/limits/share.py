@@ -3,8 +3,8 @@
 The head of a worker's queue gets all of its tokens in one grant or nothing: what is there is kept until it is enough, so
 that small calls never starve a large one. Turns follow the tokens granted by demand (stride scheduling, Waldspurger 1995).
 
-What nobody else waits for is not paced: where all that waits fits into the room, it is granted in one round. What quiet workers
-hold is recalled for a head that does not fit without it.
+What nobody else waits for is not paced: in a quiet fleet, where all that waits fits into the room, it is granted in one round.
+What quiet workers hold is recalled for a head that does not fit without it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def share(ledger: Ledger, known: Collection[str], now: float) -> Shares:
     grants: dict[str, Amount] = {}
     room, paced = ledger.unpaced(now), ledger.available(now)
     spare = _spare(ledger, known, now)
-    hurried = total(account.wanted for account in waiting.values()).fits(room + total(spare.values()))
+    everything = total(account.wanted for account in waiting.values())
+    hurried = not ledger.loaded(now) and everything.fits(room + total(spare.values()))
     needed = _heads(ledger, waiting, room if hurried else paced, grants, beyond=room if ledger.rested else NONE)
     ledger.needed = needed
     if needed != NONE:

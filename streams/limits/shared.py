@@ -126,8 +126,8 @@ class Shared:
             return never
         share = self._share(route)
         allowance, counting = share.allowance, share.limit.counting
-        wanted = counting.reserved(estimate, self._cached_share(share, estimate))
-        wanted = wanted.least(allowance.limit.least(allowance.limit_now))
+        most = allowance.limit.least(allowance.limit_now)
+        wanted = counting.reserved(estimate, most, self._cached_share(share, estimate)).whole()
         now = self.clock.latest()
         if not allowance.reserve(wanted, now):
             if share.head != wanted:

@@ -29,6 +29,8 @@ def test_whatever_dies_pauses_or_is_late_no_window_sees_more_than_the_limit(seed
         world.add(f"w{number}", offered(world.rng, fate.choice([0.0, 0.2, 2.0, 10.0])))
 
     def mishap() -> None:
+        if world.rng.random() < 0.002:
+            world.rng.choice(world.workers).queue.append((world.now, world.rng.randint(10_000, 85_000)))
         if world.rng.random() > 0.01:
             return
         kind = world.rng.choice(["kill", "pause", "start", "leader", "election", "split"])

@@ -14,11 +14,13 @@ from functools import cache
 from typing import Any
 
 from ops.load.trace import SHIPPED_TRACE, read_trace
+from ops.provider_sim.limits import Bucket, Meter, Window
 from schemas.lease import LeaseMessage
 from streams.limits import Route
 from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import NONE, Amount, amount, limit_of, total
 from streams.limits.clock import BrokerClock
+from streams.limits.counting import MOST_SHARE
 from streams.limits.grantor import Grantor, moment
 from streams.limits.hold import LeaseHold
 from streams.limits.ledger import LeaseRules
@@ -230,7 +232,7 @@ class World:
 
     def reserved(self, tokens: int) -> Amount:
         """What is reserved for a call that takes so many."""
-        return Amount(1, min(self.estimate(tokens), LIMIT.tokens))
+        return Amount(1, min(self.estimate(tokens), LIMIT.tokens * MOST_SHARE))
 
     def send(
         self, worker: Worker, message: LeaseMessage, acked: Callable[[float, float | None], None] | None = None
@@ -285,6 +287,13 @@ class World:
             for worker in self.workers:
                 worker.turn()
             each()
+
+
+def refused(calls: list[Call], window_s: float = 60.0) -> int:
+    """How many of them a provider refuses that counts in a sliding window, and one that counts in a token bucket."""
+    meters: list[Meter] = [kind(int(LIMIT.requests), int(LIMIT.tokens), window_s) for kind in (Window, Bucket)]
+    in_order = sorted(calls, key=lambda call: call.began)
+    return sum(not meter.admit(call.tokens, call.began).admitted for call in in_order for meter in meters)
 
 
 def most_in_a_window(calls: list[Call], window_s: float = 60.0, at_end: bool = False) -> tuple[float, int]:
