@@ -54,6 +54,8 @@ class _Share:
     cached: CachedShares
     head: Amount = NONE
     """Of the call that waits for tokens; NONE: none does."""
+    head_estimate: int = 0
+    """The most that this call may take."""
     sending: bool = False
 
 
@@ -131,7 +133,7 @@ class Shared:
         now = self.clock.latest()
         if not allowance.reserve(wanted, now):
             if share.head != wanted:
-                share.head = wanted
+                share.head, share.head_estimate = wanted, estimate.tokens
                 metrics.PROVIDER_LIMITED.labels(route.provider).inc()
             self.wake()
             return Wait(allowance.paused_until - now if allowance.paused_until > now else None)
@@ -251,9 +253,9 @@ class Shared:
         requests = sum(count for count, _ in by_class.values())
         tokens = sum(tokens for _, tokens in by_class.values())
         weight = sum(self.weights.get(priority, 1.0) * tokens for priority, (_, tokens) in by_class.items())
-        # The queues know the most that their calls may take; what of it counts here is taken to be as at the head.
-        part = tokens / head.tokens if head.tokens else 0.0
-        waiting = Amount(requests, tokens, head.input * part, head.output * part).most(head)
+        # The queues know the most that their calls may take; of what counts here it is taken to be such a part as at the head.
+        waiting = (head * (tokens / max(1, share.head_estimate))).most(head)
+        waiting = Amount(max(1, requests), waiting.tokens, waiting.input, waiting.output)
         return Need(head, waiting, max(head.tokens, weight))
 
     def _cached_share(self, share: _Share, estimate: Estimate) -> float:
