@@ -38,6 +38,45 @@ def test_anthropics_headers_are_read() -> None:
     assert view == ProviderView(limit_tokens=80_000, remaining_tokens=1_000, reset_s=12.0)
 
 
+def test_anthropics_headers_of_input_and_output_are_read() -> None:
+    headers = {  # as recorded, https://rdrr.io/cran/tidyllm/src/tests/testthat/claude
+        "anthropic-ratelimit-input-tokens-limit": "80000",
+        "anthropic-ratelimit-input-tokens-remaining": "79000",
+        "anthropic-ratelimit-input-tokens-reset": "2026-01-01T00:00:01Z",
+        "anthropic-ratelimit-output-tokens-limit": "16000",
+        "anthropic-ratelimit-output-tokens-remaining": "15000",
+        "anthropic-ratelimit-output-tokens-reset": "2026-01-01T00:00:04Z",
+        "anthropic-ratelimit-tokens-limit": "96000",
+        "anthropic-ratelimit-tokens-remaining": "94000",
+        "anthropic-ratelimit-requests-limit": "1000",
+        "anthropic-ratelimit-requests-remaining": "999",
+    }
+    assert read_headers(headers, NOW) == ProviderView(
+        limit_requests=1_000,
+        limit_tokens=96_000,
+        limit_input=80_000,
+        limit_output=16_000,
+        remaining_requests=999,
+        remaining_tokens=94_000,
+        remaining_input=79_000,
+        remaining_output=15_000,
+        reset_s=4.0,
+    )
+
+
+def test_a_lower_limit_of_one_side_corrects_that_side_alone() -> None:
+    limit = CorrectedLimit(limit_of(3_500, input_tokens=30_000, output_tokens=8_000))
+    limit.correct(0.0, ProviderView(limit_input=20_000, remaining_input=5_000, remaining_output=8_000), NONE)
+    assert limit.at(1.0) == limit_of(3_500, input_tokens=20_000, output_tokens=8_000)
+    assert limit.foreign(1.0) == Amount(0, 0, 14_000, 0)
+
+
+def test_a_side_without_a_limit_of_ours_is_not_corrected() -> None:
+    limit = CorrectedLimit(LIMIT)
+    limit.correct(0.0, ProviderView(remaining_input=0, remaining_output=0), NONE)
+    assert limit.foreign(1.0) == NONE
+
+
 @pytest.mark.parametrize("value", ["", "-5", "many", "1e9", "9" * 40, "٣"])
 def test_what_cannot_be_read_says_nothing(value: str) -> None:
     assert read_headers({"x-ratelimit-remaining-tokens": value, "x-ratelimit-reset-tokens": value}, NOW) is None

@@ -9,6 +9,7 @@ from streams.limits import Route
 from streams.limits.amount import limit_of
 from streams.limits.budget import TooLarge, Wait
 from streams.limits.build import leases_needed, shared_budgets
+from streams.limits.counting import Counting
 from streams.limits.estimate import Estimate
 from streams.limits.grantor import moment
 from streams.limits.ledger import Ledger
@@ -131,3 +132,34 @@ def test_a_provider_that_counts_at_the_end_is_held_to_what_is_under_way() -> Non
     shared = shared_of({"counted_at": "end"})
     assert shared.limits["main"].counts_at_end
     assert shared.rules.in_flight_s == 60.0
+
+
+@pytest.mark.parametrize(
+    ("wire", "counting"),
+    [("openai", Counting(True, "until_answered")), ("anthropic", Counting(False, "never"))],
+)
+def test_what_counts_is_by_format_what_its_vendor_says_unless_it_is_set(wire: str, counting: Counting) -> None:
+    def counting_of(**rate_limit: Any) -> Counting:
+        settings = settings_of(rate_limit)
+        provider = settings.providers[0].model_copy(update={"format": wire})
+        changed = settings.model_copy(update={"providers": [provider]})
+        return shared_budgets(changed, "w", waiting=dict, alive=lambda: True).limits["main"].counting
+
+    assert counting_of() == counting
+    assert counting_of(count_cached=not counting.cached) == Counting(not counting.cached, counting.max_tokens)
+    assert counting_of(count_max_tokens="always") == Counting(counting.cached, "always")
+
+
+def test_limits_of_input_and_output_stand_in_for_one_of_all_tokens_or_beside_it() -> None:
+    sides = {"input_tokens": "30000/minute", "output_tokens": "8000/minute"}
+    assert shared_of(sides).limits["main"].amount == limit_of(3_500, input_tokens=30_000, output_tokens=8_000)
+    both = shared_of({"tokens": "35000/minute", **sides}).limits["main"].amount
+    assert both == limit_of(3_500, 35_000, 30_000, 8_000)
+    assert leases_needed(settings_of({"requests": "unlimited", **sides}))
+    assert shared_of({"input_tokens": "unlimited"}).limits["main"].amount == limit_of(3_500, 90_000)
+
+
+@pytest.mark.parametrize("side", ["input_tokens", "output_tokens"])
+def test_a_side_above_all_tokens_is_a_contradiction_that_is_named(side: str) -> None:
+    with pytest.raises(ValueError, match=f"{side} must be at most tokens"):
+        settings_of({"tokens": "30000/minute", side: "40000/minute"})
