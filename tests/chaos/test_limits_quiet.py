@@ -44,7 +44,7 @@ async def ask(traffic: Traffic, answers: list[Answer], request_id: str, model: s
     async def is_answered() -> bool:
         return any(answer.request_id == request_id for answer in answers)
 
-    await wait_until(is_answered, 60)
+    await wait_until(is_answered, 30 + 6 * WINDOW_S)
     (answer,) = [answer for answer in answers if answer.request_id == request_id]
     assert answer.status == "ok", answer.value
     return sent
