@@ -157,9 +157,10 @@ class Call:
         budget = target.provider.budget
         if said.headers is not None:
             budget.observe_headers(target.route, said.headers)
-        if isinstance(found, Failure) and found.fault == "capacity" and found.retry_after_s:
-            if len(target.provider.endpoints) == 1:
-                budget.pause(target.route, found.retry_after_s)
+        if isinstance(found, Answer) or found.fault != "capacity" or not found.retry_after_s:
+            return
+        if len(target.provider.endpoints) == 1:
+            budget.pause(target.route, found.retry_after_s)
 
     def _learn(self, request: PendingRequest, answer: Answer) -> None:
         """The next estimate is better for it."""
