@@ -1,6 +1,6 @@
 """[limits]: how what a provider allows is shared between workers (`providers[].rate_limit` says how much that is)."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 
@@ -32,6 +32,10 @@ class Limits(Section):
     )
     default_output: Count = setting(
         1024, "Tokens of an answer without max_tokens, until answers of its model were seen.", ge=1
+    )
+    tokenizer: Literal["none", "o200k_base", "cl100k_base"] = setting(
+        "none",
+        "Count text with this vocabulary before a call, in place of its bytes; needs the extra `tokenizer`.",
     )
 
     @model_validator(mode="after")

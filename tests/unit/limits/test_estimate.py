@@ -17,7 +17,7 @@ def learnt(estimator: TokenEstimator, tokens_a_byte: float, count: int = 64, out
     for _ in range(count):
         payload = chat("x" * draw.randint(200, 4_000))
         estimate = estimator.estimate("chat.completions", payload)
-        prompt = estimate.fixed + round(estimate.input_bytes * tokens_a_byte * draw.uniform(0.9, 1.1))
+        prompt = estimate.fixed + round(estimate.text_length * tokens_a_byte * draw.uniform(0.9, 1.1))
         estimator.observe(payload, estimate, prompt, round(output * draw.uniform(0.5, 1.5)))
 
 
@@ -36,7 +36,7 @@ def test_what_was_seen_makes_the_estimate_close_and_rarely_too_low(tokens_a_byte
     for _ in range(200):
         payload = chat("x" * draw.randint(200, 4_000), max_tokens=0)
         estimate = estimator.estimate("chat.completions", payload)
-        real = estimate.fixed + estimate.input_bytes * tokens_a_byte * draw.uniform(0.9, 1.1)
+        real = estimate.fixed + estimate.text_length * tokens_a_byte * draw.uniform(0.9, 1.1)
         low += estimate.input < real
         assert estimate.input < real * 1.3
     assert low <= 20
@@ -146,4 +146,4 @@ def test_estimates_of_several_are_one_by_the_first_ones_caller() -> None:
     estimator = TokenEstimator(500)
     one, other = (estimator.estimate("embeddings", {"model": "e", "input": "x" * 100}, caller) for caller in "ab")
     both = one + other
-    assert (both.tokens, both.input_bytes, both.caller) == (2 * one.tokens, 200, "a")
+    assert (both.tokens, both.text_length, both.caller) == (2 * one.tokens, 200, "a")
