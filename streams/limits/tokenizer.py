@@ -1,7 +1,7 @@
 """An exact count of tokens, for those who install `headrace[tokenizer]`: a tokenizer that has its vocabularies inside.
 
-Nothing is downloaded. It costs 2 s at the start and some 12 us a kilobyte of text. It is exact for OpenAI's models, and for others a
-better measure than bytes: what is learnt of a model is then how many of its tokens one of these is.
+Nothing is downloaded. It costs 2 s at the start and some 12 us a kilobyte of text. It is exact for OpenAI's models, and for
+others a better measure than bytes: what is learnt of a model is then how many of its tokens one of these is.
 """
 
 from __future__ import annotations

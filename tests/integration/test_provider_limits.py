@@ -113,6 +113,12 @@ async def test_a_provider_that_has_no_room_pauses_the_fleet_for_as_long_as_it_sa
     assert paused_s(shared) == pytest.approx(seconds, abs=0.01)
 
 
+@pytest.mark.parametrize("status", [401, 404, 500])
+async def test_an_endpoint_that_is_at_fault_pauses_nobody_whatever_it_asks_for(status: int) -> None:
+    shared = await one_call(answer_of(status, {"error": {"message": "no"}}, "retry-after: 20"))
+    assert paused_s(shared) == 0.0
+
+
 async def test_a_refused_call_is_charged_as_a_request_and_an_answer_as_it_says() -> None:
     assert charged(await one_call(answer_of(429, {"error": {"message": "no"}}))) == (1, 0)
     message = {"role": "assistant", "content": "hi"}
