@@ -70,6 +70,23 @@ class Estimate:
         """The most that it may take."""
         return self.input + self.output
 
+    def part(self, inputs: int, of: int) -> Estimate:
+        """Of so many of its inputs, rounded up."""
+
+        def share(whole: int) -> int:
+            return -(-whole * inputs // of)
+
+        return Estimate(
+            share(self.input),
+            share(self.output),
+            share(self.usual_output),
+            share(self.least_input),
+            share(self.least_output),
+            share(self.text_length),
+            share(self.fixed),
+            self.caller,
+        )
+
     def __add__(self, other: Estimate) -> Estimate:
         """Of both as one call, by the first one's caller."""
         return Estimate(

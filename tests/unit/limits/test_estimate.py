@@ -147,3 +147,10 @@ def test_estimates_of_several_are_one_by_the_first_ones_caller() -> None:
     one, other = (estimator.estimate("embeddings", {"model": "e", "input": "x" * 100}, caller) for caller in "ab")
     both = one + other
     assert (both.tokens, both.text_length, both.caller) == (2 * one.tokens, 200, "a")
+
+
+def test_parts_of_an_estimate_are_together_no_less_than_the_whole() -> None:
+    whole = TokenEstimator(500).estimate("embeddings", {"model": "e", "input": ["x" * 100] * 7}, "a")
+    parts = [whole.part(3, 7), whole.part(3, 7), whole.part(1, 7)]
+    assert whole.tokens <= sum(part.tokens for part in parts) <= whole.tokens + 3
+    assert parts[0].caller == "a"
