@@ -14,10 +14,12 @@ from schemas.message import Count, Identifier, Instant, Message, NonNegative
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Calls and their tokens."""
+    """Calls and their tokens; `input` and `output` where the provider has limits of them."""
 
     requests: Count
     tokens: Count
+    input: Count = 0
+    output: Count = 0
 
 
 NOTHING = Grant(0, 0)
@@ -29,6 +31,8 @@ class Slot(Message):
     number: Count = Field(description="Rises from slot to slot of a worker.")
     requests: Count
     tokens: Count
+    input: Count = 0
+    output: Count = 0
 
 
 class ProviderView(Message):
@@ -36,8 +40,12 @@ class ProviderView(Message):
 
     limit_requests: Count | None = None
     limit_tokens: Count | None = None
+    limit_input: Count | None = None
+    limit_output: Count | None = None
     remaining_requests: Count | None = None
     remaining_tokens: Count | None = None
+    remaining_input: Count | None = None
+    remaining_output: Count | None = None
     reset_s: NonNegative = Field(60.0, description="After so long it says nothing any more.")
     pause_s: NonNegative = Field(0.0, description="The provider asked for no calls for so long.")
 
@@ -53,9 +61,15 @@ class LeaseDemand(Message):
     requests: Count = Field(description="Calls it wants to make.")
     tokens: Count = Field(description="Tokens it expects them to take.")
     weight: NonNegative = Field(0.0, description="Those tokens, urgent classes counted more; 0: as the tokens.")
+    input: Count = Field(0, description="Of these tokens, input.")
+    output: Count = Field(0, description="Of these tokens, output.")
     head_tokens: Count = Field(0, description="Tokens that its next call needs at once.")
+    head_input: Count = Field(0, description="Of these tokens, input.")
+    head_output: Count = Field(0, description="Of these tokens, output.")
     requests_used: Count = Field(0, description="Calls made since its last demand.")
     tokens_used: Count = Field(0, description="Tokens they took, as the provider counted them.")
+    input_used: Count = Field(0, description="Of these tokens, input.")
+    output_used: Count = Field(0, description="Of these tokens, output.")
     seq: Count = Field(0, description="Rises with each demand of a worker for a provider and model.")
     seen: int = Field(-1, ge=-1, description="Offset of the last grant that it had read.")
     left: Grant = Field(NOTHING, description="Granted, in force and not used.")
@@ -76,7 +90,12 @@ class LeaseGrant(Message):
     valid_from: Instant
     valid_until: Instant
     grants: dict[str, Grant] = Field(description="By worker id. A worker that is not named gets nothing new.")
+    recalled: list[Identifier] = Field(
+        [], description="Workers that give up what they have left, for a call that needs it; they say so at once."
+    )
     limit_tokens: Count | None = Field(None, description="More than the provider's limit gives at once is refused.")
+    limit_input: Count | None = None
+    limit_output: Count | None = None
 
 
 class LeaseClaim(Message):

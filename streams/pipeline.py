@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
+from streams.limits.estimate import NO_ESTIMATE, Estimate
 from streams.limits.route import Route
 from streams.transport.offsets import Original
 from topics.names import Priority
@@ -70,8 +71,8 @@ class PendingRequest:
     """Where its answer is kept for others; None: it is not."""
     route: Route = NOWHERE
     """Which requests it waits with, for the same things: provider and model group. Known once it waits for dispatch."""
-    tokens: int = 0
-    """What its call may use at most: the estimated input and the largest output. Known with the route."""
+    estimate: Estimate = NO_ESTIMATE
+    """What its call may use. Known with the route."""
 
 
 @dataclass(frozen=True, slots=True)

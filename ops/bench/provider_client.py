@@ -85,9 +85,7 @@ async def by_client(client: httpx2.AsyncClient, url: str) -> None:
 
 async def by_endpoint(endpoint: EndpointClient, request: Request) -> None:
     body = OpenaiFormat().encode(request, stream=False)
-    found, _ = await endpoint.call(
-        Asked(request.operation), body, 60, stream=False, on_headers=lambda headers, status: None
-    )
+    found, _ = await endpoint.call(Asked(request.operation), body, 60, stream=False, on_headers=lambda headers: None)
     assert isinstance(found, Answer)
 
 

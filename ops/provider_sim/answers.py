@@ -25,11 +25,12 @@ _WORDS = b"water wheel gate pond channel mill stone grain river stream sluice ra
 
 @dataclass(frozen=True, slots=True)
 class ChatTokens:
-    """Sizes of a chat; `cut`: max_tokens ended the answer before it was done."""
+    """Sizes of a chat; `cut`: max_tokens ended the answer before it was done; `cached`: of the prompt, from the prompt cache."""
 
     prompt: int
     completion: int
     cut: bool
+    cached: int = 0
 
 
 class BadRequestError(Exception):
@@ -123,6 +124,7 @@ def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> d
             "prompt_tokens": tokens.prompt,
             "completion_tokens": tokens.completion,
             "total_tokens": tokens.prompt + tokens.completion,
+            **({"prompt_tokens_details": {"cached_tokens": tokens.cached}} if tokens.cached else {}),
         },
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from ops.provider_sim.answers import BadRequestError, ChatTokens, body_hash, chat_text
 from ops.provider_sim.limits import Verdict, retry_after
@@ -54,13 +54,16 @@ def answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> dict[s
     }
 
 
+CACHED_SHARE: Final = 0.25
+"""Of a prompt, where the settings do not say."""
+
+
 def usage(tokens: ChatTokens) -> dict[str, int]:
-    """A quarter of the prompt is said to have come from the provider's prompt cache: `input_tokens` does not count it."""
-    cached = tokens.prompt // 4
+    """`input_tokens` does not count what came from the provider's prompt cache."""
     return {
-        "input_tokens": tokens.prompt - cached,
+        "input_tokens": tokens.prompt - tokens.cached,
         "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": cached,
+        "cache_read_input_tokens": tokens.cached,
         "output_tokens": tokens.completion,
     }
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -32,6 +32,7 @@ class Prepared:
     operation: str
     hint: Hint
     prompt_tokens: int
+    cached_tokens: int
     completion_tokens: int
     most_tokens: int
     """Prompt and all that the answer may have."""
@@ -111,6 +112,7 @@ class Service:
         if plan.status < 300:  # what fails by itself is charged nothing
             used = prepared.prompt_tokens + prepared.completion_tokens
             charge = used if settings.limit_charge == "used" else prepared.most_tokens
+            charge -= 0 if settings.limit_cached else prepared.cached_tokens
             verdict = self._limits.admit(prepared.model, charge, time.monotonic())
             if verdict is not None:
                 said = prepared.limit_headers(settings, verdict)
@@ -154,7 +156,7 @@ class Service:
         await to.send(status, JSON, orjson.dumps(error(status, why)))
 
     def _prepare_chat(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
-        tokens = answers.chat_tokens(body, hint)
+        tokens = self._with_cached(answers.chat_tokens(body, hint), 0.0)
         least = self.settings.answer_bytes if hint.answer_bytes is None else hint.answer_bytes
         made = answers.chat_answer(body, tokens, least)
         stream_options = body.get("stream_options")
@@ -167,6 +169,7 @@ class Service:
             "chat.completions",
             hint,
             tokens.prompt,
+            tokens.cached,
             tokens.completion,
             tokens.prompt + (tokens.completion if limit is None else limit),
             lambda: made,
@@ -181,11 +184,11 @@ class Service:
         request_id = hint.id if hint.id is not None else user if isinstance(user, str) else None
         error, limits = answers.error_answer, openai_headers
         return Prepared(
-            request_id, body["model"], "embeddings", hint, prompt, 0, prompt, lambda: made, None, error, limits
+            request_id, body["model"], "embeddings", hint, prompt, 0, 0, prompt, lambda: made, None, error, limits
         )
 
     def _prepare_messages(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
-        tokens = answers.chat_tokens(anthropic.as_chat(body), hint)
+        tokens = self._with_cached(answers.chat_tokens(anthropic.as_chat(body), hint), anthropic.CACHED_SHARE)
         anthropic.check(headers, body)
         if self.settings.strict:
             check_strictly(headers, body)
@@ -197,6 +200,7 @@ class Service:
             "messages",
             hint,
             tokens.prompt,
+            tokens.cached,
             tokens.completion,
             tokens.prompt + int(body["max_tokens"]),
             lambda: made,
@@ -204,6 +208,10 @@ class Service:
             anthropic.error_answer,
             anthropic.limit_headers,
         )
+
+    def _with_cached(self, tokens: answers.ChatTokens, usual_share: float) -> answers.ChatTokens:
+        share = self.settings.cached_share
+        return replace(tokens, cached=int(tokens.prompt * (usual_share if share is None else share)))
 
     async def admin(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """The run-time switches: status and answer of `/admin/...`."""

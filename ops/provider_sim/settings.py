@@ -13,7 +13,7 @@ Tokens = Annotated[int, Field(ge=0, le=1_000_000_000)]
 AnswerBytes = Annotated[int, Field(ge=0, le=64 * 1024 * 1024)]
 Status = Annotated[int, Field(ge=200, le=599)]
 
-LIMIT_KEYS: Final = frozenset({"limit", "limit_requests", "limit_tokens", "limit_window_s"})
+LIMIT_KEYS: Final = frozenset({"limit", "limit_requests", "limit_tokens", "limit_window_s", "limit_cached"})
 """Settings of which a change begins a new count of the limits."""
 
 
@@ -42,6 +42,11 @@ class SimSettings(BaseModel):
     """Time for which the two are given: the window's length, and the time in which an empty bucket fills."""
     limit_charge: Literal["used", "reserved"] = "used"
     """What a call is charged on arrival: the tokens that its answer will report, or its prompt and its max_tokens."""
+
+    limit_cached: bool = True
+    """Whether prompt tokens that came from the prompt cache are charged."""
+    cached_share: Share | None = None
+    """Share of every prompt that is said to come from the prompt cache; without it none, and a quarter in Anthropic's format."""
 
     outage: Outage = "none"
     """What happens to every call and every check, whatever they ask for; `refuse` listens no more."""

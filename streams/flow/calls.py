@@ -43,7 +43,7 @@ class Providers(Protocol):
     def route(self, request: PendingRequest) -> Route | Outcome:
         """The name of the request's route: requests of one route wait for the same things (provider and model group).
 
-        Asked once, when the request begins to wait; sets `request.tokens`. An outcome if it can never be served.
+        Asked once, when the request begins to wait; sets `request.estimate`. An outcome if it can never be served.
         """
 
     def reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:

@@ -58,7 +58,7 @@ def merge(requests: Sequence[PendingRequest]) -> PendingRequest:
         request_id=f"{first.request_id}+{len(requests) - 1}",
         dispatch_by=min(request.dispatch_by for request in requests),
         expires_at=min(limits, default=None),
-        tokens=sum(request.tokens for request in requests),
+        estimate=sum((request.estimate for request in requests[1:]), first.estimate),
         size=sum(request.size for request in requests),
         read_key=None,
         store_key=None,

@@ -55,7 +55,7 @@ class Parts(Answers):
             replace(
                 request,
                 request=Request.model_construct(**{**dict(request.request), "payload": {**payload, "input": chunk}}),
-                tokens=-(-request.tokens * len(chunk) // len(inputs)),
+                estimate=request.estimate.part(len(chunk), len(inputs)),
                 size=-(-request.size * len(chunk) // len(inputs)),
                 read_key=None,
                 store_key=None,

@@ -236,7 +236,7 @@ class Scheduler:
         found: dict[Route, dict[Priority, tuple[int, int]]] = {}
         for priority, queue in self._classes.items():
             for route, waiting in queue.by_route():
-                tokens = [request.tokens for request in waiting]
+                tokens = [request.estimate.tokens for request in waiting]
                 if tokens:
                     by_class = found.setdefault(route.whole, {})
                     requests, sum_of_tokens = by_class.get(priority, (0, 0))

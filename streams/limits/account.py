@@ -26,10 +26,13 @@ class Account:
     left: Amount = NONE
     open: Amount = NONE
     waiting: Amount = NONE
-    head_tokens: float = 0
+    head: Amount = NONE
+    """What its next call needs."""
     weight: float = 0.0
     turn: float = 0.0
     """Tokens granted by its weight: who has the least is next."""
+    recalled_at: float = -inf
+    """When it was last asked to give up what it has left."""
     rate: Amount = NONE
     """Used a second, of late."""
     _unseen: deque[tuple[int, Amount]] = field(default_factory=deque)
@@ -42,12 +45,12 @@ class Account:
         """Take in a demand that is newer than the last."""
         silent_s = max(1e-3, at - self.heard_at)
         keep = exp(-silent_s / rate_over_s)
-        used = Amount(demand.requests_used, demand.tokens_used)
+        used = Amount(demand.requests_used, demand.tokens_used, demand.input_used, demand.output_used)
         self.rate = self.rate * keep + used * ((1 - keep) / silent_s) if self.seq >= 0 else NONE
         self.heard_at, self.seq = at, demand.seq
         self.left, self.open = amount(demand.left), amount(demand.open)
-        self.waiting = Amount(demand.requests, demand.tokens)
-        self.head_tokens = demand.head_tokens
+        self.waiting = Amount(demand.requests, demand.tokens, demand.input, demand.output)
+        self.head = Amount(1, demand.head_tokens, demand.head_input, demand.head_output)
         self.weight = demand.weight or float(demand.tokens) or float(demand.requests)
         while self._unseen and self._unseen[0][0] <= demand.seen:
             self._unseen.popleft()
@@ -59,6 +62,11 @@ class Account:
         for _, given in self._unseen:
             found += given
         return found
+
+    @property
+    def wanted(self) -> Amount:
+        """What all that waits needs beyond what it holds."""
+        return (self.waiting.most(self.head) - self.held).most(NONE)
 
     @property
     def unknown(self) -> Amount:

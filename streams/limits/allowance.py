@@ -10,19 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
+from typing import Final
 
 from schemas.lease import LeaseDemand, ProviderView, Slot
-from streams.limits.amount import NONE, Amount
+from streams.limits.amount import NONE, UNLIMITED, Amount
 from streams.limits.route import Route
+
+_MUCH_SHARE: Final = 0.1
+"""Of the limit: a use that others may wait for, so that it counts from when it was and not from when it was told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What waits in the queues for a provider and model."""
+    """What waits in the queues for a route."""
 
-    requests: int = 0
-    tokens: int = 0
+    head: Amount = NONE
+    """What the call at the head needs."""
+    waiting: Amount = NONE
+    """What all of them need, that call among them."""
     weight: float = 0.0
+    """Their tokens, urgent classes counted more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,18 +47,19 @@ class Allowance:
     until: float = -inf
     paused_until: float = -inf
     view_is_new: bool = False
-    limit_tokens: float = inf
+    limit_now: Amount = UNLIMITED
     """What the grantor holds for the limit now: it may be less than what is set."""
     term: int = 0
     """Rises when all that was held has lapsed: what was reserved before must not begin any more."""
+    urgent: bool = False
+    """Whether the grantor should hear at once of what changed: much was used or given back."""
     seen: int = -1
     seq: int = 0
-    used_requests: int = 0
-    used_tokens: int = 0
+    _used: Amount = NONE
     _slot: int = 0
     _slots: dict[int, tuple[float, Amount]] = field(default_factory=dict)
     _changed: set[int] = field(default_factory=set)
-    _sent: tuple[set[int], int, int] | None = None
+    _sent: tuple[set[int], Amount] | None = None
     _said: tuple[float, ProviderView] | None = None
 
     def grant(self, offset: int, given: Amount, until: float, now: float) -> None:
@@ -68,25 +76,33 @@ class Allowance:
             self.left, self.until = NONE, -inf
             self.term += 1
 
+    def recall(self, offset: int, now: float) -> None:
+        """Another worker's call needs what is left here. What was reserved already goes on to hold."""
+        self.seen = offset
+        self.lapse(now)
+        self.left = NONE
+        self.urgent = True
+
     def renounce(self) -> None:
         """Drop all that is left: nothing more begins under the grants that were read."""
         self.left, self.until = NONE, -inf
         self.term += 1
 
-    def reserve(self, tokens: int, now: float) -> bool:
-        """Take one request and its tokens, both or neither."""
+    def reserve(self, wanted: Amount, now: float) -> bool:
+        """Take one request and its tokens, all or nothing."""
         self.lapse(now)
-        wanted = Amount(0 if self.limit.requests == inf else 1, 0 if self.limit.tokens == inf else tokens)
-        if self.until <= now or now < self.paused_until or not wanted.fits(self.left):
+        limited = wanted.limited_by(self.limit)
+        if self.until <= now or now < self.paused_until or not limited.fits(self.left):
             return False
-        self.left -= wanted
-        self.open += Amount(1, tokens)
+        self.left -= limited
+        self.open += wanted
         return True
 
     def book(self, used: Amount, now: float) -> int:
         """What was open counts as used from now on; in which slot."""
         self.open -= used
         self._put(self._slot, used, now)
+        self._note(used)
         return self._slot
 
     def unbook(self, slot: int, unused: Amount, term: int, now: float) -> None:
@@ -96,6 +112,7 @@ class Allowance:
             return  # it counts no more
         self._slots[slot] = (found[0], found[1] - unused)
         self._changed.add(slot)
+        self._note(unused)
         if found[0] > now - self.lease_s:  # an old slot may not count any more when the grantor hears of this
             self._return(unused, term, now)
 
@@ -104,11 +121,15 @@ class Allowance:
         self.open -= unused
         self._return(unused, term, now)
 
-    def owe(self, beyond: float, now: float) -> None:
+    def owe(self, beyond: Amount, now: float) -> None:
         """More was used than reserved: it counts from now, and uses up what is left."""
         self.lapse(now)
-        self.left -= Amount(0, min(beyond, max(0.0, self.left.tokens)))
-        self._put(self._slot, Amount(0, beyond), now)
+        self.left -= beyond.least(self.left.most(NONE))
+        self._put(self._slot, beyond, now)
+
+    def _note(self, changed: Amount) -> None:
+        if changed.share_of(self.limit) >= _MUCH_SHARE:
+            self.urgent = True
 
     def _put(self, slot: int, used: Amount, now: float) -> None:
         at, before = self._slots.get(slot, (now, NONE))
@@ -118,21 +139,23 @@ class Allowance:
     def _return(self, unused: Amount, term: int, now: float) -> None:
         self.lapse(now)
         if term == self.term and self.until > now:
-            self.left += Amount(
-                0 if self.limit.requests == inf else unused.requests, 0 if self.limit.tokens == inf else unused.tokens
-            )
+            self.left += unused.limited_by(self.limit)
 
-    def used(self, tokens: int) -> None:
+    def used(self, charged: Amount) -> None:
         """For the rate that the grantor sees."""
-        self.used_requests += 1
-        self.used_tokens += tokens
+        self._used += charged
 
     def provider_said(self, view: ProviderView, now: float) -> None:
-        """What an answer's headers said; the next demand passes it on. A pause that is asked for holds here at once."""
-        self._said = (now, view)
-        if view.pause_s:
-            self.paused_until = max(self.paused_until, now + view.pause_s)
+        """What an answer's headers said; the next demand passes it on."""
+        pause_s = max(0.0, self.paused_until - now)  # a view that was not passed on yet may have asked for it
+        self._said = (now, view.model_copy(update={"pause_s": pause_s}) if pause_s else view)
         self.view_is_new = True
+
+    def pause(self, seconds: float, now: float) -> None:
+        """The provider asked for no calls for so long: it holds here at once, and by the next demand for all."""
+        self.paused_until = max(self.paused_until, now + seconds)
+        self.provider_said(ProviderView() if self._said is None or not self.view_is_new else self._said[1], now)
+        self.urgent = True
 
     def _view(self, now: float) -> ProviderView | None:
         if self._said is None or not self.view_is_new:
@@ -146,7 +169,7 @@ class Allowance:
         """Whether the grantor does not know yet what was used."""
         return bool(self._changed)
 
-    def demand(self, worker_id: str, need: Need, head_tokens: int, at: datetime, now: float) -> LeaseDemand:
+    def demand(self, worker_id: str, need: Need, at: datetime, now: float) -> LeaseDemand:
         """What to tell the grantor. Then `told` it, or not; until that is known, make no other."""
         self.lapse(now)
         old = [slot for slot, (began, _) in self._slots.items() if began < now - self.window_s - 5.0]
@@ -154,38 +177,46 @@ class Allowance:
             del self._slots[slot]
         self._changed -= set(old)
         self.seq += 1
-        self._sent = (self._changed, self.used_requests, self.used_tokens)
-        self._changed, self.used_requests, self.used_tokens = set(), 0, 0
+        self.urgent = False
+        self._sent = (self._changed, self._used)
+        self._changed, self._used = set(), NONE
         self._slot += 1  # what is used from here on counts from the next demand on
-        sent = self._sent[0]
+        sent, used = self._sent[0], self._sent[1].wire()
+        head, waiting = need.head.wire(), need.waiting.wire()
         return LeaseDemand(
             provider=self.route.provider,
             model=self.route.group,
             worker_id=worker_id,
             at=at,
-            requests=need.requests,
-            tokens=need.tokens,
+            requests=waiting.requests,
+            tokens=waiting.tokens,
+            input=waiting.input,
+            output=waiting.output,
             weight=need.weight,
-            head_tokens=head_tokens,
-            requests_used=self._sent[1],
-            tokens_used=self._sent[2],
+            head_tokens=head.tokens,
+            head_input=head.input,
+            head_output=head.output,
+            requests_used=used.requests,
+            tokens_used=used.tokens,
+            input_used=used.input,
+            output_used=used.output,
             seq=self.seq,
             seen=self.seen,
             left=self.left.wire(),
             open=self.open.wire(),
             provider_view=self._view(now),
-            slots=[
-                Slot(number=slot, requests=int(self._slots[slot][1].requests), tokens=int(self._slots[slot][1].tokens))
-                for slot in sorted(sent)
-            ],
+            slots=[self._wire_slot(slot) for slot in sorted(sent)],
         )
 
     def told(self, acked: bool) -> None:
         """Whether the broker has the last demand. If not, or if nobody knows, the next one says it again."""
         assert self._sent is not None, "told without a demand"
         if not acked:
-            slots, requests, tokens = self._sent
+            slots, used = self._sent
             self._changed |= slots & self._slots.keys()
-            self.used_requests += requests
-            self.used_tokens += tokens
+            self._used += used
         self._sent = None
+
+    def _wire_slot(self, number: int) -> Slot:
+        used = self._slots[number][1].wire()
+        return Slot(number=number, requests=used.requests, tokens=used.tokens, input=used.input, output=used.output)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from streams.limits.estimate import Estimate
 from streams.limits.route import Route
+from streams.limits.usage import Used
 
 
 class Hold(Protocol):
@@ -15,10 +17,11 @@ class Hold(Protocol):
     def good(self) -> bool:
         """Whether the call may still begin; asked right before it. If not: give it back and reserve anew."""
 
-    def settle(self, tokens_used: int | None) -> None:
+    def settle(self, used: Used | None) -> None:
         """The provider took the call. What it did not use is free again; what it used beyond is owed.
 
-        None: nobody knows what it used, so all that was reserved counts. 0 where it refused the call: the request counts.
+        None: nobody knows what it used, so all that was reserved counts. `NOTHING` where it refused the call: the request
+        counts.
         """
 
     def give_back(self) -> None:
@@ -46,17 +49,20 @@ Reserved: TypeAlias = Hold | Wait | TooLarge
 class Budget(Protocol):
     """What providers allow, as one worker sees it. Each route has limits of its own."""
 
-    def too_large(self, route: Route, tokens: int) -> TooLarge | None:
-        """Whether a call of so many tokens can never be made; asked before it waits for anything."""
+    def too_large(self, route: Route, estimate: Estimate) -> TooLarge | None:
+        """Whether such a call can never be made, even if it takes the least that it may; asked before it waits for anything."""
 
-    def reserve(self, route: Route, tokens: int) -> Reserved:
-        """One request and its tokens (estimated input and most output), both or neither."""
+    def reserve(self, route: Route, estimate: Estimate) -> Reserved:
+        """One request and its tokens, all or nothing: what the provider's limits may count for it, at most all that they give."""
 
     def on_room(self, tell: Callable[[Route], None]) -> None:
         """`tell(route)` is called when a route that had to wait may have room."""
 
-    def observe_headers(self, route: Route, headers: Mapping[str, str], status: int) -> None:
-        """What an answer said of the limits (`x-ratelimit-*`, `retry-after`) corrects our view downward. Names are lower case."""
+    def observe_headers(self, route: Route, headers: Mapping[str, str]) -> None:
+        """What an answer said of the limits (`x-ratelimit-*`) corrects our view downward. Names are lower case."""
+
+    def pause(self, route: Route, seconds: float) -> None:
+        """The provider has no room for so long, as it says (`Retry-After`): no calls in the whole fleet, at most for a minute."""
 
 
 class _FreeHold:
@@ -67,7 +73,7 @@ class _FreeHold:
     def good(self) -> bool:
         return True
 
-    def settle(self, tokens_used: int | None) -> None:
+    def settle(self, used: Used | None) -> None:
         pass
 
     def give_back(self) -> None:
@@ -80,16 +86,19 @@ _FREE: Final = _FreeHold()
 class Unlimited:
     """A budget for a provider without limits."""
 
-    def too_large(self, route: Route, tokens: int) -> TooLarge | None:
+    def too_large(self, route: Route, estimate: Estimate) -> TooLarge | None:
         return None
 
-    def reserve(self, route: Route, tokens: int) -> Reserved:
+    def reserve(self, route: Route, estimate: Estimate) -> Reserved:
         return _FREE
 
     def on_room(self, tell: Callable[[Route], None]) -> None:
         pass  # nobody ever waits
 
-    def observe_headers(self, route: Route, headers: Mapping[str, str], status: int) -> None:
+    def observe_headers(self, route: Route, headers: Mapping[str, str]) -> None:
+        pass
+
+    def pause(self, route: Route, seconds: float) -> None:
         pass
 
 

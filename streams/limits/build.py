@@ -9,8 +9,9 @@ from math import inf
 from aiokafka import AIOKafkaProducer
 
 from streams.identity import process_id
-from streams.limits.amount import Amount
+from streams.limits.amount import limit_of
 from streams.limits.budget import UNLIMITED, Budget
+from streams.limits.counting import COUNTING, Counting
 from streams.limits.ledger import LeaseRules
 from streams.limits.route import Route
 from streams.limits.shared import Queues, Shared, SharedLimit
@@ -97,11 +98,22 @@ def shared_budgets(
 
 
 def _limit(provider: Provider, window_s: float) -> SharedLimit:
-    requests, tokens = (
+    rules = provider.rate_limit
+    requests, tokens, given, made = (
         _in_window(f"providers.{provider.name}.rate_limit.{resource}", rate, window_s)
-        for resource, rate in (("requests", provider.rate_limit.requests), ("tokens", provider.rate_limit.tokens))
+        for resource, rate in (
+            ("requests", rules.requests),
+            ("tokens", rules.tokens),
+            ("input_tokens", rules.input_tokens),
+            ("output_tokens", rules.output_tokens),
+        )
     )
-    return SharedLimit(Amount(requests, tokens), counts_at_end=provider.rate_limit.counted_at == "end")
+    usual = COUNTING[provider.format]
+    counting = Counting(
+        usual.cached if rules.count_cached is None else rules.count_cached,
+        usual.max_tokens if rules.count_max_tokens is None else rules.count_max_tokens,
+    )
+    return SharedLimit(limit_of(requests, tokens, given, made), counting, counts_at_end=rules.counted_at == "end")
 
 
 def _in_window(key: str, rate: Rate | None, window_s: float) -> float:

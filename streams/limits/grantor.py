@@ -127,17 +127,17 @@ class Grantor:
                 del self._books[route]
             return None
         shares = share(ledger, self.known, now)
-        grants = dict(shares.grants)
+        grants, recalled = dict(shares.grants), list(shares.recalled)
         if not shares.scarce and now > book.granted_at + rules.lease_s / 2:
             for worker_id, account in ledger.accounts.items():
                 if worker_id in self.known and account.held != NONE:
                     grants.setdefault(worker_id, NONE)  # what it holds goes on to hold
-        if not grants:
+        if not grants and not recalled:
             return None
         self._seq += 1
         book.pending = (self._seq, now)
         book.granted_at = now
-        limit = ledger.limit.at(now).tokens
+        limit = ledger.limit.at(now)
         return LeaseGrant(
             provider=route.provider,
             model=route.group,
@@ -147,8 +147,15 @@ class Grantor:
             valid_from=moment(now),
             valid_until=moment(now + rules.lease_s),
             grants={worker_id: given.wire() for worker_id, given in grants.items()},
-            limit_tokens=None if limit == inf else int(limit),
+            recalled=recalled,
+            limit_tokens=_wire(limit.tokens),
+            limit_input=_wire(limit.input),
+            limit_output=_wire(limit.output),
         )
+
+
+def _wire(limit: float) -> int | None:
+    return None if limit == inf else int(limit)
 
 
 def moment(at: float) -> datetime:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streams.limits.allowance import Allowance
-from streams.limits.amount import Amount
+from streams.limits.amount import NONE, Amount
+from streams.limits.usage import Used
 
 
 @dataclass(slots=True, eq=False)
@@ -14,12 +15,16 @@ class LeaseHold:
     """One call's reservation. `now` is the broker's time; `alive` whether this worker is still a member of its group."""
 
     allowance: Allowance
-    tokens: int
+    reserved: Amount
+    charged: Callable[[Used], Amount]
+    """What a call with this usage counts as."""
     now: Callable[[], float]
     alive: Callable[[], bool]
     on_room: Callable[[], None]
-    on_settled: Callable[[int, int], None] = lambda used, owed: None
-    """Told the tokens used, and those beyond the reservation."""
+    on_settled: Callable[[Used | None, Amount, Amount], None] = lambda used, charged, owed: None
+    """Told what was used, as what it counts, and how much of that was not reserved."""
+    on_changed: Callable[[Allowance], None] = lambda allowance: None
+    """Called when the allowance has something new to tell."""
     term: int = 0
     _slot: int | None = None
     _begun: bool = False
@@ -35,36 +40,38 @@ class LeaseHold:
         if self._ended or self.term != allowance.term or allowance.until <= now or not self.alive():
             return False
         if not self._begun and not allowance.counts_at_end:
-            self._slot = allowance.book(Amount(1, self.tokens), now)
+            self._slot = allowance.book(self.reserved, now)
+            self.on_changed(allowance)
         self._begun = True
         return True
 
-    def settle(self, tokens_used: int | None) -> None:
+    def settle(self, used: Used | None) -> None:
         """See `Hold`."""
         if self._ended:
             return
         self._ended = True
         allowance, now = self.allowance, self.now()
-        used = self.tokens if tokens_used is None else max(0, tokens_used)
-        unused = Amount(0, max(0, self.tokens - used))
+        charged = self.reserved if used is None else self.charged(used)
+        unused, owed = (self.reserved - charged).most(NONE), (charged - self.reserved).most(NONE)
         if self._slot is None:
-            self._slot = allowance.book(Amount(1, self.tokens), now)
-        if unused.tokens:
+            self._slot = allowance.book(self.reserved, now)
+        if unused != NONE:
             allowance.unbook(self._slot, unused, self.term, now)
             self.on_room()
-        if used > self.tokens:
-            allowance.owe(used - self.tokens, now)
-        allowance.used(used)
-        self.on_settled(used, max(0, used - self.tokens))
+        if owed != NONE:
+            allowance.owe(owed, now)
+        allowance.used(charged)
+        self.on_changed(allowance)
+        self.on_settled(used, charged, owed)
 
     def give_back(self) -> None:
         """See `Hold`."""
         if self._ended:
             return
         self._ended = True
-        whole = Amount(1, self.tokens)
         if self._slot is None:
-            self.allowance.close(whole, self.term, self.now())
+            self.allowance.close(self.reserved, self.term, self.now())
         else:
-            self.allowance.unbook(self._slot, whole, self.term, self.now())
+            self.allowance.unbook(self._slot, self.reserved, self.term, self.now())
+        self.on_changed(self.allowance)
         self.on_room()

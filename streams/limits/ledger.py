@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
 from schemas.lease import LeaseDemand, LeaseGrant
 from streams.limits.account import Account
@@ -23,7 +24,7 @@ class LeaseRules:
     """How long a grant holds."""
     counted_s: float = 60.0
     """In what time the provider counts; limits are amounts for this time."""
-    margin_s: float = 1.0
+    margin_s: float = 0.5
     """By how much clocks of brokers may differ, and a call may be late on its way to the provider."""
     burst_share: float = 0.2
     """How much may be granted at once after a quiet time."""
@@ -42,6 +43,11 @@ class LeaseRules:
         return self.counted_s + self.margin_s
 
 
+_RECENT_SHARE: Final = 1 / 6
+"""Of the window: what was used in it tells a load from single calls."""
+_FEW_CALLS: Final = 4
+
+
 class Ledger:
     """Of one provider and model."""
 
@@ -54,6 +60,7 @@ class Ledger:
         self.asked_at = -inf
         """When a worker last wanted something, or used it."""
         self._window = SlidingWindow(rules.window_s)
+        self._recent = SlidingWindow(rules.counted_s * _RECENT_SHARE)
         self._burst = limit * rules.burst_share
         self._credit = self._burst
         self._credited_at = -inf
@@ -73,8 +80,11 @@ class Ledger:
             self.asked_at = at
         for slot in demand.slots:
             key = (demand.worker_id, slot.number)
+            used = Amount(slot.requests, slot.tokens, slot.input, slot.output)
+            if key not in self._window or key in self._recent:
+                self._recent.put(key, at, used)
             was = self._window.total
-            self._window.put(key, at, Amount(slot.requests, slot.tokens))
+            self._window.put(key, at, used)
             self._credit -= self._window.total - was
         self._credit -= self._committed_by(account, at) - before
         if demand.provider_view is not None:
@@ -85,11 +95,14 @@ class Ledger:
         until = grant.valid_until.timestamp()
         for worker_id, given in grant.grants.items():
             self.account(worker_id).granted(offset, amount(given), until)
-            self._credit -= amount(given)
+            self._credit = (self._credit - amount(given)).most(self._credit.least(NONE))  # at_once() asks for no credit
+        for worker_id in grant.recalled:
+            self.account(worker_id).recalled_at = grant.valid_from.timestamp()
 
     def advance(self, now: float) -> None:
         """Let time pass: what is older than a window is forgotten, and credit grows at the steady rate."""
         self._window.expire(now)
+        self._recent.expire(now)
         for worker_id in [w for w, account in self.accounts.items() if account.silent_since(now, self._hold_s)]:
             del self.accounts[worker_id]
         if self._credited_at > -inf and now > self._credited_at:
@@ -110,9 +123,21 @@ class Ledger:
 
     def available(self, now: float) -> Amount:
         """What may be granted now: the room, at its pace. Call `advance` before."""
-        if self.limit.paused(now):
-            return NONE
-        return self.room(now).least(self._credit)
+        return self.unpaced(now).least(self._credit)
+
+    def unpaced(self, now: float) -> Amount:
+        """What may be granted now where nobody would have to wait for it later. Call `advance` before."""
+        return NONE if self.limit.paused(now) else self.room(now)
+
+    def loaded(self, now: float) -> bool:
+        """Whether of late calls came so fast that the limit would not last a window. A few calls say nothing yet."""
+        recent = self._recent.total
+        return recent.requests >= _FEW_CALLS and recent.share_of(self.limit.at(now)) > _RECENT_SHARE
+
+    @property
+    def rested(self) -> bool:
+        """Whether nobody waited when the grantor looked last, and all credit was saved up."""
+        return self.needed == NONE and self._burst.fits(self._credit)
 
     @property
     def _hold_s(self) -> float:

@@ -1,8 +1,7 @@
 """What providers say of their limits, and what we believe of it: only what is less than we thought, and not for long.
 
 Headers: https://platform.openai.com/docs/guides/rate-limits (x-ratelimit-*, durations such as "6m0s" or "20ms"),
-https://docs.anthropic.com/en/api/rate-limits (anthropic-ratelimit-*, moments in RFC 3339), and retry-after,
-retry-after-ms.
+https://docs.claude.com/en/api/rate-limits (anthropic-ratelimit-*, moments in RFC 3339).
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from math import inf
 from typing import Final
 
 from schemas.lease import ProviderView
-from streams.limits.amount import NONE, Amount
-from streams.limits.retry_after import retry_after_s
+from streams.limits.amount import NONE, UNLIMITED, Amount, limit_of
 
 MOST_S: Final = 60.0
 """No header is believed for longer."""
@@ -23,24 +21,23 @@ _LEAST_SHARE: Final = 0.1  # of the limit that is set: whatever a header says, s
 _NOISE_SHARE: Final = 0.05  # calls that are under way make both counts differ by so much
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
-_THROTTLED: Final = (429, 503, 529)
+_RESOURCES: Final = {"requests": "requests", "tokens": "tokens", "input": "input-tokens", "output": "output-tokens"}
+"""As we name them, and as headers do."""
 
 
-def read_headers(headers: Mapping[str, str], status: int, now: float) -> ProviderView | None:
+def read_headers(headers: Mapping[str, str], now: float) -> ProviderView | None:
     """What an answer's headers (names in lower case) say; None if nothing. `now` is Unix time, for headers with dates."""
     found: dict[str, float] = {}
-    for resource in ("requests", "tokens"):
+    for resource, name in _RESOURCES.items():
         for what in ("limit", "remaining"):
-            value = _first(headers, f"x-ratelimit-{what}-{resource}", f"anthropic-ratelimit-{resource}-{what}")
+            value = _first(headers, f"x-ratelimit-{what}-{name}", f"anthropic-ratelimit-{name}-{what}")
             if value is not None and value.isascii() and value.isdigit() and len(value) <= 12:
                 found[f"{what}_{resource}"] = int(value)
-    if status in _THROTTLED:
-        found["pause_s"] = min(MOST_S, retry_after_s(headers, now) or 0.0)
     if not found:
         return None
     resets = [
-        _reset_s(_first(headers, f"x-ratelimit-reset-{resource}", f"anthropic-ratelimit-{resource}-reset"), now)
-        for resource in ("requests", "tokens")
+        _reset_s(_first(headers, f"x-ratelimit-reset-{name}", f"anthropic-ratelimit-{name}-reset"), now)
+        for name in _RESOURCES.values()
     ]
     known = [seconds for seconds in resets if seconds is not None]
     return ProviderView.model_validate({**found, "reset_s": min(MOST_S, max(known, default=MOST_S))}, strict=False)
@@ -72,17 +69,29 @@ class CorrectedLimit:
         """Take in what the provider said; `ours` is what it should have counted by now."""
         if view.pause_s:
             self._paused_until = max(self._paused_until, now + min(view.pause_s, MOST_S))
-        least = Amount(_share(self.set.requests, _LEAST_SHARE), _share(self.set.tokens, _LEAST_SHARE))
-        limit = Amount(_or(view.limit_requests, inf), _or(view.limit_tokens, inf))
-        if view.limit_requests is not None or view.limit_tokens is not None:
+        least = self.set.limited_by(self.set) * _LEAST_SHARE
+        limit = limit_of(
+            _or_inf(view.limit_requests),
+            _or_inf(view.limit_tokens),
+            _or_inf(view.limit_input),
+            _or_inf(view.limit_output),
+        )
+        if limit != UNLIMITED:
             self._said, self._said_until = limit.most(least), now + MOST_S
-        remaining = Amount(_or(view.remaining_requests, inf), _or(view.remaining_tokens, inf))
-        if view.remaining_requests is None and view.remaining_tokens is None:
+        remaining = limit_of(
+            _or_inf(view.remaining_requests),
+            _or_inf(view.remaining_tokens),
+            _or_inf(view.remaining_input),
+            _or_inf(view.remaining_output),
+        )
+        if remaining == UNLIMITED:
             return
         allowed = limit.least(self.set)
         self._foreign = Amount(
             _beyond(allowed.requests, remaining.requests, ours.requests, least.requests),
             _beyond(allowed.tokens, remaining.tokens, ours.tokens, least.tokens),
+            _beyond(allowed.input, remaining.input, ours.input, least.input),
+            _beyond(allowed.output, remaining.output, ours.output, least.output),
         )
         self._foreign_until = now + min(view.reset_s, MOST_S)
 
@@ -95,12 +104,8 @@ def _beyond(allowed: float, remaining: float, ours: float, least: float) -> floa
     return max(0.0, min(more, allowed - least))
 
 
-def _share(whole: float, share: float) -> float:
-    return 0.0 if whole == inf else whole * share
-
-
-def _or(value: int | None, otherwise: float) -> float:
-    return otherwise if value is None else value
+def _or_inf(value: int | None) -> float:
+    return inf if value is None else value
 
 
 def _first(headers: Mapping[str, str], *names: str) -> str | None:

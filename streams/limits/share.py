@@ -2,16 +2,19 @@
 
 The head of a worker's queue gets all of its tokens in one grant or nothing: what is there is kept until it is enough, so
 that small calls never starve a large one. Turns follow the tokens granted by demand (stride scheduling, Waldspurger 1995).
+
+What nobody else waits for is not paced: in a quiet fleet, where all that waits fits into the room, it is granted in one round.
+What quiet workers hold is recalled for a head that does not fit without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 
 from streams.limits.account import Account
-from streams.limits.amount import NONE, Amount
+from streams.limits.amount import NONE, Amount, total
 from streams.limits.ledger import Ledger
 
 _LEAST_WEIGHT_SHARE = 0.25
@@ -24,6 +27,8 @@ class Shares:
 
     grants: dict[str, Amount]
     scarce: bool
+    recalled: tuple[str, ...] = ()
+    """Quiet workers that are to give up what they hold, for the head that is next."""
 
 
 def share(ledger: Ledger, known: Collection[str], now: float) -> Shares:
@@ -32,26 +37,45 @@ def share(ledger: Ledger, known: Collection[str], now: float) -> Shares:
     waiting = {
         worker_id: account
         for worker_id, account in ledger.accounts.items()
-        if worker_id in known and account.waiting.requests and account.head_tokens <= limit.tokens
+        if worker_id in known and account.waiting.requests and account.head.fits(limit)
     }
     grants: dict[str, Amount] = {}
-    available = ledger.available(now)
-    available, needed = _heads(ledger, waiting, available, grants)
+    room, paced = ledger.unpaced(now), ledger.available(now)
+    spare = _spare(ledger, known, now)
+    everything = total(account.wanted for account in waiting.values())
+    hurried = not ledger.loaded(now) and everything.fits(room + total(spare.values()))
+    needed = _heads(ledger, waiting, room if hurried else paced, grants, beyond=room if ledger.rested else NONE)
     ledger.needed = needed
     if needed != NONE:
-        return Shares(grants, scarce=True)
-    available = _proportional(ledger, waiting, available, grants)
-    _standing(ledger, known, available, grants, now)
+        return Shares(grants, scarce=True, recalled=tuple(spare) if hurried else ())
+    given = total(grants.values())
+    left = _proportional(ledger, waiting, (room if hurried else paced) - given, grants)
+    _standing(ledger, known, left.least(paced - given), grants, now)
     return Shares(grants, scarce=False)
 
 
+def _spare(ledger: Ledger, known: Collection[str], now: float) -> dict[str, Amount]:
+    """What workers hold that wait for nothing and were not asked for it already."""
+    return {
+        worker_id: account.held
+        for worker_id, account in ledger.accounts.items()
+        if worker_id in known
+        and not account.waiting.requests
+        and account.held != NONE
+        and now > account.recalled_at + ledger.rules.late_s
+    }
+
+
 def _heads(
-    ledger: Ledger, waiting: dict[str, Account], available: Amount, grants: dict[str, Amount]
-) -> tuple[Amount, Amount]:
-    """Give every waiting worker what its next call needs, in turn; what is left, and what the first one without lacks."""
+    ledger: Ledger, waiting: dict[str, Account], available: Amount, grants: dict[str, Amount], beyond: Amount
+) -> Amount:
+    """Give every waiting worker what its next call needs, in turn; what the first one without lacks.
+
+    The first may take up to `beyond` where `available` is not enough: after a rest one call may be larger than the burst.
+    """
     short = {worker_id: account for worker_id, account in waiting.items() if _lacks(account, 1) != NONE}
     if not short:
-        return available, NONE
+        return NONE
     mean = sum(account.weight for account in waiting.values()) / len(waiting)
     start = min(account.turn for account in waiting.values())
     for account in ledger.accounts.values():
@@ -59,12 +83,14 @@ def _heads(
             account.turn = max(account.turn, start)  # who was quiet saved nothing up
     for worker_id, account in sorted(short.items(), key=lambda item: (item[1].turn, item[0])):
         lacks = _lacks(account, 1)
-        if not lacks.fits(available):
-            return available, lacks
+        if not lacks.fits(available) and not (lacks.fits(beyond) and not grants):
+            return lacks
         available -= lacks
         grants[worker_id] = lacks
-        account.turn += max(lacks.tokens, lacks.requests) / max(account.weight, mean * _LEAST_WEIGHT_SHARE, 1.0)
-    return available, NONE
+        account.turn += max(lacks.tokens, lacks.input, lacks.output, lacks.requests) / max(
+            account.weight, mean * _LEAST_WEIGHT_SHARE, 1.0
+        )
+    return NONE
 
 
 def _proportional(ledger: Ledger, waiting: dict[str, Account], available: Amount, grants: dict[str, Amount]) -> Amount:
@@ -84,13 +110,13 @@ def _standing(ledger: Ledger, known: Collection[str], available: Amount, grants:
     if not known:
         return
     limit = ledger.limit.at(now)
-    each = _finite(limit) * (ledger.rules.standing_share / len(known))
-    each = Amount(max(1.0, each.requests), each.tokens)
+    each = limit.limited_by(limit) * (ledger.rules.standing_share / len(known))
+    each = each.most(Amount(1, 0))
     for worker_id in sorted(known):
         account = ledger.account(worker_id)
         wants = each.most(account.rate * (2 * ledger.rules.lease_s))
         lacks = wants - account.held - grants.get(worker_id, NONE)
-        if lacks.most(NONE).tokens < each.tokens / 4 and lacks.requests < each.requests / 4:
+        if (lacks - each * 0.25).most(NONE) == NONE:
             continue  # not worth a grant
         given = lacks.most(NONE).least(available * 0.5)
         available -= _give(worker_id, given, grants)
@@ -98,17 +124,12 @@ def _standing(ledger: Ledger, known: Collection[str], available: Amount, grants:
 
 def _lacks(account: Account, calls: int) -> Amount:
     """What a worker's next `calls` calls need beyond what it holds."""
-    mean = account.waiting.tokens / account.waiting.requests
-    return (Amount(calls, account.head_tokens + (calls - 1) * mean) - account.held).most(NONE)
+    mean = account.waiting * (1 / account.waiting.requests)
+    return (account.head + mean * (calls - 1) - account.held).most(NONE)
 
 
 def _give(worker_id: str, given: Amount, grants: dict[str, Amount]) -> Amount:
-    whole = Amount(int(given.requests), int(given.tokens)).most(NONE)
+    whole = given.whole()
     if whole != NONE:
         grants[worker_id] = grants.get(worker_id, NONE) + whole
     return whole
-
-
-def _finite(limit: Amount) -> Amount:
-    """Without a limit nothing needs to be granted."""
-    return Amount(0 if limit.requests == inf else limit.requests, 0 if limit.tokens == inf else limit.tokens)

@@ -23,9 +23,9 @@ class Telling:
         """A call was reserved: the next one that waits is another."""
         self._knows = False
 
-    def due_at(self, waits: bool, changed: bool) -> float:
-        """When to speak next."""
-        if waits and not self._knows:
+    def due_at(self, waits: bool, changed: bool, urgent: bool = False) -> float:
+        """When to speak next. `urgent`: others may wait for what changed."""
+        if urgent or (waits and not self._knows):
             return self._at + _AT_ONCE_S
         return self._at + (_USED_S if changed else _WAITS_STILL_S if waits else _ALIVE_S)
 

@@ -17,8 +17,8 @@ class SlidingWindow:
 
     >>> window = SlidingWindow(60.0)
     >>> window.put("a", 0.0, Amount(1, 500)); window.put("a", 5.0, Amount(1, 300))     # less was used than reserved
-    >>> window.total, window.expire(60.0), window.total
-    (Amount(requests=1, tokens=300), None, Amount(requests=0, tokens=0))
+    >>> window.total.tokens, window.expire(60.0), window.total.tokens
+    (300, None, 0)
     """
 
     def __init__(self, window_s: float) -> None:
@@ -70,15 +70,18 @@ def steady_rate(window: SlidingWindow, now: float, room: Amount) -> Amount:
     (room + left by h) / h. A burst is so paid back by a slower pace for a minute and not by a stop at its end; where all of
     the room is taken at once each time, the stops of one minute come again in every minute after it.
     """
-    requests, tokens = room.requests, room.tokens
-    most_requests = most_tokens = inf
+    requests, tokens, given, made = room.requests, room.tokens, room.input, room.output
+    most_requests = most_tokens = most_given = most_made = inf
     ahead_s = window.window_s * _AHEAD_SHARE
-    for in_s, used in window.leaving(now):
+    for in_s, used in window.leaving(now):  # numbers and not amounts: 700 entries at every demand that is read
         if in_s > ahead_s:
             most_requests = min(most_requests, requests / in_s)
             most_tokens = min(most_tokens, tokens / in_s)
+            most_given = min(most_given, given / in_s)
+            most_made = min(most_made, made / in_s)
         requests += used.requests
         tokens += used.tokens
-    most_requests = min(most_requests, requests / window.window_s)
-    most_tokens = min(most_tokens, tokens / window.window_s)
-    return Amount(max(0.0, most_requests), max(0.0, most_tokens)) * _FASTER
+        given += used.input
+        made += used.output
+    at_last = Amount(requests, tokens, given, made) * (1 / window.window_s)
+    return Amount(most_requests, most_tokens, most_given, most_made).least(at_last).most(NONE) * _FASTER

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from streams.limits import UNLIMITED, Budget
 from streams.limits.estimate import TokenEstimator
+from streams.limits.tokenizer import measure_of
 from streams.providers.anthropic import AnthropicFormat
 from streams.providers.bandwidth import Bandwidth
 from streams.providers.body import Traffic
@@ -61,7 +62,7 @@ async def open_providers(
         built,
         Routes(built, models, [*rules, Rule("*", routing.algorithm)]),
         AgentConnections(connections.pool_size, connections.timeout),
-        TokenEstimator(settings.limits.default_output),
+        TokenEstimator(settings.limits.default_output, measure_of(settings.limits.tokenizer)),
         time.time,
     )
     times = CheckTimes(routing.health_check.interval, routing.health_check.timeout)

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from schemas.response import WireError
-from streams.limits.estimate import TokenEstimator
+from streams.limits.estimate import NO_ESTIMATE, TokenEstimator
+from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
 from streams.pipeline import Outcome, PendingRequest, expired
 from streams.providers.asked import asked_of
@@ -114,7 +115,8 @@ class Call:
         self._used, self._used_endpoint = target, endpoint
         self._attempts += 1
         repeated = self._search.note(endpoint)
-        charge, said = request.tokens, _Headers()
+        said = _Headers()
+        used: Used | None = None
         try:
             found = await endpoint.call(
                 asked_of(request.request),
@@ -124,18 +126,18 @@ class Call:
                 on_headers=said,
             )
             if isinstance(found, Answer):
-                charge = found.usage.total_tokens or charge
+                used = used_of(found.usage, found.cached_tokens)
                 self._learn(request, found)
             else:
                 found = provider.fault_rules.apply(found)
                 if not found.charged:
-                    charge = 0
+                    used = NOTHING
         except BaseException:  # cancelled: the provider may have worked for it
-            hold.settle(charge)
+            hold.settle(None)
             raise
         else:
             if isinstance(found, Answer) or found.sent:
-                hold.settle(charge)
+                hold.settle(used)
             else:
                 hold.give_back()
         finally:
@@ -151,17 +153,20 @@ class Call:
 
     def _observe_headers(self, taken: Attempt, said: _Headers, found: Answer | Failure) -> None:
         """What the headers say of the limits. A wait that one of several endpoints asks for binds that one, not the fleet."""
-        if said.headers is None:
-            return
         target = taken.target
-        pauses = isinstance(found, Failure) and found.fault == "capacity" and len(target.provider.endpoints) == 1
-        target.provider.budget.observe_headers(target.route, said.headers, said.status if pauses else 200)
+        budget = target.provider.budget
+        if said.headers is not None:
+            budget.observe_headers(target.route, said.headers)
+        if isinstance(found, Answer) or found.fault != "capacity" or not found.retry_after_s:
+            return
+        if len(target.provider.endpoints) == 1:
+            budget.pause(target.route, found.retry_after_s)
 
     def _learn(self, request: PendingRequest, answer: Answer) -> None:
-        """The next estimate is better for it. Its own estimate is cheaper made again than kept with every waiting request."""
-        if request.tokens:
-            operation, payload, usage = request.request.operation, request.request.payload, answer.usage
-            estimate = self._tokens.estimate(operation, payload)
+        """The next estimate is better for it."""
+        if request.estimate is not NO_ESTIMATE:
+            usage = answer.usage
+            payload, estimate = request.request.payload, request.estimate
             self._tokens.observe(payload, estimate, usage.prompt_tokens, usage.completion_tokens)
 
     async def _again(self, failure: Failure, ends: float) -> Attempt | Failure | None:
@@ -281,11 +286,10 @@ class Call:
 class _Headers:
     """Keeps the headers of an answer until it is known what it means."""
 
-    __slots__ = ("headers", "status")
+    __slots__ = ("headers",)
 
     def __init__(self) -> None:
         self.headers: Mapping[str, str] | None = None
-        self.status = 0
 
-    def __call__(self, headers: Mapping[str, str], status: int) -> None:
-        self.headers, self.status = headers, status
+    def __call__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers

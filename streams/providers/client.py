@@ -40,7 +40,7 @@ _END_S: Final = 1.0
 _LOOK_FOR_KEY_S: Final = 2.0
 """How long a refused call may wait for a look at its key's file."""
 
-OnHeaders = Callable[[Mapping[str, str], int], None]
+OnHeaders = Callable[[Mapping[str, str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class EndpointClient:
             httpx2.Request("POST", self._urls[asked.operation], headers=headers, content=body)
         )
         async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as found:
-            on_headers(response.headers, response.status_code)
+            on_headers(response.headers)
             if stream and 200 <= response.status_code < 300:
                 return await self._read_stream(asked, found, response, began)
             whole = await found.read()

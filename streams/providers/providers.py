@@ -51,15 +51,17 @@ class Providers:
         self._room.tell = tell
 
     def route(self, request: PendingRequest) -> Route | Outcome:
-        """The route of the first provider that serves the request; an outcome if none does. Sets the request's tokens."""
+        """The route of the first provider that serves the request; an outcome if none does. Sets the request's estimate."""
         stages = self._stages(request)
         if not stages:
             model: str = request.request.payload["model"]
             return refused("invalid_request", f"no provider serves {request.request.operation} of the model {model!r}")
         targets = [target for stage in stages for target in stage]
         if any(target.provider.budget is not UNLIMITED for target in targets):  # else nobody asks for them
-            request.tokens = self._tokens.estimate(request.request.operation, request.request.payload).tokens
-            never = [target.provider.budget.too_large(target.route, request.tokens) for target in targets]
+            body = request.request
+            caller = body.conversation_id or request.agent_id
+            request.estimate = self._tokens.estimate(body.operation, body.payload, caller)
+            never = [target.provider.budget.too_large(target.route, request.estimate) for target in targets]
             if never[0] is not None and None not in never:
                 return refused("exceeds_limit", never[0].message)
         return targets[0].route

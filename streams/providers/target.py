@@ -109,7 +109,7 @@ def acquire(
 
     One to `avoid` only without another; one that failed of late only without one that did not.
     """
-    hold = target.provider.budget.reserve(target.route, request.tokens)
+    hold = target.provider.budget.reserve(target.route, request.estimate)
     if isinstance(hold, Wait):
         return NoCapacity(retry_in_s=hold.retry_in_s)
     if isinstance(hold, TooLarge):

@@ -1,6 +1,6 @@
 """[limits]: how what a provider allows is shared between workers (`providers[].rate_limit` says how much that is)."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 
@@ -14,7 +14,7 @@ class Limits(Section):
     lease: Seconds = setting("3s", "How long a grant holds; what is not used falls back then.", ge=0.5, le=30)
     window: Seconds = setting("60s", "Time in which no more than a limit's share of it is ever used.", ge=1, le=60)
     margin: Seconds = setting(
-        "1s",
+        "500ms",
         "By how much the clocks of two brokers may differ, or a call may be late on its way; uses count so much longer.",
         ge=0,
         le=10,
@@ -32,6 +32,10 @@ class Limits(Section):
     )
     default_output: Count = setting(
         1024, "Tokens of an answer without max_tokens, until answers of its model were seen.", ge=1
+    )
+    tokenizer: Literal["none", "o200k_base", "cl100k_base"] = setting(
+        "none",
+        "Count text with this vocabulary before a call, in place of its bytes; needs the extra `tokenizer`.",
     )
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -91,18 +91,52 @@ class Endpoint(Section):
         return None
 
 
+_NO = "unlimited"
+
+
 class ProviderRateLimit(Section):
     """What the provider allows the whole fleet."""
 
     requests: RateLimit = setting("3500/minute", "Requests that the provider allows the fleet.")
-    tokens: RateLimit = setting("90000/minute", "Tokens that the provider allows the fleet.")
+    tokens: RateLimit = setting(
+        "90000/minute",
+        "Tokens that the provider allows the fleet, input and output together. "
+        "Unlimited by default where `input_tokens` or `output_tokens` is set.",
+    )
+    input_tokens: RateLimit = setting("unlimited", "Input tokens that it allows besides (Anthropic's ITPM).")
+    output_tokens: RateLimit = setting("unlimited", "Output tokens that it allows besides (Anthropic's OTPM).")
+    count_cached: Flag | None = setting(
+        None,
+        "Whether input that the provider read from its prompt cache counts. By default as the format's vendor says: "
+        "openai true, anthropic false.",
+    )
+    count_max_tokens: Literal["never", "until_answered", "always"] | None = setting(
+        None,
+        "How long `max_tokens` counts in place of what an answer had. By default as the format's vendor says: "
+        "openai until_answered, anthropic never. Azure: always.",
+    )
     counted_at: Literal["start", "end"] = setting(
         "start", "When the provider counts a call: as it comes, or as it ends; then calls under way take room besides."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tokens_by_side(cls, given: Any) -> Any:
+        sides = ("input_tokens", "output_tokens")
+        if isinstance(given, dict) and "tokens" not in given and any(given.get(side, _NO) != _NO for side in sides):
+            return {**given, "tokens": _NO}
+        return given
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for side, rate in (("input_tokens", self.input_tokens), ("output_tokens", self.output_tokens)):
+            if rate is not None and self.tokens is not None and rate.per_second > self.tokens.per_second:
+                raise conflict(f"{side} must be at most tokens, or it would never be reached", side, "tokens")
+        return self
+
     @property
     def unlimited(self) -> bool:
-        return self.requests is None and self.tokens is None
+        return all(rate is None for rate in (self.requests, self.tokens, self.input_tokens, self.output_tokens))
 
 
 class ProviderMemory(Section):

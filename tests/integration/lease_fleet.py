@@ -19,6 +19,8 @@ from streams.app import producer_options
 from streams.limits import Route
 from streams.limits.budget import Hold, TooLarge, Wait
 from streams.limits.build import Budgets, open_budgets
+from streams.limits.estimate import Estimate
+from streams.limits.usage import Used
 from streams.settings.model import Settings
 
 ROUTE = Route("main", "small")
@@ -76,7 +78,11 @@ class SyntheticWorker:
         await self._stack.aclose()
 
     def _waiting(self) -> dict[Route, Any]:
-        return {ROUTE: {"normal": (len(self.queue), sum(map(_estimate, self.queue)))}} if self.queue else {}
+        return (
+            {ROUTE: {"normal": (len(self.queue), sum(_estimate(tokens).tokens for tokens in self.queue))}}
+            if self.queue
+            else {}
+        )
 
     async def _offer(self) -> None:
         while self.per_s:
@@ -109,7 +115,7 @@ class SyntheticWorker:
         await asyncio.sleep(random.uniform(0, 0.02))
         self.judge.call(tokens)
         await asyncio.sleep(random.uniform(0.1, 0.5))
-        hold.settle(tokens)
+        hold.settle(Used(tokens))
 
 
 def sizes(scale: float, seed: int = 0) -> Iterator[int]:
@@ -120,5 +126,5 @@ def sizes(scale: float, seed: int = 0) -> Iterator[int]:
         yield max(1, int(draw.choice(rows) * scale))
 
 
-def _estimate(tokens: int) -> int:
-    return tokens + tokens // 5
+def _estimate(tokens: int) -> Estimate:
+    return Estimate(input=tokens + tokens // 5)

@@ -80,7 +80,7 @@ async def call(
     async with server(reply) as url, over_aiohttp() as transport:
         wire, asked = (case.wire, case.asked) if case else (OpenaiFormat(), CHAT)
         client = EndpointClient("p", url, transport, wire, limits, traffic)
-        found, _ = await client.call(asked, b"{}", 10, stream=stream, on_headers=lambda headers, status: None)
+        found, _ = await client.call(asked, b"{}", 10, stream=stream, on_headers=lambda headers: None)
     assert traffic.buffers.held == 0
     return found
 
@@ -207,9 +207,7 @@ async def test_a_mutated_answer_over_http_ends_as_one_answer_or_one_failure() ->
         for _ in range(FUZZED):
             current.append(case := mutated_case(random))
             client = EndpointClient("p", url, transport, case.wire, LIMITS, traffic)
-            found, _ = await client.call(
-                case.asked, b"{}", 10, stream=case.streamed, on_headers=lambda headers, status: None
-            )
+            found, _ = await client.call(case.asked, b"{}", 10, stream=case.streamed, on_headers=lambda headers: None)
             assert isinstance(found, Answer | Failure)
             ends["answer" if isinstance(found, Answer) else "failure"] += 1
             assert traffic.buffers.held == 0

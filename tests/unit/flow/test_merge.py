@@ -20,6 +20,7 @@ from streams.flow.company import Company
 from streams.flow.dispatch import Dispatch
 from streams.flow.merge import merge, mergeable, split
 from streams.limits import Route
+from streams.limits.estimate import Estimate
 from streams.pipeline import Outcome, PendingRequest, refused
 from tests.unit.flow.samples import pending, rules
 from tests.unit.flow.test_dispatch import Answered
@@ -32,7 +33,7 @@ INPUTS = st.one_of(st.text(min_size=1, max_size=9), TEXTS, TOKENS, st.lists(TOKE
 def embedding(text: object, agent: str | None = None, model: str = "e", **others: Any) -> PendingRequest:
     request = pending(agent=agent, model=model)
     request.request = Request(operation="embeddings", payload={"model": model, "input": text, **others})
-    request.route, request.tokens = Route("p", model), 5
+    request.route, request.estimate = Route("p", model), Estimate(5)
     return request
 
 

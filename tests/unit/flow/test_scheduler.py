@@ -15,6 +15,7 @@ from streams.flow.concurrency import Slots
 from streams.flow.ordering import Ordering
 from streams.flow.scheduler import ClassRules, Scheduler
 from streams.limits import Route
+from streams.limits.estimate import Estimate
 from streams.pipeline import PendingRequest
 from tests.unit.flow.samples import pending
 from topics.names import PRIORITIES, Priority
@@ -41,7 +42,7 @@ def asking(
     priority: Priority = "normal", agent: str = "a", route: str = "r", dispatch_by: float = 1e6
 ) -> PendingRequest:
     request = pending(priority=priority, agent=agent, dispatch_by=dispatch_by)
-    request.route, request.tokens = Route("p", route), 10
+    request.route, request.estimate = Route("p", route), Estimate(10)
     return request
 
 

@@ -1,7 +1,6 @@
 """A worker's allowance under any order of calls, against sums that anybody can check."""
 
 from datetime import UTC, datetime
-from math import inf
 from typing import Any
 
 from hypothesis import settings
@@ -10,12 +9,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from streams.limits import Route
 from streams.limits.allowance import Allowance, Need
-from streams.limits.amount import NONE, Amount
+from streams.limits.amount import NONE, Amount, limit_of
 from streams.limits.hold import LeaseHold
-from streams.limits.provider_view import read_headers
+from streams.limits.usage import Used
 
 ROUTE = Route("main", "small")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def charged(used: Used) -> Amount:
+    return Amount(1, used.input + used.output)
 
 
 class Calls(RuleBasedStateMachine):
@@ -24,7 +27,7 @@ class Calls(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_000.0
-        self.allowance = Allowance(ROUTE, Amount(100, 10_000), window_s=61.0, lease_s=3.0)
+        self.allowance = Allowance(ROUTE, limit_of(100, 10_000), window_s=61.0, lease_s=3.0)
         self.granted = NONE
         self.owed = 0
         self.open: list[LeaseHold] = []
@@ -40,8 +43,10 @@ class Calls(RuleBasedStateMachine):
 
     @rule(tokens=st.integers(1, 2_000))
     def reserve(self, tokens: int) -> None:
-        if self.allowance.reserve(tokens, self.now):
-            self.open.append(LeaseHold(self.allowance, tokens, lambda: self.now, lambda: True, lambda: None))
+        if self.allowance.reserve(Amount(1, tokens), self.now):
+            self.open.append(
+                LeaseHold(self.allowance, Amount(1, tokens), charged, lambda: self.now, lambda: True, lambda: None)
+            )
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), used=st.integers(0, 3_000))
@@ -50,11 +55,11 @@ class Calls(RuleBasedStateMachine):
         if not hold.good():
             hold.give_back()
             return
-        hold.settle(used)
-        hold.settle(used)  # ends once, whoever else says so
+        hold.settle(Used(used))
+        hold.settle(Used(used))  # ends once, whoever else says so
         hold.give_back()
         self.used.append(used)
-        self.owed += max(0, used - hold.tokens)
+        self.owed += max(0, used - int(hold.reserved.tokens))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
@@ -67,7 +72,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(acked=st.booleans())
     def tell(self, acked: bool) -> None:
-        demand = self.allowance.demand("w", Need(), 0, AT, self.now)
+        demand = self.allowance.demand("w", Need(), AT, self.now)
         self.allowance.told(acked)
         if acked:
             self.told |= {slot.number: slot.tokens for slot in demand.slots}
@@ -79,12 +84,12 @@ class Calls(RuleBasedStateMachine):
         assert slots + held <= self.granted.tokens + self.owed
         assert self.allowance.left.tokens >= 0
         assert self.allowance.left.requests >= 0
-        assert self.allowance.open.tokens == sum(hold.tokens for hold in self.open)
+        assert self.allowance.open.tokens == sum(hold.reserved.tokens for hold in self.open)
 
     def teardown(self) -> None:
         for hold in self.open:
             hold.give_back()
-        demand = self.allowance.demand("w", Need(), 0, AT, self.now)
+        demand = self.allowance.demand("w", Need(), AT, self.now)
         self.told |= {slot.number: slot.tokens for slot in demand.slots}
         assert sum(self.told.values()) == sum(self.used)  # in the end every token is told, once
 
@@ -94,21 +99,21 @@ TestCalls.settings = settings(max_examples=60, stateful_step_count=40, deadline=
 
 
 def granted(tokens: int, **more: Any) -> Allowance:
-    allowance = Allowance(ROUTE, Amount(100, 10_000), window_s=61.0, lease_s=3.0, **more)
+    allowance = Allowance(ROUTE, limit_of(100, 10_000), window_s=61.0, lease_s=3.0, **more)
     allowance.grant(0, Amount(10, tokens), 1_003.0, 1_000.0)
     return allowance
 
 
 def hold_of(allowance: Allowance, tokens: int, at: float = 1_000.0, alive: bool = True) -> LeaseHold:
-    assert allowance.reserve(tokens, at)
-    return LeaseHold(allowance, tokens, lambda: at, lambda: alive, lambda: None)
+    assert allowance.reserve(Amount(1, tokens), at)
+    return LeaseHold(allowance, Amount(1, tokens), charged, lambda: at, lambda: alive, lambda: None)
 
 
 def test_requests_and_tokens_are_taken_both_or_neither() -> None:
     allowance = granted(1_000)
-    assert not allowance.reserve(1_001, 1_000.0)
+    assert not allowance.reserve(Amount(1, 1_001), 1_000.0)
     assert allowance.left == Amount(10, 1_000)
-    assert allowance.reserve(1_000, 1_000.0)
+    assert allowance.reserve(Amount(1, 1_000), 1_000.0)
     assert allowance.left == Amount(9, 0)
 
 
@@ -116,14 +121,14 @@ def test_a_refund_is_at_most_the_reservation() -> None:
     allowance = granted(1_000)
     hold = hold_of(allowance, 400)
     assert hold.good()
-    hold.settle(-5_000)
+    hold.settle(Used(0))
     assert allowance.left == Amount(9, 1_000)
 
 
 def test_a_hold_whose_grant_lapsed_is_not_good_even_when_another_grant_came() -> None:
     allowance = granted(1_000)
-    assert allowance.reserve(400, 1_000.0)
-    hold = LeaseHold(allowance, 400, lambda: 1_004.0, lambda: True, lambda: None)
+    assert allowance.reserve(Amount(1, 400), 1_000.0)
+    hold = LeaseHold(allowance, Amount(1, 400), charged, lambda: 1_004.0, lambda: True, lambda: None)
     allowance.grant(1, Amount(10, 1_000), 1_007.0, 1_004.0)
     assert not hold.good()
     hold.give_back()
@@ -136,7 +141,7 @@ def test_what_a_worker_renounces_is_told_and_begins_no_call() -> None:
     allowance.renounce()
     assert not hold.good()
     hold.give_back()
-    demand = allowance.demand("w", Need(), 0, AT, 1_000.0)
+    demand = allowance.demand("w", Need(), AT, 1_000.0)
     assert (demand.left.tokens, demand.open.tokens, demand.seen) == (0, 0, 0)
 
 
@@ -144,7 +149,7 @@ def test_a_grant_in_force_is_prolonged_with_all_that_is_left() -> None:
     allowance = granted(1_000)
     hold = hold_of(allowance, 400)
     allowance.grant(1, NONE, 1_005.0, 1_002.0)
-    assert allowance.reserve(600, 1_004.5)
+    assert allowance.reserve(Amount(1, 600), 1_004.5)
     assert hold.good()
 
 
@@ -158,33 +163,31 @@ def test_a_call_of_unknown_use_counts_as_reserved() -> None:
     hold = hold_of(allowance, 400)
     assert hold.good()
     hold.settle(None)
-    (slot,) = allowance.demand("w", Need(), 0, AT, 1_000.0).slots
+    (slot,) = allowance.demand("w", Need(), AT, 1_000.0).slots
     assert (slot.requests, slot.tokens) == (1, 400)
 
 
 def test_a_resource_without_a_limit_is_not_counted() -> None:
-    allowance = Allowance(ROUTE, Amount(inf, 10_000), window_s=61.0, lease_s=3.0)
+    allowance = Allowance(ROUTE, limit_of(tokens=10_000), window_s=61.0, lease_s=3.0)
     allowance.grant(0, Amount(0, 1_000), 1_003.0, 1_000.0)
-    assert allowance.reserve(500, 1_000.0)
-    assert allowance.reserve(500, 1_000.0)
+    assert allowance.reserve(Amount(1, 500), 1_000.0)
+    assert allowance.reserve(Amount(1, 500), 1_000.0)
 
 
 def test_a_pause_that_the_provider_asks_for_holds_at_once() -> None:
     allowance = granted(1_000)
-    view = read_headers({"retry-after-ms": "1500"}, 429, 0.0)
-    assert view is not None
-    allowance.provider_said(view, 1_000.0)
-    assert not allowance.reserve(1, 1_001.0)
-    assert allowance.reserve(1, 1_001.6)
+    allowance.pause(1.5, 1_000.0)
+    assert not allowance.reserve(Amount(1, 1), 1_001.0)
+    assert allowance.reserve(Amount(1, 1), 1_001.6)
 
 
 def test_a_call_counts_from_its_end_where_the_provider_counts_at_the_end() -> None:
     allowance = granted(1_000, counts_at_end=True)
     hold = hold_of(allowance, 400)
     assert hold.good()
-    demand = allowance.demand("w", Need(), 0, AT, 1_000.0)
+    demand = allowance.demand("w", Need(), AT, 1_000.0)
     assert (demand.slots, demand.open.tokens) == ([], 400)
     allowance.told(acked=True)
-    hold.settle(300)
-    demand = allowance.demand("w", Need(), 0, AT, 1_000.0)
+    hold.settle(Used(300))
+    demand = allowance.demand("w", Need(), AT, 1_000.0)
     assert ([slot.tokens for slot in demand.slots], demand.open.tokens) == ([300], 0)

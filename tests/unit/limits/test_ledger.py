@@ -6,12 +6,12 @@ import pytest
 
 from schemas.lease import Grant, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, ProviderView, Slot
 from streams.limits import Route
-from streams.limits.amount import NONE, Amount
+from streams.limits.amount import NONE, Amount, limit_of
 from streams.limits.grantor import Grantor, moment
 from streams.limits.ledger import LeaseRules, Ledger
 from streams.limits.share import share
 
-LIMIT = Amount(100, 60_000)
+LIMIT = limit_of(100, 60_000)
 RULES = LeaseRules(lease_s=3.0, margin_s=1.0, burst_share=0.5, standing_share=0.1)
 T = 1_000.0
 
@@ -184,7 +184,7 @@ def test_a_worker_that_is_silent_is_granted_nothing() -> None:
     assert grantor.decide(T + RULES.known_s + 0.1) == []
 
 
-@pytest.mark.parametrize("limit", [Amount(float("inf"), 60_000), Amount(100, float("inf"))])
+@pytest.mark.parametrize("limit", [limit_of(tokens=60_000), limit_of(100)])
 def test_a_resource_without_a_limit_holds_nobody_up(limit: Amount) -> None:
     ledger = Ledger(limit, RULES)
     ledger.advance(T)

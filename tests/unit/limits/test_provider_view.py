@@ -3,10 +3,10 @@
 import pytest
 
 from schemas.lease import ProviderView
-from streams.limits.amount import NONE, Amount
+from streams.limits.amount import NONE, Amount, limit_of
 from streams.limits.provider_view import CorrectedLimit, read_headers
 
-LIMIT = Amount(3_500, 90_000)
+LIMIT = limit_of(3_500, 90_000)
 NOW = 1_767_225_600.0  # 2026-01-01
 
 
@@ -19,7 +19,7 @@ def test_openais_headers_are_read() -> None:
         "x-ratelimit-reset-requests": "1s",
         "x-ratelimit-reset-tokens": "6m0s",
     }
-    assert read_headers(headers, 200, NOW) == ProviderView(
+    assert read_headers(headers, NOW) == ProviderView(
         limit_requests=60,
         limit_tokens=150_000,
         remaining_requests=59,
@@ -34,40 +34,58 @@ def test_anthropics_headers_are_read() -> None:
         "anthropic-ratelimit-tokens-remaining": "1000",
         "anthropic-ratelimit-tokens-reset": "2026-01-01T00:00:12Z",
     }
-    view = read_headers(headers, 200, NOW)
+    view = read_headers(headers, NOW)
     assert view == ProviderView(limit_tokens=80_000, remaining_tokens=1_000, reset_s=12.0)
 
 
-@pytest.mark.parametrize(
-    ("headers", "pause_s"),
-    [
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
-        ({"retry-after": "Thu, 01 Jan 2026 00:00:09 GMT"}, 9.0),
-        ({"retry-after": "86400"}, 60.0),
-        ({"retry-after": "soon"}, 0.0),
-        ({}, 0.0),
-    ],
-)
-def test_retry_after_is_read_and_bounded(headers: dict[str, str], pause_s: float) -> None:
-    view = read_headers(headers, 429, NOW)
-    assert view is not None
-    assert view.pause_s == pytest.approx(pause_s)
+def test_anthropics_headers_of_input_and_output_are_read() -> None:
+    headers = {  # as recorded, https://rdrr.io/cran/tidyllm/src/tests/testthat/claude
+        "anthropic-ratelimit-input-tokens-limit": "80000",
+        "anthropic-ratelimit-input-tokens-remaining": "79000",
+        "anthropic-ratelimit-input-tokens-reset": "2026-01-01T00:00:01Z",
+        "anthropic-ratelimit-output-tokens-limit": "16000",
+        "anthropic-ratelimit-output-tokens-remaining": "15000",
+        "anthropic-ratelimit-output-tokens-reset": "2026-01-01T00:00:04Z",
+        "anthropic-ratelimit-tokens-limit": "96000",
+        "anthropic-ratelimit-tokens-remaining": "94000",
+        "anthropic-ratelimit-requests-limit": "1000",
+        "anthropic-ratelimit-requests-remaining": "999",
+    }
+    assert read_headers(headers, NOW) == ProviderView(
+        limit_requests=1_000,
+        limit_tokens=96_000,
+        limit_input=80_000,
+        limit_output=16_000,
+        remaining_requests=999,
+        remaining_tokens=94_000,
+        remaining_input=79_000,
+        remaining_output=15_000,
+        reset_s=4.0,
+    )
+
+
+def test_a_lower_limit_of_one_side_corrects_that_side_alone() -> None:
+    limit = CorrectedLimit(limit_of(3_500, input_tokens=30_000, output_tokens=8_000))
+    limit.correct(0.0, ProviderView(limit_input=20_000, remaining_input=5_000, remaining_output=8_000), NONE)
+    assert limit.at(1.0) == limit_of(3_500, input_tokens=20_000, output_tokens=8_000)
+    assert limit.foreign(1.0) == Amount(0, 0, 14_000, 0)
+
+
+def test_a_side_without_a_limit_of_ours_is_not_corrected() -> None:
+    limit = CorrectedLimit(LIMIT)
+    limit.correct(0.0, ProviderView(remaining_input=0, remaining_output=0), NONE)
+    assert limit.foreign(1.0) == NONE
 
 
 @pytest.mark.parametrize("value", ["", "-5", "many", "1e9", "9" * 40, "٣"])
 def test_what_cannot_be_read_says_nothing(value: str) -> None:
-    assert read_headers({"x-ratelimit-remaining-tokens": value, "x-ratelimit-reset-tokens": value}, 200, NOW) is None
-
-
-def test_retry_after_of_an_answer_says_nothing_of_limits() -> None:
-    assert read_headers({"retry-after": "30"}, 200, NOW) is None
+    assert read_headers({"x-ratelimit-remaining-tokens": value, "x-ratelimit-reset-tokens": value}, NOW) is None
 
 
 def test_a_lower_limit_holds_for_a_minute_and_a_higher_one_never() -> None:
     limit = CorrectedLimit(LIMIT)
     limit.correct(0.0, ProviderView(limit_requests=9_000, limit_tokens=30_000), NONE)
-    assert limit.at(59.0) == Amount(3_500, 30_000)
+    assert limit.at(59.0) == limit_of(3_500, 30_000)
     assert limit.at(60.0) == LIMIT
 
 

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from streams.limits.amount import Amount
 from streams.limits.ledger import LeaseRules
 from tests.unit.limits.world import LIMIT, Worker, World, most_in_a_window, offered
 
@@ -28,6 +29,8 @@ def test_whatever_dies_pauses_or_is_late_no_window_sees_more_than_the_limit(seed
         world.add(f"w{number}", offered(world.rng, fate.choice([0.0, 0.2, 2.0, 10.0])))
 
     def mishap() -> None:
+        if world.rng.random() < 0.002:
+            world.rng.choice(world.workers).queue.append((world.now, world.rng.randint(10_000, 85_000)))
         if world.rng.random() > 0.01:
             return
         kind = world.rng.choice(["kill", "pause", "start", "leader", "election", "split"])
@@ -39,7 +42,7 @@ def test_whatever_dies_pauses_or_is_late_no_window_sees_more_than_the_limit(seed
         elif kind == "start" and len(world.workers) < 8:
             world.add(f"w{len(world.workers)}", offered(world.rng, world.rng.choice([0.2, 5.0])))
         elif kind == "leader":
-            world.log.offset_s = world.rng.uniform(0, 1)
+            world.log.offset_s = world.rng.uniform(0, world.rules.margin_s)
         elif kind == "election":
             world.moved = world.rng.choice(world.workers).name
         elif kind == "split":
@@ -97,7 +100,7 @@ def test_a_quiet_workers_first_call_waits_for_nobody() -> None:
         world.add(f"w{len(world.workers)}", offered(world.rng, per_s))
     world.run(30)
     quiet: Worker = world.workers[1]
-    assert quiet.allowance.reserve(2_000, quiet.clock.latest())
+    assert quiet.allowance.reserve(Amount(1, 2_000), quiet.clock.latest())
 
 
 def test_a_worker_alone_calls_within_a_second_of_its_start() -> None:

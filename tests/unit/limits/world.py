@@ -14,20 +14,30 @@ from functools import cache
 from typing import Any
 
 from ops.load.trace import SHIPPED_TRACE, read_trace
+from ops.provider_sim.limits import Bucket, Meter, Window
 from schemas.lease import LeaseMessage
 from streams.limits import Route
 from streams.limits.allowance import Allowance, Need
-from streams.limits.amount import Amount, amount
+from streams.limits.amount import NONE, Amount, amount, limit_of, total
 from streams.limits.clock import BrokerClock
+from streams.limits.counting import MOST_SHARE
 from streams.limits.grantor import Grantor, moment
 from streams.limits.hold import LeaseHold
 from streams.limits.ledger import LeaseRules
 from streams.limits.telling import Telling
+from streams.limits.usage import Used
 
 ROUTE = Route("main", "small")
-LIMIT = Amount(3500, 90_000)
+LIMIT = limit_of(3500, 90_000)
 
 ROUND_S = 0.05
+
+
+def charged(used: Used) -> Amount:
+    """What a call counts as."""
+    return Amount(1, used.input)
+
+
 Load = Callable[[float], list[int]]
 """The tokens of the calls that come in a round."""
 
@@ -50,7 +60,6 @@ class Call:
 
     began: float
     ends: float
-    reserved: int
     tokens: int
     hold: LeaseHold
     used: bool = True
@@ -87,7 +96,7 @@ class Worker:
         self.sending: bool = False
         self.telling = Telling()
         self.calls: list[Call] = []
-        self.head = 0
+        self.head = NONE
 
     def turn(self) -> None:
         """One round of its event loop, unless it is stopped."""
@@ -112,6 +121,8 @@ class Worker:
             if self.grantor.read(self.position, at, message):
                 assert message.kind == "grant"
                 given = message.grants.get(self.name)
+                if self.name in message.recalled:
+                    self.allowance.recall(self.position, self.clock.latest())
                 if given is not None:
                     until = message.valid_until.timestamp()
                     self.allowance.grant(self.position, amount(given), until, self.clock.latest())
@@ -120,18 +131,18 @@ class Worker:
     def _settle(self) -> None:
         for call in [call for call in self.calls if call.ends <= self.world.now]:
             self.calls.remove(call)
-            call.hold.settle(call.tokens)
+            call.hold.settle(Used(call.tokens))
 
     def _call(self) -> None:
-        self.head = 0
+        self.head = NONE
         while self.queue:
             used = self.queue[0][1]
-            reserved = self.world.estimate(used)
+            reserved = self.world.reserved(used)
             if not self.allowance.reserve(reserved, self.clock.latest()):
                 self.head = reserved
                 return
             self.telling.served()
-            hold = LeaseHold(self.allowance, reserved, self.clock.latest, lambda: True, lambda: None)
+            hold = LeaseHold(self.allowance, reserved, charged, self.clock.latest, lambda: True, lambda: None)
             self.queue.popleft()
             if self.world.rng.random() < self.world.lost_share:
                 hold.give_back()
@@ -142,17 +153,20 @@ class Worker:
             # on its way: the provider sees it a little later
             began = self.world.now + self.world.rng.uniform(0, 0.1)
             ends = began + self.world.rng.uniform(0.5, 1.5) * self.call_s
-            call = Call(began, ends, reserved, used, hold)
+            call = Call(began, ends, used, hold)
             self.calls.append(call)
             self.world.calls.append(call)
 
     def _tell(self) -> None:
-        if self.sending or self.world.now < self.telling.due_at(self.head > 0, self.allowance.changed):
+        if self.sending or self.world.now < self.telling.due_at(
+            self.head != NONE, self.allowance.changed, self.allowance.urgent
+        ):
             return
-        need = Need(len(self.queue), sum(self.world.estimate(tokens) for _, tokens in self.queue))
+        waiting = total(self.world.reserved(tokens) for _, tokens in self.queue)
+        need = Need(self.head, waiting)
         now = self.clock.latest() if self.clock.known else 0.0
-        demand = self.allowance.demand(self.name, need, self.head, moment(self.world.now), now)
-        self.telling.tells(self.world.now, self.head > 0)
+        demand = self.allowance.demand(self.name, need, moment(self.world.now), now)
+        self.telling.tells(self.world.now, self.head != NONE)
         self.sending = True
         self.world.send(self, demand, self._acked)
 
@@ -216,6 +230,10 @@ class World:
         self.workers.append(worker)
         return worker
 
+    def reserved(self, tokens: int) -> Amount:
+        """What is reserved for a call that takes so many."""
+        return Amount(1, min(self.estimate(tokens), LIMIT.tokens * MOST_SHARE))
+
     def send(
         self, worker: Worker, message: LeaseMessage, acked: Callable[[float, float | None], None] | None = None
     ) -> None:
@@ -269,6 +287,13 @@ class World:
             for worker in self.workers:
                 worker.turn()
             each()
+
+
+def refused(calls: list[Call], window_s: float = 60.0) -> int:
+    """How many of them a provider refuses that counts in a sliding window, and one that counts in a token bucket."""
+    meters: list[Meter] = [kind(int(LIMIT.requests), int(LIMIT.tokens), window_s) for kind in (Window, Bucket)]
+    in_order = sorted(calls, key=lambda call: call.began)
+    return sum(not meter.admit(call.tokens, call.began).admitted for call in in_order for meter in meters)
 
 
 def most_in_a_window(calls: list[Call], window_s: float = 60.0, at_end: bool = False) -> tuple[float, int]:
