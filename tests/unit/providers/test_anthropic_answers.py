@@ -321,6 +321,15 @@ def test_two_tools_under_one_index_are_two() -> None:
     ]
 
 
+@pytest.mark.parametrize("pieces", [[], [""], ["{}"], ["{", "}"]])
+def test_a_tool_without_arguments_gets_an_empty_object(pieces: list[str]) -> None:
+    """BerriAI/litellm#5063, #4537; the reason end_turn beside it: BerriAI/litellm#34692."""
+    deltas = [delta(0, "input_json_delta", partial_json=piece) for piece in pieces]
+    found = choice(streamed(START, begin(0, type="tool_use", id="a", name="snooze", input={}), *deltas, *STOP))
+    assert found["message"]["tool_calls"][0]["function"]["arguments"] == "{}"
+    assert found["finish_reason"] == "tool_calls"
+
+
 def test_a_tools_input_that_max_tokens_cut_off_is_delivered_and_one_that_broke_is_not() -> None:
     events = [
         START,

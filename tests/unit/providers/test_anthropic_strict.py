@@ -103,14 +103,17 @@ def test_an_answer_that_the_caller_returns_goes_back_as_it_came(blocks: list[dic
 
 
 def _joined(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Texts beside each other are one; those of white space only are none."""
+    """Texts beside each other are one, and white space does not count: a text of nothing else cannot be sent back."""
     found: list[dict[str, Any]] = []
     for block in blocks:
-        if block["type"] == "text" and found and found[-1]["type"] == "text":
-            found[-1] = {"type": "text", "text": found[-1]["text"] + block["text"]}
-        else:
+        text = "".join(block["text"].split()) if block["type"] == "text" else None
+        if text is None:
             found.append(block)
-    return [block for block in found if block["type"] != "text" or block["text"].strip()]
+        elif text and found and found[-1]["type"] == "text":
+            found[-1] = {"type": "text", "text": found[-1]["text"] + text}
+        elif text:
+            found.append({"type": "text", "text": text})
+    return found
 
 
 @given(answered_blocks(), st.integers(1, 5), st.sampled_from([None, "max_tokens", "refusal", "pause_turn"]))
