@@ -258,7 +258,8 @@ def test_a_stream_that_is_not_whole_is_broken(events: list[Any]) -> None:
         ([{"choices": [{"index": 0, "delta": {"content": "h"}, "finish_reason": "stop",
                         "usage": {"prompt_tokens": 3, "completion_tokens": 5}}]}], 8),
     ],
-    ids=["in the last chunk", "in every chunk", "null at the end", "empty at the end", "console.groq.com", "platform.moonshot.ai: in the choice"],
+    ids=["in the last chunk", "in every chunk", "null at the end", "empty at the end", "console.groq.com",
+         "platform.moonshot.ai: in the choice"],
 )  # fmt: skip
 def test_the_usage_that_came_last_counts(events: list[Any], total: int) -> None:
     found = read(*events)
