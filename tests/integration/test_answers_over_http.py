@@ -178,13 +178,16 @@ async def test_a_streamed_megabyte_does_not_wait_for_bandwidth() -> None:
 
 
 async def test_a_streamed_answer_is_charged_for_what_it_brings_and_waiting_for_it_is_no_silence() -> None:
-    stream = b"".join(chunk({"content": "x" * 1000}) for _ in range(500)) + chunk({}, "stop")
-    pieces = [stream[at : at + 200_000] for at in range(0, len(stream), 200_000)]
+    async def reply(writer: asyncio.StreamWriter) -> None:
+        writer.write(head("text/event-stream") + b"".join(chunk({"content": "x" * 1000}) for _ in range(150)))
+        await writer.drain()
+        await asyncio.sleep(1.5)
+        writer.write(chunk({}, "stop"))
+
     began = time.monotonic()
-    limits = Limits(MOST_BYTES, stream_idle_s=0.1)
-    found = await call(sending(head("text/event-stream"), *pieces), bandwidth=500_000, limits=limits)
-    assert len(content(found)) == 500_000
-    assert time.monotonic() - began > 0.5
+    found = await call(reply, bandwidth=100_000, limits=Limits(MOST_BYTES, stream_idle_s=0.4))
+    assert len(content(found)) == 150_000
+    assert time.monotonic() - began > 1.3
 
 
 async def test_a_mutated_answer_over_http_ends_as_one_answer_or_one_failure() -> None:

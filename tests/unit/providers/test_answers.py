@@ -193,6 +193,7 @@ LONE = b'{"choices":[{"message":{"content":"a\\ud83d"},"finish_reason":"length"}
         pytest.param(LONE.replace(b"\\ud83d", b"\nb"), "a\nb", id="a line feed inside a text"),
         pytest.param(LONE.replace(b"\\ud83d", b"") + b"\ndata: [DONE]\n\n", "a", id="9router#3492: a stream's end behind it"),
         pytest.param(LONE.replace(b"\\ud83d", b"")[:-1] + b',"logprobs":{"p":-Infinity,"q":NaN}}', "a", id="sglang#2955: -inf"),
+        pytest.param(LONE[:-1] + b',"logprobs":{"p":-Infinity,"q":NaN}}', "a\ufffd", id="half an emoji and no number"),
         pytest.param(LONE[:-1] + b',"created":1e30,"n":' + b"9" * 40 + b"}", "a\ufffd", id="numbers beyond 64 bits"),
         pytest.param(LONE[:-1] + b',"x":1e999,"n":' + b"9" * 9000 + b"}", "a\ufffd", id="numbers beyond floats"),
     ],

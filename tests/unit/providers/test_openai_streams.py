@@ -64,6 +64,8 @@ A, B = '{"a":1}', '{"b":2}'
                      [("f", A), ("g", B)], id="one index, interleaved by id"),
         pytest.param([calls(function("f", A, index=0)), calls(function("g", B, index=0))],
                      [("f", A), ("g", B)], id="smolagents#1569: one index, names only"),
+        pytest.param([calls(function("f", "", index=0)), calls(function("g", B, index=0))],
+                     [("f", ""), ("g", B)], id="one index, names only, and one without arguments"),
         pytest.param([calls(function("f", A, index=0)), calls(function("f", B, index=0))],
                      [("f", A), ("f", B)], id="ollama#15457: one index, the same name"),
         pytest.param([calls(function("f", A[:3], id="1")), calls(function(None, A[3:])), calls(function("f", B, id="2"))],
@@ -251,11 +253,13 @@ def test_a_stream_that_is_not_whole_is_broken(events: list[Any]) -> None:
         ([chunk({"content": "h"}, usage={"prompt_tokens": 3, "completion_tokens": 1}),
           chunk({}, "stop", usage={"prompt_tokens": 3, "completion_tokens": 2})], 5),
         ([chunk({"content": "h"}, "stop", usage={"prompt_tokens": 3, "completion_tokens": 2}), {"usage": None}], 5),
+        ([chunk({"content": "h"}, "stop", usage={"prompt_tokens": 3, "completion_tokens": 2}), chunk(usage={})], 5),
         ([chunk({"content": "h"}, "stop", x_groq={"id": "r", "usage": {"prompt_tokens": 3, "completion_tokens": 3}})], 6),
         ([{"choices": [{"index": 0, "delta": {"content": "h"}, "finish_reason": "stop",
                         "usage": {"prompt_tokens": 3, "completion_tokens": 5}}]}], 8),
     ],
-    ids=["in the last chunk", "in every chunk", "null at the end", "console.groq.com", "platform.moonshot.ai: in the choice"],
+    ids=["in the last chunk", "in every chunk", "null at the end", "empty at the end", "console.groq.com",
+         "platform.moonshot.ai: in the choice"],
 )  # fmt: skip
 def test_the_usage_that_came_last_counts(events: list[Any], total: int) -> None:
     found = read(*events)

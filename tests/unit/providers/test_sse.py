@@ -50,6 +50,12 @@ def test_events_are_the_same_wherever_the_stream_is_cut(newline: bytes, cuts: li
     assert decoded(encoded(newline), cuts) == EVENTS
 
 
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_events_are_the_same_byte_by_byte(newline: bytes) -> None:
+    stream = encoded(newline)
+    assert decoded(stream, list(range(len(stream)))) == EVENTS
+
+
 PIECES = st.sampled_from(
     [b"\n", b"\n", b"\r", b"\r\n", b"data", b"data:", b"data: ", b":", b"event: x", b"id", b"x", b" ", b"retry: 5",
      b"\xef\xbb\xbf", b"data:x\n\n"]
