@@ -37,7 +37,7 @@ class Transports:
 
     def _shares(self) -> bool:
         """Whether so many calls may be under way to a host that they share connections: HTTP/1.1 costs less than half of the
-        CPU (docs/decisions/0023-http1-where-connections-suffice.md).
+        CPU (docs/decisions/0026-http1-where-connections-suffice.md).
         """
         network, connections = self._settings.network, self._provider.connections
         calls = min(connections.per_host, connections.max, self._settings.concurrency.per_host)
