@@ -184,7 +184,7 @@ async def test_calls_share_connections_where_the_endpoint_speaks_http2(
             agents={"connections": {"pool_size": 20}},
         )  # fmt: skip
         await rig.call(chat())
-        outcomes = await asyncio.gather(*(rig.call(chat()) for _ in range(16)))
+        outcomes = await asyncio.gather(*(rig.call(asking(latency_ms=1000)) for _ in range(16)))
     assert {outcome.status for outcome in outcomes} == {"ok"}
     assert len(http2.ledger.counts.peers) <= connections + 1
     assert len(http2.ledger.counts.peers) >= connections
