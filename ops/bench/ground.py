@@ -56,8 +56,12 @@ class Ground:
         """A name that nothing here had yet."""
         return f"{what}-{next(self._names)}"
 
-    def settings(self, group: str, **changed: object) -> Path:
-        """A settings file for workers of this group; `changed` as in `kafka__linger="0ms"`."""
+    def settings(
+        self, group: str, upstream: str | None = None, authority: Path | None = None, **changed: object
+    ) -> Path:
+        """A settings file for workers of this group; `changed` as in `kafka__linger="0ms"`. `upstream`: another one than
+        the ground's, with a certificate of this authority.
+        """
         unlimited = '"unlimited"'
         values: dict[str, object] = {
             "kafka.bootstrap_servers": self.servers,
@@ -80,7 +84,8 @@ class Ground:
             f"rate_limit = {{ requests = {unlimited}, tokens = {unlimited} }}",
             f"bandwidth = {unlimited}",
             f"connections = {{ max = {CONNECTIONS}, per_host = {CONNECTIONS} }}",
-            f'endpoints = [{{ url = "{self.upstream}" }}]',
+            f'endpoints = [{{ url = "{upstream or self.upstream}" }}]',
+            *([f'tls = {{ ca_file = "{authority}" }}'] if authority is not None else []),
         ]
         path = self.folder / f"{group}.toml"
         path.write_text("\n".join(lines) + "\n")

@@ -1,4 +1,6 @@
-"""Provider calls: the worker's path, a bare aiohttp loop as the limit, the LiteLLM proxy, and the whole worker with misses."""
+"""Provider calls: the worker's path over http and https, a bare aiohttp loop as the limit, the LiteLLM proxy, and misses of a
+whole worker.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from typing import Any, Final
 
 import aiohttp
 
+from ops.bench.certificate import issue
 from ops.bench.figures import Report
 from ops.bench.ground import LIMITS, UPSTREAM_MS, Ground
 from ops.bench.machine import machine, peer_versions, versions
 from ops.bench.run import BenchError
+from ops.bench.upstream import LISTENS
 from ops.bench.venvs import peer_python
 from ops.bench.work import Load
 from ops.brokers.ready import free_ports
@@ -28,16 +32,16 @@ _PROXY_WITHIN_S: Final = 180.0
 _MISSES: Final = 20_000
 
 
-async def measure(ground: Ground, seconds: float, *, with_litellm: bool) -> Report:
-    """Every client at every concurrency, one after the other; then misses through a whole worker."""
-    runs: list[dict[str, Any]] = []
+async def measure(ground: Ground, seconds: float, rounds: int, *, with_litellm: bool) -> Report:
+    """Every client at every concurrency, round after round, every second one in the opposite order; then misses through a
+    whole worker.
+    """
     failed: dict[str, str] = {}
     facts: dict[str, Any] = {"machine": machine(), "versions": {"headrace": versions()}}
-    settings = ground.settings(ground.name("provider"))
-    for client in ("headrace", "aiohttp"):
-        for concurrency in CONCURRENCY:
-            options = ["--settings", str(settings)]
-            runs.append(await _run(ground, client, client, ground.upstream, concurrency, seconds, options))
+    async with _over_tls(ground, failed) as over_tls:
+        ways = {"headrace": ground.settings(ground.name("provider")), **over_tls}
+        ways["aiohttp"] = ways["headrace"]
+        runs = await _rounds(ground, ways, seconds, rounds)
     if with_litellm:
         try:
             python = await peer_python(_LOCK, ground.say)
@@ -53,7 +57,7 @@ async def measure(ground: Ground, seconds: float, *, with_litellm: bool) -> Repo
     return Report(
         f"Calls to an upstream of {UPSTREAM_MS} ms",
         ["", "at a time", "calls/s", "CPU ms", "p50 added", "p99 added", "failed"],
-        [_row(run) for run in runs]
+        [_row(run) for run in _medians(runs)]
         + [
             [
                 "worker, Kafka to Kafka",
@@ -66,8 +70,55 @@ async def measure(ground: Ground, seconds: float, *, with_litellm: bool) -> Repo
             ]
         ],
         {**values, "ratios": _ratios(runs)},
-        notes=["CPU: ms a call; added: ms beyond the upstream's own", LIMITS],
+        notes=["CPU: ms a call; added: ms beyond the upstream's own; medians of the rounds", LIMITS],
     )
+
+
+@asynccontextmanager
+async def _over_tls(ground: Ground, failed: dict[str, str]) -> AsyncIterator[dict[str, Path]]:
+    """An upstream that speaks HTTP/2 and HTTP/1.1 over TLS, and the settings for each; none where that cannot be had."""
+    try:
+        certificate = issue(ground.folder)
+    except BenchError as error:
+        failed["https"] = str(error)
+        ground.say(f"https cannot be measured: {error}")
+        yield {}
+        return
+    files = [str(certificate.certificate), str(certificate.key)]
+    upstream = ground.run("ops.bench.upstream", [str(UPSTREAM_MS), *files])
+    try:
+        url = await upstream.wait_for(LISTENS, 20)
+        yield {
+            f"headrace, {name}": ground.settings(
+                ground.name("provider"), url, certificate.authority, network__multiplexing_from=multiplexing_from
+            )
+            for name, multiplexing_from in (("https, HTTP/1.1", 1_000_000), ("https, HTTP/2", 1))
+        }
+    finally:
+        await upstream.stop()
+
+
+async def _rounds(ground: Ground, ways: dict[str, Path], seconds: float, rounds: int) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = []
+    for number in range(rounds):
+        for concurrency in CONCURRENCY:
+            for name, settings in list(ways.items())[:: -1 if number % 2 else 1]:
+                client = name.partition(",")[0]
+                options = ["--settings", str(settings)]
+                runs.append(await _run(ground, name, client, ground.upstream, concurrency, seconds, options))
+    return runs
+
+
+def _medians(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One of each client and concurrency: the run of the median CPU."""
+    by_way: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for run in runs:
+        by_way.setdefault((run["client"], run["concurrency"]), []).append(run)
+    names = list(dict.fromkeys(name for name, _ in by_way))
+    return [
+        sorted(by_way[way], key=lambda run: run["cpu_ms"])[(len(by_way[way]) - 1) // 2]
+        for way in sorted(by_way, key=lambda way: (names.index(way[0]), way[1]))
+    ]
 
 
 async def _run(
@@ -76,7 +127,7 @@ async def _run(
     arguments = [client, url, str(concurrency), str(seconds), *options]
     figures = await ground.run("ops.bench.calls", arguments).result(seconds + 60)
     ground.say(
-        f"{name:10} {concurrency:>4} at a time: {figures['rate']:>8,.0f}/s, {figures['cpu_ms']:.3f} ms of CPU a call"
+        f"{name:25} {concurrency:>4} at a time: {figures['rate']:>8,.0f}/s, {figures['cpu_ms']:.3f} ms of CPU a call"
     )
     return {"client": name, "concurrency": concurrency, **figures}
 

@@ -79,15 +79,18 @@ def latency(
 @app.command()
 def provider(
     seconds: Annotated[float, typer.Option(min=1, help="Time of each run, after 2 s of warm-up.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each, but of the proxy; medians are shown.")] = 3,
     litellm: Annotated[bool, typer.Option(help="Measure the LiteLLM proxy too.")] = True,
     broker: broker_option = "apache",
     json_file: json_option = None,
     settings: settings_option = None,
 ) -> None:
-    """Provider calls a second and their cost, on a 20 ms upstream, beside the LiteLLM proxy and a bare aiohttp loop."""
+    """Provider calls a second and their cost over http and https, on a 20 ms upstream, beside the LiteLLM proxy and a bare
+    aiohttp loop.
+    """
     from ops.bench.provider import measure
 
-    _bench(lambda ground: measure(ground, seconds, with_litellm=litellm), broker, json_file, settings)
+    _bench(lambda ground: measure(ground, seconds, rounds, with_litellm=litellm), broker, json_file, settings)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The transports of one provider: HTTP/1.1 by aiohttp, HTTP/2 by httpx2, with its TLS settings."""
+"""The transports of one provider: HTTP/1.1 by aiohttp, HTTP/2 by httpx2 where calls are many, with its TLS settings."""
 
 from __future__ import annotations
 
@@ -27,13 +27,21 @@ class Transports:
 
     async def of(self, url: str) -> httpx2.AsyncBaseTransport:
         """The transport for an address. SettingsError where a TLS file cannot be used."""
-        multiplexed = self._settings.network.multiplexing and urlsplit(url).scheme == "https"
+        multiplexed = urlsplit(url).scheme == "https" and self._shares()
         if multiplexed not in self._made:
             if self._tls is None:
                 self._tls = tls_context(self._provider.name, self._provider.tls)
             made = self._multiplexed(self._tls) if multiplexed else self._plain(self._tls)
             self._made[multiplexed] = await self._stack.enter_async_context(made)
         return self._made[multiplexed]
+
+    def _shares(self) -> bool:
+        """Whether so many calls may be under way to a host that they share connections: HTTP/1.1 costs less than half of the
+        CPU (docs/decisions/0026-http1-where-connections-suffice.md).
+        """
+        network, connections = self._settings.network, self._provider.connections
+        calls = min(connections.per_host, connections.max, self._settings.concurrency.per_host)
+        return network.multiplexing and calls >= network.multiplexing_from
 
     def _plain(self, tls: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
         """One call a connection."""

@@ -95,7 +95,12 @@ class KeepAlive(Section):
 class Network(Section):
     """Connections to providers."""
 
-    multiplexing: Flag = setting(True, "Whether calls share a connection where the provider speaks HTTP/2.")
+    multiplexing: Flag = setting(
+        True, "Whether calls share connections where the provider speaks HTTP/2 and one each would be too many."
+    )
+    multiplexing_from: Count = setting(
+        100, "Calls at a time to one host from which on one connection each is too many; 1: always.", ge=1
+    )
     compression: NetworkCompression = Field(default_factory=NetworkCompression)
     keep_alive: KeepAlive = Field(default_factory=KeepAlive)
 

@@ -304,24 +304,35 @@ async def test_a_certificate_is_checked_against_the_given_context(
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize(("multiplexing", "spoken"), [(True, "h2"), (False, None)])
-async def test_http2_is_offered_where_multiplexing_is_on(
+@pytest.mark.parametrize(
+    ("network", "per_host", "spoken"),
+    [
+        pytest.param({}, 10, None, id="by default each call has a connection"),
+        pytest.param({}, 100, "h2", id="a hundred calls at a time share them"),
+        pytest.param({"multiplexing_from": 1}, 10, "h2", id="all do where that is wanted"),
+        pytest.param({"multiplexing": False}, 100, None, id="none do where it is off"),
+    ],
+)
+async def test_http2_is_offered_where_calls_share_connections(
     certificate: tuple[Path, Path],
     server_tls: ssl.SSLContext,
     monkeypatch: pytest.MonkeyPatch,
-    multiplexing: bool,
+    network: dict[str, object],
+    per_host: int,
     spoken: str | None,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", os.fspath(certificate[0]))
     async with running(Server(), server_tls) as server, AsyncExitStack() as stack:
         settings = Settings.model_validate(
             {
-                "network": {"multiplexing": multiplexing},
+                "network": network,
+                "concurrency": {"per_host": 1000},
                 "providers": [
                     {
                         "name": "tls",
                         "endpoints": [{"url": f"https://localhost:{server.port}/v1"}],
                         "retry": {"max_attempts": 1},
+                        "connections": {"max": per_host, "per_host": per_host},
                     }
                 ],
             }
@@ -333,4 +344,4 @@ async def test_http2_is_offered_where_multiplexing_is_on(
         call.release()
         assert isinstance(outcome, Outcome)
         assert server.alpn == [spoken]
-        assert (outcome.status == "ok") is not multiplexing  # our server speaks no HTTP/2
+        assert (outcome.status == "ok") is (spoken is None)  # our server speaks no HTTP/2

@@ -95,19 +95,32 @@ async def test_a_key_replaced_under_load_costs_no_request_and_no_restart(
         settings = settings_with_key_file(pipeline, url, key)
         async with Fleet(settings, pipeline.directory) as fleet, pipeline.traffic(on_answer=answers.append) as traffic:
             (worker,) = await fleet.start(1)
-            for number in range(240):
-                await traffic.send("normal", f"agent-{number % 7}", request(f"r-{number}"))
-                await asyncio.sleep(1 / 60)
-                if number == 60:
-                    replace(key, "sk-second-key\n")
-                    upstream.good = "sk-second-key"  # from this moment on: the provider gives no overlap
-                if number == 150:
-                    in_file(key, "")  # emptied by mistake: the key in use stays
 
-            async def all_ended() -> bool:
-                return len(answers) >= 240
+            async def answered(count: int) -> None:
+                async def enough() -> bool:
+                    return len(answers) >= count
 
-            await wait_until(all_ended, 30)
+                await wait_until(enough, 60)
+
+            async def send(numbers: range) -> None:
+                for number in numbers:
+                    await traffic.send("normal", f"agent-{number % 7}", request(f"r-{number}"))
+                    await asyncio.sleep(1 / 60)
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(send(range(160)))
+                await answered(40)
+                replace(key, "sk-second-key\n")
+                upstream.good = "sk-second-key"  # from this moment on: the provider gives no overlap
+            await answered(160)
+            in_file(key, "")  # emptied by mistake: the key in use stays
+
+            async def is_told() -> bool:
+                return "the key file holds no key now" in worker.log_text()
+
+            await wait_until(is_told, 10)
+            await send(range(160, 240))
+            await answered(240)
             await pipeline.wait_all_committed(10)
             assert worker.alive
             said = worker.log_text()

@@ -11,8 +11,11 @@ import orjson
 import pytest
 from aiohttp import web
 
+from ops.fleet import Fleet
+from ops.load.traffic import Answer
 from ops.provider_sim import ProviderSim
 from streams.flow.dispatch import Dispatch
+from tests.chaos.pipeline import Pipeline, wait_until
 from tests.integration.provider_rig import OpenRig, rig, simulator
 from tests.unit.flow.samples import rules, until
 from tests.unit.flow.test_dispatch import Answered
@@ -126,3 +129,34 @@ async def test_one_request_of_more_inputs_than_the_provider_takes(rig: OpenRig) 
     body = orjson.loads(outcome.payload or b"")
     assert [(each["index"], each["embedding"]) for each in body["data"]] == [(n, [float(n)]) for n in range(35)]
     assert (sorted(calls), outcome.usage.prompt_tokens) == ([5, 10, 10, 10], 35)
+
+
+async def test_a_worker_learns_what_its_provider_takes(pipeline: Pipeline) -> None:
+    """100 requests of one input each, twice, through Kafka: the second hundred is refused nothing."""
+    answers: list[Answer] = []
+    refusal: dict[str, object] = {"error": {"message": "too many inputs in one request"}}
+    async with upstream_that_takes(10, refusal) as (url, calls):
+        settings = pipeline.settings(backpressure__burst=10_000, backpressure__rate="10000/s")
+        settings.write_text(settings.read_text().replace(pipeline.simulator.url, url))
+        async with Fleet(settings, pipeline.directory) as fleet, pipeline.traffic(on_answer=answers.append) as traffic:
+            await fleet.start(1)
+            for number in range(2):
+                before = len(calls)
+                for n in range(100):
+                    payload = {"model": "embed10", "input": f"text {number * 100 + n}"}
+                    value = {"request_id": f"{number}-{n}", "operation": "embeddings", "payload": payload}
+                    await traffic.send("normal", f"agent-{n}", value)
+                expected = 100 * (number + 1)
+
+                async def all_ended(expected: int = expected) -> bool:
+                    return len(answers) >= expected
+
+                await wait_until(all_ended, 20)
+            second = calls[before:]
+    assert {answer.status for answer in answers} == {"ok"}
+    for answer in answers:
+        number, n = map(int, answer.request_id.split("-"))
+        (entry,) = orjson.loads(answer.value or b"")["payload"]["data"]
+        assert entry["embedding"] == [float(number * 100 + n)]
+    assert min(second) > 0
+    assert len(second) <= 20

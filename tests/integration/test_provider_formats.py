@@ -169,6 +169,10 @@ async def http2(authority: Authority) -> AsyncIterator[Http2ProviderSim]:
         yield sim
 
 
+ALWAYS = {"multiplexing_from": 1}
+each_transport = pytest.mark.parametrize("network", [{}, ALWAYS], ids=["HTTP/1.1", "HTTP/2"])
+
+
 @pytest.mark.parametrize(("multiplexing", "connections"), [(True, 2), (False, 16)])
 async def test_calls_share_connections_where_the_endpoint_speaks_http2(
     http2: Http2ProviderSim, authority: Authority, multiplexing: bool, connections: int
@@ -176,11 +180,11 @@ async def test_calls_share_connections_where_the_endpoint_speaks_http2(
     tls = {"ca_file": str(authority.ca)}
     async with AsyncExitStack() as stack:
         rig = await real_rig(
-            stack, http2.url, {"tls": tls}, network={"multiplexing": multiplexing},
+            stack, http2.url, {"tls": tls}, network={"multiplexing": multiplexing, **ALWAYS},
             agents={"connections": {"pool_size": 20}},
         )  # fmt: skip
         await rig.call(chat())
-        outcomes = await asyncio.gather(*(rig.call(chat()) for _ in range(16)))
+        outcomes = await asyncio.gather(*(rig.call(asking(latency_ms=1000)) for _ in range(16)))
     assert {outcome.status for outcome in outcomes} == {"ok"}
     assert len(http2.ledger.counts.peers) <= connections + 1
     assert len(http2.ledger.counts.peers) >= connections
@@ -193,26 +197,32 @@ async def test_over_http2_a_broken_answer_is_tried_again(
     http2: Http2ProviderSim, authority: Authority, fault: str, stream: bool
 ) -> None:
     async with AsyncExitStack() as stack:
-        rig = await real_rig(stack, http2.url, {"tls": {"ca_file": str(authority.ca)}, "stream": stream})
+        rig = await real_rig(
+            stack, http2.url, {"tls": {"ca_file": str(authority.ca)}, "stream": stream}, network=ALWAYS
+        )
         outcome = await rig.call(asking(id="r", fault=fault, fail_first=1))
     assert (outcome.status, outcome.attempts) == ("ok", 2)
 
 
-async def test_certificates_are_checked_unless_told_otherwise(http2: Http2ProviderSim, authority: Authority) -> None:
+@each_transport
+async def test_certificates_are_checked_unless_told_otherwise(
+    http2: Http2ProviderSim, authority: Authority, network: dict[str, Any]
+) -> None:
     once = {"retry": {"max_attempts": 1}}
     for tls, status in (({}, "error"), ({"ca_file": str(authority.ca)}, "ok"), ({"verify": False}, "ok")):
         async with AsyncExitStack() as stack:
-            rig = await real_rig(stack, http2.url, {"tls": tls, **once})
+            rig = await real_rig(stack, http2.url, {"tls": tls, **once}, network=network)
             assert (await rig.call(chat())).status == status
 
 
-async def test_an_endpoint_that_asks_for_a_certificate_gets_ours(authority: Authority) -> None:
+@each_transport
+async def test_an_endpoint_that_asks_for_a_certificate_gets_ours(authority: Authority, network: dict[str, Any]) -> None:
     certificate, key = map(str, authority.files["client"])
     ours = {"ca_file": str(authority.ca), "cert_file": certificate, "key_file": key}
     async with Http2ProviderSim(*authority.files["server"], client_ca=authority.ca) as sim:
         for tls, status in ((ours, "ok"), ({"ca_file": str(authority.ca)}, "error")):
             async with AsyncExitStack() as stack:
-                rig = await real_rig(stack, sim.url, {"tls": tls, "retry": {"max_attempts": 1}})
+                rig = await real_rig(stack, sim.url, {"tls": tls, "retry": {"max_attempts": 1}}, network=network)
                 assert (await rig.call(chat())).status == status
 
 
