@@ -58,9 +58,10 @@ async def open_providers(
         Rule(each.match, each.algorithm or routing.algorithm, each.providers, each.fallbacks) for each in routing.models
     ]
     models = {each.name: ModelMap.of(each.model_map) for each in settings.providers}
+    windows = {each.name: each.context_windows for each in settings.providers}
     providers = Providers(
         built,
-        Routes(built, models, [*rules, Rule("*", routing.algorithm)]),
+        Routes(built, models, [*rules, Rule("*", routing.algorithm)], windows),
         AgentConnections(connections.pool_size, connections.timeout),
         TokenEstimator(settings.limits.default_output, measure_of(settings.limits.tokenizer)),
         time.time,

@@ -57,7 +57,9 @@ class Providers:
             model: str = request.request.payload["model"]
             return refused("invalid_request", f"no provider serves {request.request.operation} of the model {model!r}")
         targets = [target for stage in stages for target in stage]
-        if any(target.provider.budget is not UNLIMITED for target in targets):  # else nobody asks for them
+        if any(
+            target.provider.budget is not UNLIMITED or target.window for target in targets
+        ):  # else nobody asks for it
             body = request.request
             caller = body.conversation_id or request.agent_id
             request.estimate = self._tokens.estimate(body.operation, body.payload, caller)

@@ -35,11 +35,20 @@ class Rule:
 
 
 class Routes:
-    """`models`: those of each provider, by its name. `rules`: the first that fits holds; the last fits all."""
+    """`models`, `windows`: those of each provider, by its name. `rules`: the first that fits holds; the last fits all."""
 
-    def __init__(self, providers: Sequence[Provider], models: Mapping[str, ModelMap], rules: Sequence[Rule]) -> None:
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        models: Mapping[str, ModelMap],
+        rules: Sequence[Rule],
+        windows: Mapping[str, Mapping[str, int]],
+    ) -> None:
         self._providers = {provider.name: provider for provider in providers}
         self._models = models
+        self._windows = {
+            name: [(ModelPattern(model), tokens) for model, tokens in each.items()] for name, each in windows.items()
+        }
         self._rules = [(ModelPattern(rule.match), rule) for rule in rules]
         self._policies: dict[tuple[str, str], Policy] = {}
         self.of = lru_cache(maxsize=1024)(self._stages)
@@ -60,8 +69,12 @@ class Routes:
             if entry is not None and provider.serves(operation):
                 group, called = entry
                 policy = self._policies.setdefault((rule.match, name), POLICIES[rule.algorithm]())
-                found.append(Target(provider, Route(name, group), called, policy))
+                found.append(Target(provider, Route(name, group), called, policy, self._window(name, called)))
         return tuple(found)
+
+    def _window(self, provider: str, model: str) -> int | None:
+        fitting = (tokens for pattern, tokens in self._windows[provider] if pattern.match(model) is not None)
+        return next(fitting, None)
 
     def mapping(self, model: str) -> bytes:
         """What a model's name stands for, where it is not for itself: part of what makes two requests the same."""

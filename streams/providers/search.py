@@ -168,6 +168,10 @@ class Search:
     def _take_at(self, target: Target, free: Sequence[Endpoint] | NoCapacity) -> Attempt | NoCapacity | Failure:
         if isinstance(free, NoCapacity):
             return free
+        needs = self.request.estimate.least_input
+        if target.window is not None and needs > target.window:
+            message = f"{target.model} takes {target.window} tokens, and the request has at least {needs}"
+            return Failure("exceeds_limit", message, fault="context")
         provider, found = target.provider, (target.provider, target.model)
         if found != self.encoded_for:
             try:

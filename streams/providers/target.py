@@ -25,6 +25,8 @@ class Target:
     model: str
     """As the provider calls it."""
     policy: Policy
+    window: int | None
+    """Tokens that the model takes; None: nobody said."""
 
     def unfit(self, now: float) -> list[tuple[Endpoint, Unfit]]:
         """Its endpoints that get no calls for the model now, and why."""

@@ -21,10 +21,28 @@ def parse_models(value: object) -> list[str] | dict[str, str]:
     raise ValueError(_FORM)
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MODEL_CHARS
 
 
+_WINDOWS_FORM: Final = 'a table of models and their tokens, such as { "small-*" = 8192 }'
+
+
+def parse_windows(value: object) -> dict[str, int]:
+    """Tokens by name of the model."""
+    if isinstance(value, dict) and all(map(_is_name, value)) and all(map(_is_count, value.values())):
+        return value
+    raise ValueError(_WINDOWS_FORM)
+
+
 MODELS: Final = Unit("list or table", _FORM, parse_models, lambda value: value)
+
+WINDOWS: Final = Unit("table", _WINDOWS_FORM, parse_windows, lambda value: value)
+
+ContextWindows = Annotated[dict[str, int], PlainValidator(parse_windows), WINDOWS]
 
 Models = Annotated[list[str] | dict[str, str], PlainValidator(parse_models), MODELS]

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from streams.settings import secrets
 from streams.settings.base import Section, conflict, required, setting
 from streams.settings.failures import FailureNames
-from streams.settings.model_names import Models
+from streams.settings.model_names import ContextWindows, Models
 from streams.settings.secrets import EnvName, secret_from_env, secret_from_file
 from streams.settings.units import BandwidthLimit, Bytes, Count, Flag, PerSecond, RateLimit, Seconds, Share
 
@@ -237,6 +237,11 @@ class Provider(Section):
         ["*"],
         'Models that it serves, "*" stands for any text; or a table from what callers say to what it calls them. '
         "The first that fits holds, and each has limits of its own.",
+    )
+    context_windows: ContextWindows = setting(
+        {},
+        'Tokens that its models take, by its own names for them ("*" stands for any text, the first that fits holds). '
+        "A request that cannot be shorter goes elsewhere.",
     )
     endpoints: list[Endpoint] = required("Addresses of the provider.", min_length=1)
     rate_limit: ProviderRateLimit = Field(default_factory=ProviderRateLimit)

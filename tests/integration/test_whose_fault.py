@@ -349,6 +349,20 @@ async def test_a_request_that_is_too_long_goes_to_another_providers_window_first
     assert len(one.calls) == 3  # it sets nobody aside
 
 
+async def test_a_target_whose_window_is_too_small_is_not_called_at_all() -> None:
+    async with upstream(WELL) as one, upstream(WELL) as other:
+        tables = [
+            {"name": "a", "endpoints": endpoints(one), "context_windows": {"m": 1000}},
+            {"name": "b", "endpoints": endpoints(other), "context_windows": {"other": 10, "*": 200_000}},
+        ]
+        async with rig_of(tables) as rig:
+            long = [{"role": "user", "content": "word " * 10_000}]
+            outcomes = await call_all(rig, 2, 1, lambda n: asking(messages=long) if n else asking())
+            (too_long,) = await call_all(rig, 1, 1, lambda n: asking(messages=long * 60))
+    assert [outcome.provider for outcome in outcomes] == ["a", "b"]
+    assert (error_of(too_long).type, len(one.calls), len(other.calls)) == ("exceeds_limit", 1, 1)
+
+
 async def test_a_request_that_is_too_long_for_all_is_refused_for_good() -> None:
     async with upstream(TOO_LONG) as one, rig_of([{"name": "p", "endpoints": endpoints(one)}]) as rig:
         (outcome,) = await call_all(rig, 1, 1, lambda n: asking())
