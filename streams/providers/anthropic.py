@@ -18,6 +18,7 @@ from streams.providers.anthropic_request import translate_request
 from streams.providers.anthropic_stream import AnthropicAssembler
 from streams.providers.error_bodies import read_error
 from streams.providers.failures import failure_of
+from streams.providers.openai_answer import says_nothing
 from streams.providers.wire import Answer, Asked, Failure, parse
 
 VERSION: Final = "2023-06-01"
@@ -44,10 +45,10 @@ class AnthropicFormat:
         """An error inside a 200 is an error."""
         if not 200 <= status < 300:
             return failure_of(status, read_error(body), headers)
-        found = parse(body)
+        found = parse(body, headers)
         if isinstance(found, Failure):
             return found
-        if found.get("error") is not None or found.get("type") == "error":
+        if not says_nothing(found.get("error")) or found.get("type") == "error":
             return failure_of(status, read_error(body), headers)
         return translate_answer(found, int(self._now()))
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from schemas.response import Usage
 from streams.providers.anthropic_names import original_name
 from streams.providers.anthropic_parts import THOUGHTS
 from streams.providers.anthropic_thinking import CONTENT_FIELD
+from streams.providers.json_body import encode
 from streams.providers.wire import Answer, Failure, tokens, unusable
 
 _FINISH: Final[Mapping[str, str]] = {
@@ -44,7 +43,7 @@ def translate_answer(found: Mapping[str, Any], created: int) -> Answer | Failure
         return unusable("the provider's answer does not say why it stopped")
     try:
         message = _message(blocks)
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         return unusable("the provider's answer is no message: a block of its content cannot be read")
     calls = "tool_calls" in message
     if stopped == "tool_use" and not (calls or CONTENT_FIELD in message):
@@ -69,7 +68,11 @@ def translate_answer(found: Mapping[str, Any], created: int) -> Answer | Failure
         "usage": stated,
     }
     cached: int = stated["prompt_tokens_details"]["cached_tokens"]
-    return Answer(orjson.dumps(whole), usage, whole=stopped in _WHOLE, cached_tokens=cached)
+    try:
+        body = encode(whole)
+    except ValueError:
+        return unusable("the provider's answer is nested too deep")
+    return Answer(body, usage, whole=stopped in _WHOLE, cached_tokens=cached)
 
 
 def _message(blocks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
     name, call_id, given = block["name"], block["id"], block.get("input")
     if type(name) is not str or type(call_id) is not str:
         raise TypeError
-    arguments = given if type(given) is str else orjson.dumps({} if given is None else given).decode()
+    arguments = given if type(given) is str else encode({} if given is None else given).decode()
     return {"id": call_id, "type": "function", "function": {"name": original_name(name), "arguments": arguments}}
 
 

@@ -7,19 +7,23 @@ page asks for, and null says nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
-from streams.providers.error_bodies import read_error
+from streams.providers.error_bodies import said_of
 from streams.providers.failures import failure_of
+from streams.providers.json_body import parse_body, parse_leniently
+from streams.providers.openai_answer import says_nothing
 from streams.providers.wire import Answer, Failure, broken, unusable
 
 _PIECES: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 _BLOCK_OF: Final = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
 """What begins where a delta comes for a block that was not announced; a tool's name could not be guessed."""
 
+_NO_EVENT: Final = (ValueError, AttributeError, KeyError, TypeError, RecursionError)
+_BROKEN: Final = broken("the provider's stream holds something that is no event")
 _CUT: Final = frozenset({"max_tokens", "model_context_window_exceeded"})
 
 
@@ -31,7 +35,7 @@ class _Block:
     pieces: list[str] = field(default_factory=list)
 
     def whole(self, *, cut: bool) -> dict[str, Any]:
-        """Raises orjson.JSONDecodeError for a tool's input that is no JSON, but where the whole answer was cut off."""
+        """Raises ValueError for a tool's input that is no JSON, but where the whole answer was cut off."""
         head, text = self.head, "".join(self.pieces)
         if head["type"] in ("text", "thinking"):
             name: str = head["type"]
@@ -39,8 +43,8 @@ class _Block:
         if not text:
             return head
         try:
-            return head | {"input": orjson.loads(text)}
-        except orjson.JSONDecodeError:
+            return head | {"input": parse_body(text.encode(errors="replace"))[0]}
+        except ValueError:
             if not cut:
                 raise
             return head | {"input": text}
@@ -68,17 +72,29 @@ class AnthropicAssembler:
         if self._ended or self._failure is not None:
             return False
         try:
-            event = orjson.loads(data)
-            if event.get("type") == "error" or event.get("error") is not None:
-                self._failure = failure_of(200, read_error(data), {})
-                return False
-            return self._event(event)
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            if data.strip() != b"[DONE]":  # some gateways end every stream with OpenAI's last event
-                self._failure = broken("the provider's stream holds something that is no event")
+            return self._event(orjson.loads(data))
+        except orjson.JSONDecodeError:
+            return self._feed_odd(data.strip())
+        except _NO_EVENT:
+            return self._fail(_BROKEN)
+
+    def _feed_odd(self, data: bytes) -> bool:
+        """Data that is no strict JSON: nothing, a comment, OpenAI's last event, or half an emoji."""
+        if not data or data.startswith(b":") or data == b"[DONE]":
             return False
+        try:
+            return self._event(parse_leniently(data))
+        except _NO_EVENT:
+            return self._fail(_BROKEN)
+
+    def _fail(self, failure: Failure) -> bool:
+        self._failure = failure
+        return False
 
     def _event(self, event: dict[str, Any]) -> bool:
+        if event.get("type") == "error" or not says_nothing(event.get("error")):
+            failure = failure_of(200, said_of(event), {})
+            return self._fail(failure if self._blocks else replace(failure, charged=False))  # before its first word
         match event.get("type"):
             case "content_block_delta":
                 return event.get("delta") is not None and self._delta(event["index"], event["delta"])
@@ -145,6 +161,6 @@ class AnthropicAssembler:
             return broken("the provider's stream ended before its answer did")
         try:
             content = [block.whole(cut=stopped in _CUT) for block in self._blocks]
-        except (orjson.JSONDecodeError, TypeError):
+        except (ValueError, TypeError):
             return unusable("the provider's stream holds a tool's input that is no JSON")
         return self._translate(self._message | {"content": content, "usage": self._usage})

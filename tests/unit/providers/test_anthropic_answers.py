@@ -300,6 +300,8 @@ def test_a_stream_that_did_not_end_is_no_answer(events: list[Any]) -> None:
             [START, *HELLO, *STOP, {"type": "error", "error": {"type": "api_error"}}], id="error-after-the-end"
         ),
         pytest.param([{"error": None, **START}, *HELLO, *STOP], id="null-error"),
+        pytest.param([{"error": {}, **START}, *HELLO, *STOP], id="empty-error"),
+        pytest.param([START, b"", b": a comment", *HELLO, *STOP], id="comments"),
     ],
 )
 def test_odd_but_good_streams_are_answers(events: list[Any]) -> None:
@@ -319,6 +321,23 @@ def test_two_tools_under_one_index_are_two() -> None:
         ("a", {"c": 1}),
         ("b", {"c": 2}),
     ]
+
+
+def test_an_answer_nested_without_end_is_none() -> None:
+    deep = b'{"a":' * 900 + b"1" + b"}" * 900
+    block = b'{"type": "content_block_start", "index": 0, "content_block": {"type": "new_kind", "x": ' + deep + b"}}"
+    assert isinstance(streamed(START, block, *STOP), Answer | Failure)
+    whole = b'{"stop_reason": "end_turn", "content": [{"type": "new_kind", "x": ' + deep + b"}]}"
+    assert isinstance(FORMAT.decode(CHATS, 200, whole, {}), Failure)
+
+
+def test_half_an_emoji_is_delivered_as_a_replacement() -> None:
+    half = b'{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " \\ud83d"}}'
+    assert choice(streamed(START, *HELLO, half, *STOP))["message"]["content"] == "hello \ufffd"
+    found = FORMAT.decode(
+        CHATS, 200, b'{"content": [{"type": "text", "text": "\\ud83d"}], "stop_reason": "end_turn"}', {}
+    )
+    assert choice(found)["message"]["content"] == "\ufffd"
 
 
 @pytest.mark.parametrize("pieces", [[], [""], ["{}"], ["{", "}"]])
