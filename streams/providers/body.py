@@ -80,6 +80,10 @@ class Body:
             if len(body) > self._most_bytes:
                 return None
 
+    def take_room(self) -> bool:
+        """Take the room of the next piece, if it may be read at once; `ready` waits until it may."""
+        return not self._wait_s and self._traffic.buffers.take(self._reader, _STEP_BYTES)
+
     async def ready(self) -> float:
         """Wait until the next piece may be read; the seconds that it took."""
         began = time.monotonic()

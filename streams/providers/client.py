@@ -206,7 +206,7 @@ class EndpointClient:
             body.charge(assembler.size_bytes - before)
             if held > self._limits.max_answer_bytes:
                 return self._too_large(), first_s
-            waited_s = await body.ready()
+            waited_s = 0.0 if body.take_room() else await body.ready()
             idle_s = self._limits.stream_idle_s
             if assembler.ended:
                 idle_s = min(idle_s, _END_S)
