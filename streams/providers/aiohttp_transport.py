@@ -55,7 +55,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         url = URL(str(request.url), encoded=True)
-        headers = request.headers.multi_items()
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         content = await request.aread()
         tries_left = _MOST_TRIES
         while True:
@@ -77,7 +77,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             except ValueError as error:  # a line break in a header
                 raise httpx2.LocalProtocolError(str(error)) from error
             else:
-                return httpx2.Response(found.status, headers=list(found.raw_headers), stream=_Answer(found))
+                response = httpx2.Response(found.status, headers=list(found.raw_headers), stream=_Answer(found))
+                response.headers.encoding = "latin-1"  # else each header is decoded once more to find out
+                return response
 
     async def aclose(self) -> None:
         await self._session.close()

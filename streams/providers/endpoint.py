@@ -63,9 +63,8 @@ class Endpoint:
         for slots in self._slots:
             slots.take(priority)
         self.in_flight += 1
-        tried = "open" in (self.health.breaker.state, self.health.of(model).state)
         begun = self.health.begin(model)
-        if tried:
+        if begun.tries:
             self._show_state()
         return begun
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from streams.providers.breaker import Breaker, BreakerPolicy
 from streams.providers.wire import Failure, Fault
@@ -18,13 +18,14 @@ _MOST_PAUSE_S: Final = 300.0
 """No endpoint is left alone for longer because it asked for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """One call that has begun, as the two breakers know it."""
 
     model: str
     of_endpoint: int
     of_model: int
+    tries: bool
+    """Whether it is the one that tries what was open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,8 @@ class Health:
         found = self._models.get(model)
         if found is None:
             found = self._add(model)
-        return Begun(model, self.breaker.begin(), found.breaker.begin())
+        tries = self.breaker.state == "open" or found.breaker.state == "open"
+        return Begun(model, self.breaker.begin(), found.breaker.begin(), tries)
 
     def end(self, begun: Begun) -> None:
         """The call has ended, whatever came of it."""

@@ -39,8 +39,10 @@ class Search:
         """Whether another model stands in for the one that was asked for."""
         return self.stage > 0
 
-    def targets(self) -> list[Target]:
+    def targets(self) -> Sequence[Target]:
         """Those of this stage that can take the request."""
+        if not self._unable:
+            return self.stages[self.stage]
         return [target for target in self.stages[self.stage] if target not in self._unable]
 
     def give_up(self, target: Target) -> None:
@@ -145,7 +147,8 @@ class Search:
         now = time.monotonic()
         suspects: list[tuple[Target, Sequence[Endpoint]]] = []
         repeats: list[tuple[Target, Sequence[Endpoint]]] = []
-        for target in self.targets():
+        targets = self.targets()
+        for target in targets:
             free = available(target, self.request.priority, now)
             if isinstance(free, NoCapacity):
                 yield target, free
@@ -156,7 +159,7 @@ class Search:
                     yield target, NoCapacity(down=True, refused=True)
                     continue
             fresh = [endpoint for endpoint in free if endpoint not in self.tried] if self.tried else free
-            if fresh and not target.suspect(fresh, now):
+            if fresh and (len(targets) == 1 or not target.suspect(fresh, now)):
                 yield target, fresh
             elif fresh:
                 suspects.append((target, fresh))
