@@ -22,6 +22,7 @@ from schemas.limits import MIB
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.errors import StoreClosedError, StoreError
 from streams.cache.layout import MAX_KEY_BYTES, Positions
+from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.transport.fetch import Fetch
 from streams.transport.offsets import Record
 from topics.headers import CE_SOURCE
@@ -192,8 +193,13 @@ class EntryReader:
         for partition in ready:
             try:
                 records, position = fetch.take(partition, _MOST_RECORDS)
-            except UnicodeDecodeError:
-                records, position = await fetch.take_tolerant(partition)
+            except HeavyBatchError:
+                await fetch.unpack(partition)
+                continue
+            except CorruptBatchError as error:  # an answer less in the cache
+                log.warning("cached answers cannot be read", partition="{}:{}".format(*partition), error=str(error))
+                fetch.distrust(partition)
+                continue
             if position is not None:
                 positions[partition] = position
                 self._sort(records, entries, news)

@@ -202,6 +202,7 @@ class Delivery:
 
 
 def _letter(original: Original, reason: DeadLetterReason, stage: str, error: WireError, attempts: int) -> DeadLetter:
+    last_offset = getattr(original.record, "last_offset", original.record.offset)
     return DeadLetter(
         dlq_reason=reason,
         dlq_stage=stage,
@@ -210,6 +211,7 @@ def _letter(original: Original, reason: DeadLetterReason, stage: str, error: Wir
         dlq_topic=original.origin.topic,
         dlq_partition=original.origin.partition,
         dlq_offset=original.record.offset,
+        dlq_last_offset=last_offset if last_offset != original.record.offset else None,
         dlq_timestamp=original.record.timestamp,
         dlq_attempts=attempts,
     )

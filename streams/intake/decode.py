@@ -20,6 +20,7 @@ from schemas.response import ErrorType
 from streams.intake.known_payloads import KnownPayloads
 from streams.pipeline import PendingRequest, Source
 from streams.transport.offsets import Origin, Original, Record
+from streams.transport.set_aside import SetAside
 from topics.headers import NO_HEADERS, read_request_headers
 from topics.names import PRIORITY_OF, RESPONSES, Priority
 
@@ -51,6 +52,8 @@ class Decoder:
         value = record.value
         event_id = origin.event_id(record.offset)
         if value is None:
+            if isinstance(record, SetAside):
+                return _refuse_unread(record, event_id)
             return Refused("poison", "invalid_request", "the value is null (a tombstone)", event_id.decode())
         if len(value) > self.max_value_bytes:
             message = f"the value has {len(value)} bytes, the most is {self.max_value_bytes}"
@@ -93,6 +96,13 @@ class Decoder:
             None,
             digest,
         )
+
+
+def _refuse_unread(record: SetAside, event_id: bytes) -> Refused:
+    message = clip(f"set aside unread: {record.why}")
+    if record.kind == "too_large":
+        return Refused("too_large", "too_large", message, event_id.decode())
+    return Refused("poison", "invalid_request", message, event_id.decode())
 
 
 def _refuse(
