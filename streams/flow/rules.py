@@ -9,6 +9,7 @@ from streams.flow.agents import AgentRules
 from streams.flow.ordering import Ordering
 from streams.flow.pool import PoolRules
 from streams.flow.scheduler import ClassRules
+from streams.route_shares import RouteRules
 from topics.names import Priority
 
 
@@ -29,3 +30,5 @@ class FlowRules:
     """Inputs of one merged call; 1: nothing is merged."""
     merge_wait_s: float
     refuse_early: bool
+    route: RouteRules | None = None
+    """None: one provider alone may fill everything."""

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from schemas.dead_letter import DeadLetterReason
 from schemas.errors import clip, explain
-from schemas.limits import ID_CHARS
+from schemas.limits import ID_CHARS, TIMEOUT_S
 from schemas.response import ErrorType
 from streams.intake.known_payloads import KnownPayloads
 from streams.pipeline import PendingRequest, Source
@@ -43,6 +43,8 @@ class Decoder:
 
     max_value_bytes: int
     waits_s: Mapping[Priority, float]
+    most_s: float = TIMEOUT_S
+    """Longest total time that a request may ask for; what is longer is cut to it."""
     keeps_records: bool = False
     """Whether requests hold their records, for dead letters."""
     payloads: KnownPayloads = field(default_factory=KnownPayloads)
@@ -78,6 +80,8 @@ class Decoder:
             expires_at = received_at + request.timeout_s
         elif request.deadline is not None:
             expires_at = request.deadline.timestamp()
+        if expires_at is not None and expires_at > received_at + self.most_s:
+            expires_at = received_at + self.most_s
         return PendingRequest(  # by position: names cost 0.4 us
             request,
             request.request_id or event_id.decode(),
