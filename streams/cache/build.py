@@ -54,6 +54,7 @@ class WorkerCache:
             metrics.CACHE_BYTES.labels(segment).set(stats.bytes)
             metrics.CACHE_ENTRIES_HELD.labels(segment).set(stats.entries)
             metrics.CACHE_EVICTED.labels(segment).set(stats.evicted)
+        metrics.CACHE_STORE_OPEN.set(self._table.is_open and not self._reader.store_failed)
         metrics.CACHE_TORN.set(self._table.counts.torn)
         metrics.CACHE_LAG.set(self._reader.lag)
         metrics.CACHE_UNSHARED.set(self._publisher.counts.dropped + self._publisher.counts.failed)

@@ -85,6 +85,8 @@ class EntryReader:
         self._next: Positions = {}
         self._wanted: Positions | None = None
         self._failures = 0
+        self.store_failed = False
+        """Whether the table took nothing at the last try."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -120,13 +122,16 @@ class EntryReader:
             log.warning(
                 "cached answers of other workers are not read now, trying again", error=str(error) or repr(error)
             )
+        self.store_failed = isinstance(error, StoreError)
         pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures, 10))
         await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
-        if isinstance(error, StoreError):
+        if self.store_failed:
             try:
                 await self._table.reopen()  # RocksDB writes nothing after a full disk until then
             except StoreError:
-                return  # the next round says so again
+                return  # the next round tries again, however long there is no room
+            if self._failures > 1:
+                log.info("the cache store is open again", after_failures=self._failures)
 
     async def _read_until_partitions_change(self) -> None:
         consumer = AIOKafkaConsumer(
@@ -206,6 +211,7 @@ class EntryReader:
         if not positions:
             return
         await self._table.put_many(entries, positions)
+        self.store_failed = False
         self._next.update(positions)
         self._note_lag(consumer)
         if self._failures:

@@ -71,6 +71,9 @@ CACHE_DISK_FILES = Gauge("headrace_cache_disk_files", "Files of this worker's st
 CACHE_DISK_EXPIRED = Gauge(
     "headrace_cache_disk_expired", "Look-ups that found only an expired entry on disk, since the start."
 )
+CACHE_STORE_OPEN = Gauge(
+    "headrace_cache_store_open", "Whether the cache's store on disk can be used: 1, or 0, as when its disk is full."
+)
 CACHE_TORN = Gauge("headrace_cache_torn", "Values on disk that were not what had been written; none was served.")
 CACHE_LAG = Gauge("headrace_cache_lag", "Entries of other workers that are not in this worker's table yet.")
 CACHE_UNSHARED = Gauge("headrace_cache_unshared", "Entries that could not be shared since the start.")
