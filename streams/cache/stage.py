@@ -170,25 +170,26 @@ class CacheStage:
         wanted = [_identity(request) for request in requests]
         wanted += [request.read_key for request in requests if request.read_key is not None]
         found: dict[bytes, Answer | bytes] = {}
+        hits: list[Hit] = []
+        missing: list[PendingRequest] = []
         try:
             found |= await self._shelf.find(wanted, now)
             pointed_at = [answer for answer in found.values() if isinstance(answer, bytes) and answer not in found]
             if pointed_at:
                 found |= await self._shelf.find(pointed_at, now)
+            for request in requests:
+                answer, key = _found(request, found)
+                if answer is None:
+                    missing.append(request)
+                    continue
+                if key is not None:
+                    self._remember(key, answer, now)
+                hits.append((request, answer))
         except (
             Exception
         ):  # a fault of the cache costs a call; unanswered, the records would hold their commits for ever
             log.exception("a look-up on disk failed, asking the providers")
-        hits: list[Hit] = []
-        missing: list[PendingRequest] = []
-        for request in requests:
-            answer, key = _found(request, found)
-            if answer is None:
-                missing.append(request)
-                continue
-            if key is not None:
-                self._remember(key, answer, now)
-            hits.append((request, answer))
+            hits, missing = [], list(requests)
         if hits:
             metrics.CACHE_REQUESTS.labels("disk").inc(len(hits))
             self._answers.respond_hits(hits, "disk")

@@ -23,7 +23,7 @@ from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, Outcome, PendingRequest, Source, refused
 from streams.transport.offsets import Origin, Original, Record
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
-from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
+from topics.names import DEAD_LETTERS, PRIORITY_OF
 from topics.partitioner import partition_for
 
 _SOURCE = b"/headrace"
@@ -184,7 +184,7 @@ class Delivery:
             request_id=refused.request_id,
         )
         key = agent_id.encode()
-        self._outbox.post(self._partition(RESPONSES, key), Message(key, value, headers, receipt, index))
+        self._outbox.post(self._partition(refused.reply_topic, key), Message(key, value, headers, receipt, index))
         metrics.RESPONSES.count(PRIORITY_OF[origin.topic], "intake", "unknown", "rejected", total_s)
 
     def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:

@@ -35,6 +35,8 @@ class Refused:
     request_id: str
     agent_id: str | None = None
     conversation_id: str | None = None
+    reply_topic: str = RESPONSES
+    """Where the answer is wanted; whether it may go there is for others to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def _refuse(
         _identifier(found.get("request_id")) or event_id.decode(),
         _identifier(found.get("agent_id")) or _agent_of_key(record.key),
         _identifier(found.get("conversation_id")),
+        (read_request_headers(record.headers).reply_to if record.headers else None) or RESPONSES,
     )
 
 
