@@ -5,7 +5,7 @@ header `expires_at_ms` says until when it is good (Unix time in milliseconds, de
 parsing them. A record without a value takes the entry back.
 
 Entries are written with `payload` as the last field, so that a reader can cut the provider's answer out as it came:
-`decode_entry` reads 2 KB in 3 µs without looking into the payload, whatever its size.
+`decode_entry` does, and makes sure that it is a JSON object.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ from typing import Annotated, Any, Final, Literal, Self
 import orjson
 from pydantic import Field, TypeAdapter, model_validator
 
+from schemas.limits import MODEL_CHARS
 from schemas.message import Identifier, Instant, Message
 from schemas.response import Usage
 
 EXPIRES_AT_MS: Final = "expires_at_ms"
 """The header that says until when an entry is good."""
 
+_MOST_TOKENS: Final = 2**53
 _PAYLOAD: Final = b',"payload":'
 
 
@@ -147,10 +149,10 @@ def encode_finished(
 
 
 def decode_entry(value: bytes) -> EntryAnswer | bytes:
-    """The answer in an entry, or the key of the entry that holds it. For entries of our own writing; nothing is checked
-    that is not needed.
+    """The answer in an entry, or the key of the entry that holds it.
 
-    Raises ValueError for what is no entry.
+    Anybody who may write to the topic may have written it, and its payload goes into answers as it is: so that is a JSON object
+    and nothing behind it, and names are names. Raises ValueError for what is no entry.
     """
     # In a JSON string every quote is escaped: the first of these is the field, wherever ids and names come from.
     at = value.find(_PAYLOAD)
@@ -161,9 +163,16 @@ def decode_entry(value: bytes) -> EntryAnswer | bytes:
     try:
         head = orjson.loads(value[:at] + b"}" * closing)
         held = head["answer"] if carried else head
-        usage, called_model = Usage(**held["usage"]), held.get("called_model")
-        return EntryAnswer(value[at + len(_PAYLOAD) : -closing], usage, held["provider"], called_model)
-    except (KeyError, TypeError) as error:
+        usage, provider, called_model = Usage(**held["usage"]), held["provider"], held.get("called_model")
+        payload = value[at + len(_PAYLOAD) : -closing]
+        if type(orjson.loads(payload)) is not dict:
+            raise TypeError("the payload is no object")
+        if not (_is_name(provider) and (called_model is None or _is_name(called_model))):
+            raise TypeError("a name is no string")
+        if not all(type(count) is int and 0 <= count <= _MOST_TOKENS for count in _usage(usage).values()):
+            raise TypeError("usage is no counts")
+        return EntryAnswer(payload, usage, provider, called_model)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no cache entry: {error!r}") from error
 
 
@@ -172,6 +181,10 @@ def _answer_key(value: bytes) -> bytes:
         return bytes.fromhex(orjson.loads(value)["answer_key"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"no cache entry: {error!r}") from error
+
+
+def _is_name(found: object) -> bool:
+    return type(found) is str and len(found) <= MODEL_CHARS
 
 
 def _usage(usage: Usage) -> dict[str, int]:

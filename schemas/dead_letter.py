@@ -29,6 +29,10 @@ class DeadLetter(Message):
     dlq_topic: str
     dlq_partition: Count
     dlq_offset: Count
+    dlq_last_offset: Count | None = Field(
+        None,
+        description="The last offset of a batch of more than 1,000 records that was set aside unread: one letter for all.",
+    )
     dlq_timestamp: int = Field(description="The original record's timestamp, milliseconds since 1970.")
     dlq_attempts: Count
 
@@ -39,7 +43,7 @@ class DeadLetter(Message):
         thing.
         """
         headers = [(name, value) for name, value in original if name not in _NAMES]
-        headers.extend((name, str(getattr(self, name)).encode()) for name in _ORDER)
+        headers.extend((name, str(value).encode()) for name in _ORDER if (value := getattr(self, name)) is not None)
         return headers
 
     @classmethod

@@ -41,8 +41,10 @@ Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339
 InstantText = Annotated[str, Field(pattern=_RFC3339)]
 """The same, kept as text: for moments that are only passed on, where parsing (1 µs) would be spent for nothing."""
 
-Count = Annotated[int, Field(ge=0)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A number of things, or a number that rises; exact as a float, so that no reader of JSON bends it (RFC 8259, 6)."""
+NonNegative = Annotated[float, Field(ge=0, le=1e18)]
+"""A measured number. Whatever a stranger writes, sums of it stay numbers."""
 Figure = Annotated[float, Field(ge=0, le=1e15)]
 """A measured number that is added up with others; the bound keeps their sum a number."""
 Tally = Annotated[int, Field(ge=0, le=2**53)]

@@ -67,7 +67,12 @@ class Control:
         self._stack.push_async_callback(farewell.stop, producer)
         await producer.start()
         self.tail = await self._stack.enter_async_context(
-            ScalingTail(settings.kafka.client_options(), windows_s=policy.reach_s + policy.stale_after_s)
+            ScalingTail(
+                settings.kafka.client_options(),
+                windows_s=policy.reach_s + policy.stale_after_s,
+                least=settings.scaling.limits.min,
+                most=settings.scaling.limits.max,
+            )
         )
         realizer = await self._open_realizer()
         self._windows = WindowService(settings, control_group(settings.kafka.group_id), producer)

@@ -30,6 +30,7 @@ from streams.metrics.sampler import Sampler
 from streams.metrics.samples import Figures
 from streams.providers.build import open_providers
 from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_figures
+from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
@@ -74,15 +75,20 @@ class Worker:
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
         budget = memory_budget(settings.memory.budget)
-        self._cache = await open_cache(settings, producer, delivery, providers.mapping, self._stack, budget.bytes)
+        rules = flow_rules(settings)
+        shares = RouteShares(rules.route)
+        self._cache = await open_cache(
+            settings, producer, delivery, providers.mapping, self._stack, budget.bytes, shares
+        )
         stage = self._cache.stage
-        self._dispatch = Dispatch(flow_rules(settings), providers, stage, now=time.time, clock=time.monotonic)
+        self._dispatch = Dispatch(rules, providers, stage, now=time.time, clock=time.monotonic, shares=shares)
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout
         decoder = Decoder(
             settings.requests.max_bytes,
             {"high": waits.high, "normal": waits.normal, "low": waits.low},
+            most_s=settings.requests.max_timeout,
             keeps_records=any(each.retry.dead_letter for each in settings.providers),
         )
         reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)

@@ -87,12 +87,12 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
 
 async def _follow(settings: Settings, workers: Keeper) -> None:
     """Keep as many workers as decisions want, while this is the supervisor that acts; none while another one is."""
-    kafka = settings.kafka
+    kafka, limits = settings.kafka, settings.scaling.limits
     async with AsyncExitStack() as stack:
         producer = AIOKafkaProducer(**producer_options(settings))
         stack.push_async_callback(producer.stop)
         await producer.start()
-        tail = await stack.enter_async_context(ScalingTail(kafka.client_options()))
+        tail = await stack.enter_async_context(ScalingTail(kafka.client_options(), least=limits.min, most=limits.max))
         owner = await stack.enter_async_context(Ownership(kafka, f"{kafka.group_id}-supervisor", SCALING_DECISIONS))
         within_s = settings.supervisor.ready_within + kafka.drain_deadline + _AFTER_DRAIN_S
         realizer = ProcessRealizer(workers, within_s)

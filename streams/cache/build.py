@@ -25,6 +25,7 @@ from streams.cache.slots import open_slot
 from streams.cache.stage import CacheRules, CacheStage
 from streams.metrics import definitions as metrics
 from streams.pipeline import HitAnswers
+from streams.route_shares import RouteShares
 from streams.settings import Settings
 from topics.names import CACHE_ENTRIES
 
@@ -53,6 +54,7 @@ class WorkerCache:
             metrics.CACHE_BYTES.labels(segment).set(stats.bytes)
             metrics.CACHE_ENTRIES_HELD.labels(segment).set(stats.entries)
             metrics.CACHE_EVICTED.labels(segment).set(stats.evicted)
+        metrics.CACHE_STORE_OPEN.set(self._table.is_open and not self._reader.store_failed)
         metrics.CACHE_TORN.set(self._table.counts.torn)
         metrics.CACHE_LAG.set(self._reader.lag)
         metrics.CACHE_UNSHARED.set(self._publisher.counts.dropped + self._publisher.counts.failed)
@@ -65,11 +67,12 @@ async def open_cache(
     mapping: Callable[[str], bytes],
     stack: AsyncExitStack,
     budget_bytes: int,
+    shares: RouteShares,
 ) -> WorkerCache:
     """Open the store and begin to read what the others cached; all of it closes with `stack`.
 
-    `mapping`: what a model's name stands for at the providers. `budget_bytes` is the worker's memory budget: blocks and both
-    write buffers of the store take an eighth of it at most.
+    `mapping`: what a model's name stands for at the providers. `shares`: what waits for each.
+    `budget_bytes` is the worker's memory budget: blocks and both write buffers of the store take an eighth of it at most.
     Raises StoreError, one line, where the store cannot be opened.
     """
     cache = settings.cache
@@ -101,7 +104,7 @@ async def open_cache(
         ttl_s=cache.disk.ttl,
         finished_window_s=cache.finished_window,
     )
-    stage = CacheStage(rules, memory, SharedShelf(table, publisher, time.time), answers, time.time, mapping)
+    stage = CacheStage(rules, memory, SharedShelf(table, publisher, time.time), answers, time.time, mapping, shares)
     stack.push_async_callback(stage.stop)
     reader = EntryReader(
         settings.kafka.client_options(),

@@ -9,6 +9,7 @@ seconds; it never costs the order.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ import structlog
 from rocksdict import DbClosedError, Rdict, WriteBatch
 
 from schemas.limits import KIB
-from streams.cache.errors import StoreClosedError, StoreCorruptError, StoreError, opening_error
+from streams.cache.errors import StoreClosedError, StoreCorruptError, StoreError, StoreLockedError, opening_error
 from streams.cache.layout import MAX_KEY_BYTES, Positions, Stored, pack, pack_position, unpack, unpack_position
-from streams.cache.lock import lock_owner
+from streams.cache.lock import FolderLock, lock_owner
 from streams.cache.rocks import NO_STALL, POSITIONS, TableOptions, disk_bytes, fifo, open_rocks
 
 log = structlog.get_logger("headrace.cache")
@@ -79,6 +80,9 @@ class DiskTable:
         self.counts = TableCounts()
         self._options = options
         self._db: Rdict | None = None
+        """None before it is open, when it is closed, and while it cannot be opened again."""
+        self._lock: FolderLock | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, "cache-disk")
         self._reads = asyncio.Semaphore(_WAITING_READS)
         self._writes = asyncio.Lock()
@@ -90,9 +94,16 @@ class DiskTable:
         try:
             await table._run(table._open)
         except BaseException:
+            if table._lock is not None:
+                table._lock.release()
             table._thread.shutdown(wait=False)
             raise
         return table
+
+    @property
+    def is_open(self) -> bool:
+        """False from a failed `reopen` until one that did not fail, and after `close`."""
+        return self._db is not None
 
     async def get_many(self, keys: Sequence[bytes], now: float) -> dict[bytes, Stored]:
         """What is there of the keys and not expired at `now`. Raises StoreClosedError."""
@@ -131,7 +142,9 @@ class DiskTable:
             await asyncio.to_thread(self._compact)  # takes seconds, and the table's own thread has look-ups to answer
 
     async def reopen(self) -> None:
-        """Close and open again: after a full disk RocksDB writes nothing until then. Raises as `open`."""
+        """Close and open again: after a full disk RocksDB writes nothing until then. Raises as `open`; then nothing is read
+        or written (StoreError) until a later call of this succeeds.
+        """
         async with self._writes:
             await self._run(self._reopen)
 
@@ -139,7 +152,7 @@ class DiskTable:
         """Let go of the folder. Closing twice is fine."""
         async with self._writes:
             try:
-                await self._run(self._close)
+                await self._run(self._shut)
             except StoreClosedError:
                 return
             self._thread.shutdown(wait=False)
@@ -150,7 +163,7 @@ class DiskTable:
         except DbClosedError:
             raise StoreClosedError(self.path) from None
         except RuntimeError as error:
-            if self._db is None:  # the executor takes nothing after its end
+            if self._closed:  # the executor takes nothing after its end
                 raise StoreClosedError(self.path) from error
             raise
 
@@ -159,16 +172,39 @@ class DiskTable:
     @property
     def _open_db(self) -> Rdict:
         if self._db is None:
-            raise StoreClosedError(self.path)
+            if self._closed:
+                raise StoreClosedError(self.path)
+            raise StoreError(f"the cache store {self.path} could not be opened again yet")
         return self._db
 
     def _open(self) -> None:
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._lock is None:
+                self._lock = FolderLock(self.path)
+        except BlockingIOError as error:
+            owner = "this process" if str(error) == f"process {os.getpid()}" else str(error)
+            raise StoreLockedError(self.path, owner) from error
+        except OSError as error:
+            raise opening_error(self.path, error, lock_owner) from error
         try:
             self._db = open_rocks(self.path, self._options)
         except Exception as error:  # rocksdict has no other kind
             raise opening_error(self.path, error, lock_owner) from error
         self._position_rows = self._db.get_column_family(POSITIONS)
         self._position_family = self._db.get_column_family_handle(POSITIONS)
+
+    def _shut(self) -> None:
+        """For good."""
+        if self._closed:
+            raise StoreClosedError(self.path)
+        try:
+            if self._db is not None:
+                self._close()
+        finally:
+            self._closed = True
+            if self._lock is not None:
+                self._lock.release()
 
     def _close(self) -> None:
         db = self._open_db
@@ -181,6 +217,8 @@ class DiskTable:
         del self._position_rows, self._position_family  # each holds the lock of the folder
 
     def _reopen(self) -> None:
+        if self._closed:
+            raise StoreClosedError(self.path)
         if self._db is not None:
             self._close()
         self._open()

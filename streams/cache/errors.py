@@ -6,7 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-_NOT_DAMAGE: Final = ("Permission denied", "No space left", "Read-only file system", "Too many open files")
+_NOT_DAMAGE: Final = (
+    "Permission denied", "Operation not permitted", "No space left", "Disk quota exceeded", "Read-only file system",
+    "Too many open files", "Input/output error", "Stale file handle", "Cannot allocate memory", "temporarily unavailable",
+    "File too large", "Not a directory", "No locks available", "access denied",
+)  # fmt: skip
+"""The system's words (strerror) for what the files have no part in."""
+_TAKEN: Final = ("Permission denied", "temporarily unavailable")
+"""How fcntl says that somebody has the lock; of all else that keeps a lock from being taken nobody is the owner."""
+_DAMAGE: Final = ("Corruption", "Invalid argument", "Not implemented", "MANIFEST", "CURRENT", ".sst")
+"""RocksDB's words for files that are not what they should be, or missing. Nobody else's hand is in the folder: ours is locked."""
 
 
 class StoreError(Exception):
@@ -42,10 +51,12 @@ class StoreClosedError(StoreError):
 def opening_error(path: Path, error: Exception, owner: Callable[[Path], str | None]) -> StoreError:
     """What RocksDB said when the store did not open, as one of ours. `owner(path)` says which other process has it."""
     cause = " ".join(str(error).split())
-    if isinstance(error, OSError) or any(words in cause for words in _NOT_DAMAGE):
-        return StoreError(f"the cache store {path} does not open ({cause}): make room, or give leave to write there")
     if "lock hold by current process" in cause:
         return StoreLockedError(path, "this process")
-    if "While lock file" in cause:
+    if "While lock file" in cause and any(words in cause for words in _TAKEN):
         return StoreLockedError(path, owner(path) or "another process")
-    return StoreCorruptError(path, cause)
+    if isinstance(error, OSError) or any(words in cause for words in _NOT_DAMAGE):
+        return StoreError(f"the cache store {path} does not open ({cause}): make room, or give leave to write there")
+    if any(words in cause for words in _DAMAGE):
+        return StoreCorruptError(path, cause)
+    return StoreError(f"the cache store {path} does not open ({cause})")

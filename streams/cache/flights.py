@@ -9,10 +9,12 @@ on. A leader that runs out of time, is cancelled or moves to another worker hand
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from streams.pipeline import PendingRequest
+from streams.route_shares import RouteShares
 
 
 @dataclass(slots=True)
@@ -25,26 +27,36 @@ class Flight:
 
 
 class Flights:
-    """Flights by cache key."""
+    """Flights by cache key. Who joins waits for the leader's provider, and counts there in `shares`."""
 
-    def __init__(self) -> None:
+    def __init__(self, shares: RouteShares) -> None:
         self._flights: dict[bytes, Flight] = {}
+        self._shares = shares
 
-    def board(self, key: bytes, request: PendingRequest) -> bool:
-        """Whether the request leads a new flight (and is to be called); else it has joined one."""
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._flights
+
+    def board(self, key: bytes, request: PendingRequest) -> Literal["leads", "joined", "full"]:
+        """Whether the request leads a new flight (and is to be called), or has joined one; `full`: neither, too many wait for
+        its provider.
+        """
         flight = self._flights.get(key)
         if flight is None:
             self._flights[key] = Flight(request)
-            return True
+            return "leads"
+        request.route = flight.leader.route
+        if self._shares.is_full(request):
+            return "full"
         flight.joiners.append(request)
-        return False
+        self._shares.put(request)
+        return "joined"
 
     def land(self, key: bytes, leader: PendingRequest) -> list[PendingRequest]:
         """The leader's call has ended for all: who had joined. The flight is over."""
         flight = self._flights.get(key)
         if flight is None or flight.leader is not leader:
             return []
-        return self._flights.pop(key).joiners
+        return self._left(self._flights.pop(key).joiners)
 
     def hand_over(
         self, key: bytes, leader: PendingRequest, now: float
@@ -56,6 +68,7 @@ class Flights:
         late: list[PendingRequest] = []
         while flight.joiners:
             candidate = flight.joiners.pop(0)
+            self._shares.take(candidate)
             if not candidate.source.live:
                 continue  # another worker's by now
             if candidate.dispatch_by <= now:
@@ -75,7 +88,7 @@ class Flights:
                 for joiner in flight.joiners:
                     (expired if _is_over(joiner, flight.leader, now) else kept).append(joiner)
                 flight.joiners = kept
-        return expired
+        return self._left(expired)
 
     def waiting(self) -> Iterator[PendingRequest]:
         """Every joiner."""
@@ -85,6 +98,12 @@ class Flights:
     def __len__(self) -> int:
         """How many have joined."""
         return sum(len(flight.joiners) for flight in self._flights.values())
+
+    def _left(self, joiners: Iterable[PendingRequest]) -> list[PendingRequest]:
+        left = list(joiners)
+        for joiner in left:
+            self._shares.take(joiner)
+        return left
 
 
 def _is_over(joiner: PendingRequest, leader: PendingRequest, now: float) -> bool:

@@ -22,6 +22,7 @@ from schemas.limits import MIB
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.errors import StoreClosedError, StoreError
 from streams.cache.layout import MAX_KEY_BYTES, Positions
+from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.transport.fetch import Fetch
 from streams.transport.offsets import Record
 from topics.headers import CE_SOURCE
@@ -84,6 +85,8 @@ class EntryReader:
         self._next: Positions = {}
         self._wanted: Positions | None = None
         self._failures = 0
+        self.store_failed = False
+        """Whether the table took nothing at the last try."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -119,13 +122,16 @@ class EntryReader:
             log.warning(
                 "cached answers of other workers are not read now, trying again", error=str(error) or repr(error)
             )
+        self.store_failed = isinstance(error, StoreError)
         pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures, 10))
         await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
-        if isinstance(error, StoreError):
+        if self.store_failed:
             try:
                 await self._table.reopen()  # RocksDB writes nothing after a full disk until then
             except StoreError:
-                return  # the next round says so again
+                return  # the next round tries again, however long there is no room
+            if self._failures > 1:
+                log.info("the cache store is open again", after_failures=self._failures)
 
     async def _read_until_partitions_change(self) -> None:
         consumer = AIOKafkaConsumer(
@@ -192,14 +198,20 @@ class EntryReader:
         for partition in ready:
             try:
                 records, position = fetch.take(partition, _MOST_RECORDS)
-            except UnicodeDecodeError:
-                records, position = await fetch.take_tolerant(partition)
+            except HeavyBatchError:
+                await fetch.unpack(partition)
+                continue
+            except CorruptBatchError as error:  # an answer less in the cache
+                log.warning("cached answers cannot be read", partition="{}:{}".format(*partition), error=str(error))
+                fetch.distrust(partition)
+                continue
             if position is not None:
                 positions[partition] = position
                 self._sort(records, entries, news)
         if not positions:
             return
         await self._table.put_many(entries, positions)
+        self.store_failed = False
         self._next.update(positions)
         self._note_lag(consumer)
         if self._failures:

@@ -13,7 +13,7 @@ from typing import Final
 
 from streams.cache.disk import DiskTable
 from streams.cache.errors import StoreLockedError
-from streams.cache.lock import lock_owner
+from streams.cache.lock import FolderLock, lock_owner
 from streams.cache.rocks import TableOptions
 
 MAX_SLOTS: Final = 64
@@ -52,7 +52,14 @@ async def rebuild(root: Path) -> list[Path]:
     """
     deleted = []
     for path in slots(root):
-        if lock_owner(path) is None:
-            await asyncio.to_thread(shutil.rmtree, path)
-            deleted.append(path)
+        try:
+            lock = FolderLock(path)
+        except BlockingIOError:
+            continue
+        try:
+            if lock_owner(path) is None:
+                await asyncio.to_thread(shutil.rmtree, path)
+                deleted.append(path)
+        finally:
+            lock.release()
     return deleted

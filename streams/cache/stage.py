@@ -19,7 +19,8 @@ from streams.cache.flights import Flights
 from streams.cache.key import Namespace, cache_key, identity_key, payload_digest
 from streams.cache.memory import MemoryTier
 from streams.metrics import definitions as metrics
-from streams.pipeline import Hit, HitAnswers, Outcome, PendingRequest, Stage, expired
+from streams.pipeline import Hit, HitAnswers, Outcome, PendingRequest, Stage, expired, refused
+from streams.route_shares import RouteShares
 
 log = structlog.get_logger("headrace.cache")
 
@@ -69,6 +70,7 @@ class CacheStage:
         answers: HitAnswers,
         now: Callable[[], float],
         mapping: Callable[[str], bytes] = lambda _: b"",
+        shares: RouteShares | None = None,
     ) -> None:
         self._rules = rules
         self._memory = memory
@@ -76,7 +78,7 @@ class CacheStage:
         self._answers = answers
         self._now = now
         self._mapping = mapping
-        self._flights = Flights()
+        self._flights = Flights(shares or RouteShares(None))
         self._following: Stage
         self._missing: list[PendingRequest] = []
         self._looking_up = False
@@ -168,25 +170,26 @@ class CacheStage:
         wanted = [_identity(request) for request in requests]
         wanted += [request.read_key for request in requests if request.read_key is not None]
         found: dict[bytes, Answer | bytes] = {}
+        hits: list[Hit] = []
+        missing: list[PendingRequest] = []
         try:
             found |= await self._shelf.find(wanted, now)
             pointed_at = [answer for answer in found.values() if isinstance(answer, bytes) and answer not in found]
             if pointed_at:
                 found |= await self._shelf.find(pointed_at, now)
+            for request in requests:
+                answer, key = _found(request, found)
+                if answer is None:
+                    missing.append(request)
+                    continue
+                if key is not None:
+                    self._remember(key, answer, now)
+                hits.append((request, answer))
         except (
             Exception
         ):  # a fault of the cache costs a call; unanswered, the records would hold their commits for ever
             log.exception("a look-up on disk failed, asking the providers")
-        hits: list[Hit] = []
-        missing: list[PendingRequest] = []
-        for request in requests:
-            answer, key = _found(request, found)
-            if answer is None:
-                missing.append(request)
-                continue
-            if key is not None:
-                self._remember(key, answer, now)
-            hits.append((request, answer))
+            hits, missing = [], list(requests)
         if hits:
             metrics.CACHE_REQUESTS.labels("disk").inc(len(hits))
             self._answers.respond_hits(hits, "disk")
@@ -196,19 +199,36 @@ class CacheStage:
         """On to the providers with what nobody is asking yet; the rest joins."""
         now = self._now()
         leading: list[PendingRequest] = []
+        joining: list[tuple[bytes, PendingRequest]] = []
         for request in requests:
-            if request.read_key is None:
+            key = request.read_key
+            if key is None:
                 leading.append(request)
             elif (answer := self._in_memory(request, now)) is not None:  # came in while the disk was asked
                 metrics.CACHE_REQUESTS.labels("memory").inc()
                 self._answers.respond_hits([(request, answer)], "memory")
-            elif self._flights.board(request.read_key, request):
+            elif key in self._flights:
+                joining.append((key, request))
+            else:
+                self._flights.board(key, request)
                 leading.append(request)
-        metrics.CACHE_REQUESTS.labels("miss").inc(len(leading))
-        if leading:
-            self._following.accept(leading)
+        self._lead(leading)  # before others join: then it is known which provider they wait for
+        self._lead([request for key, request in joining if self._board(key, request)])
         if len(self._flights) and self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep())
+
+    def _board(self, key: bytes, request: PendingRequest) -> bool:
+        """Whether it is to be called itself: the call that it would have joined has ended meanwhile."""
+        found = self._flights.board(key, request)
+        if found == "full":
+            message = f"too many requests for the provider {request.route.provider} wait"
+            self._answers.respond(request, refused("queue_full", message, retryable=True))
+        return found == "leads"
+
+    def _lead(self, requests: Sequence[PendingRequest]) -> None:
+        if requests:
+            metrics.CACHE_REQUESTS.labels("miss").inc(len(requests))
+            self._following.accept(requests)
 
     # ---- outcomes out
 

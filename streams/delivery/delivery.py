@@ -23,7 +23,7 @@ from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, Outcome, PendingRequest, Source, refused
 from streams.transport.offsets import Origin, Original, Record
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
-from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
+from topics.names import DEAD_LETTERS, PRIORITY_OF
 from topics.partitioner import partition_for
 
 _SOURCE = b"/headrace"
@@ -184,7 +184,7 @@ class Delivery:
             request_id=refused.request_id,
         )
         key = agent_id.encode()
-        self._outbox.post(self._partition(RESPONSES, key), Message(key, value, headers, receipt, index))
+        self._outbox.post(self._partition(refused.reply_topic, key), Message(key, value, headers, receipt, index))
         metrics.RESPONSES.count(PRIORITY_OF[origin.topic], "intake", "unknown", "rejected", total_s)
 
     def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:
@@ -202,6 +202,7 @@ class Delivery:
 
 
 def _letter(original: Original, reason: DeadLetterReason, stage: str, error: WireError, attempts: int) -> DeadLetter:
+    last_offset = getattr(original.record, "last_offset", original.record.offset)
     return DeadLetter(
         dlq_reason=reason,
         dlq_stage=stage,
@@ -210,6 +211,7 @@ def _letter(original: Original, reason: DeadLetterReason, stage: str, error: Wir
         dlq_topic=original.origin.topic,
         dlq_partition=original.origin.partition,
         dlq_offset=original.record.offset,
+        dlq_last_offset=last_offset if last_offset != original.record.offset else None,
         dlq_timestamp=original.record.timestamp,
         dlq_attempts=attempts,
     )

@@ -6,6 +6,7 @@ from streams.flow.agents import AgentRules
 from streams.flow.pool import PoolRules
 from streams.flow.rules import FlowRules
 from streams.flow.scheduler import ClassRules
+from streams.route_shares import RouteRules
 from streams.settings import Settings
 from topics.names import Priority
 
@@ -19,6 +20,7 @@ def flow_rules(settings: Settings) -> FlowRules:
         "low": queueing.weights.low,
     }
     memory = settings.agents.memory
+    several = len(settings.providers) > 1 and pressure.provider_share < 1
     unbounded = pressure.agent_share >= 1  # then the partition's quota bounds it, and nothing is refused
     return FlowRules(
         classes={
@@ -50,4 +52,10 @@ def flow_rules(settings: Settings) -> FlowRules:
         merge_wait_s=pool.batch.timeout,
         refuse_early=queueing.refuse_early,
         most_inputs={each.name: each.max_inputs for each in settings.providers if each.max_inputs is not None},
+        route=RouteRules(
+            max(1, int(pressure.partition_records * pressure.provider_share)),
+            int(pressure.partition_bytes * pressure.provider_share),
+        )
+        if several
+        else None,
     )

@@ -29,6 +29,7 @@ from streams.flow.scheduler import Scheduler
 from streams.limits import Route
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, Outcome, PendingRequest, expired, refused
+from streams.route_shares import RouteShares
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.flow")
@@ -43,7 +44,8 @@ _LEAST_SLEEP_S: Final = 0.002
 class Dispatch:
     """Stage: holds requests until they may be dispatched, then sees them through their call.
 
-    `now` is the time of the records (Unix seconds), `clock` a monotonic one.
+    `now` is the time of the records (Unix seconds), `clock` a monotonic one. `shares`: what waits by provider,
+    here and elsewhere.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Dispatch:
         answers: Answers,
         now: Callable[[], float],
         clock: Callable[[], float],
+        shares: RouteShares | None = None,
     ) -> None:
         began = clock()
         self._rules = rules
@@ -63,7 +66,7 @@ class Dispatch:
         self._pool = Pool(rules.pool)
         self._slots = Slots(min(rules.most_in_flight, self._pool.capacity), rules.high_share)
         self._agents = Agents(rules.agents, began)
-        self._scheduler = Scheduler(rules.classes, self._agents, self._slots, rules.ordering)
+        self._scheduler = Scheduler(rules.classes, self._agents, self._slots, rules.ordering, shares)
         self._bucket = TokenBucket(rules.rate_per_s, rules.burst)
         self._company = Company(
             rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s, rules.most_inputs
@@ -91,14 +94,14 @@ class Dispatch:
 
     def _accept(self, request: PendingRequest, now: float) -> None:
         found = self._providers.route(request)
+        if isinstance(found, Route):
+            request.route = found
         refusal = found if isinstance(found, Outcome) else self._refusals.of(request, now)
         if refusal is not None:
             if refusal.error is not None:
                 metrics.REFUSED.labels(request.priority, refusal.error.type).inc()
             self._answers.respond(request, refusal)
             return
-        assert isinstance(found, Route)
-        request.route = found
         for part in self._parts.cut(request, self._company.known_limit(request)):
             self._put(part, now)
         self._warn(self._agents[request.agent_id])

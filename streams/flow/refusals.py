@@ -19,9 +19,12 @@ class Refusals:
         self._early = early
 
     def of(self, request: PendingRequest, now: float) -> Outcome | None:
-        """The refusal, or None: it may wait. `now` by the records' clock."""
+        """The refusal, or None: it may wait. Its route is known. `now` by the records' clock."""
         if self._scheduler.is_full(request):
             return refused("queue_full", f"too many {request.priority} requests wait", retryable=True)
+        if self._scheduler.routes.is_full(request):
+            message = f"too many requests for the provider {request.route.provider} wait"
+            return refused("queue_full", message, retryable=True)
         agent, rules = self._agents.find(request.agent_id), self._rules
         if agent is not None:
             size = agent.bytes + request.size

@@ -9,6 +9,7 @@ from streams.flow.agents import AgentRules
 from streams.flow.ordering import Ordering
 from streams.flow.pool import PoolRules
 from streams.flow.scheduler import ClassRules
+from streams.route_shares import RouteRules
 from topics.names import Priority
 
 
@@ -31,3 +32,5 @@ class FlowRules:
     refuse_early: bool
     most_inputs: Mapping[str, int] = field(default_factory=dict)
     """Inputs that one call may have, by the provider's name, where it is known."""
+    route: RouteRules | None = None
+    """None: one provider alone may fill everything."""

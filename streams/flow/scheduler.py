@@ -21,6 +21,7 @@ from streams.flow.lanes import ClassQueue, Turn
 from streams.flow.ordering import Order, Ordering
 from streams.limits import Route
 from streams.pipeline import PendingRequest
+from streams.route_shares import RouteShares
 from topics.names import Priority
 
 
@@ -40,9 +41,15 @@ class Scheduler:
     """
 
     def __init__(
-        self, classes: Mapping[Priority, ClassRules], agents: Agents, slots: Slots, ordering: Ordering = "none"
+        self,
+        classes: Mapping[Priority, ClassRules],
+        agents: Agents,
+        slots: Slots,
+        ordering: Ordering = "none",
+        shares: RouteShares | None = None,
     ) -> None:
         self.agents = agents
+        self.routes = shares or RouteShares(None)
         self._rules = classes
         self._slots = slots
         most = agents.rules.most_in_flight
@@ -67,6 +74,7 @@ class Scheduler:
         queue = self._classes[request.priority]
         queue.requests += 1
         queue.bytes += request.size
+        self.routes.put(request)
         agent = self.agents.add(request.agent_id, request.size)
         if not held and (self._order is None or self._order.enter(request)):
             queue.put(request, agent)
@@ -128,6 +136,7 @@ class Scheduler:
         queue.serve(turn)
         queue.requests -= 1
         queue.bytes -= request.size
+        self.routes.take(request)
 
     def join(self, request: PendingRequest, now: float) -> None:
         """A waiting request, first or not, is called together with another one."""
@@ -137,6 +146,7 @@ class Scheduler:
         queue.remove(request)
         queue.requests -= 1
         queue.bytes -= request.size
+        self.routes.take(request)
 
     def block(self, request: PendingRequest, busy: Busy, now: float) -> None:
         """The request that `first` gave cannot go now: nor can the others that `busy` speaks of."""
@@ -187,6 +197,7 @@ class Scheduler:
         queue.remove(request)
         queue.requests -= 1
         queue.bytes -= request.size
+        self.routes.take(request)
         self.agents.remove(agent, request.size, now)
         self._follow(request, agent)
 

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from schemas.dead_letter import DeadLetterReason
 from schemas.errors import clip, explain
-from schemas.limits import ID_CHARS
+from schemas.limits import ID_CHARS, TIMEOUT_S
 from schemas.response import ErrorType
 from streams.intake.known_payloads import KnownPayloads
 from streams.pipeline import PendingRequest, Source
 from streams.transport.offsets import Origin, Original, Record
+from streams.transport.set_aside import SetAside
 from topics.headers import NO_HEADERS, read_request_headers
 from topics.names import PRIORITY_OF, RESPONSES, Priority
 
@@ -34,6 +35,8 @@ class Refused:
     request_id: str
     agent_id: str | None = None
     conversation_id: str | None = None
+    reply_topic: str = RESPONSES
+    """Where the answer is wanted; whether it may go there is for others to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Decoder:
 
     max_value_bytes: int
     waits_s: Mapping[Priority, float]
+    most_s: float = TIMEOUT_S
+    """Longest total time that a request may ask for; what is longer is cut to it."""
     keeps_records: bool = False
     """Whether requests hold their records, for dead letters."""
     payloads: KnownPayloads = field(default_factory=KnownPayloads)
@@ -51,6 +56,8 @@ class Decoder:
         value = record.value
         event_id = origin.event_id(record.offset)
         if value is None:
+            if isinstance(record, SetAside):
+                return _refuse_unread(record, event_id)
             return Refused("poison", "invalid_request", "the value is null (a tombstone)", event_id.decode())
         if len(value) > self.max_value_bytes:
             message = f"the value has {len(value)} bytes, the most is {self.max_value_bytes}"
@@ -75,6 +82,8 @@ class Decoder:
             expires_at = received_at + request.timeout_s
         elif request.deadline is not None:
             expires_at = request.deadline.timestamp()
+        if expires_at is not None and expires_at > received_at + self.most_s:
+            expires_at = received_at + self.most_s
         return PendingRequest(  # by position: names cost 0.4 us
             request,
             request.request_id or event_id.decode(),
@@ -95,6 +104,13 @@ class Decoder:
         )
 
 
+def _refuse_unread(record: SetAside, event_id: bytes) -> Refused:
+    message = clip(f"set aside unread: {record.why}")
+    if record.kind == "too_large":
+        return Refused("too_large", "too_large", message, event_id.decode())
+    return Refused("poison", "invalid_request", message, event_id.decode())
+
+
 def _refuse(
     record: Record,
     event_id: bytes,
@@ -112,6 +128,7 @@ def _refuse(
         _identifier(found.get("request_id")) or event_id.decode(),
         _identifier(found.get("agent_id")) or _agent_of_key(record.key),
         _identifier(found.get("conversation_id")),
+        (read_request_headers(record.headers).reply_to if record.headers else None) or RESPONSES,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -75,7 +77,7 @@ class Intake:
                     log.exception("a record that cannot be decoded", record=event_id)
                     found = Refused("poison", "internal", f"decoding failed: {type(error).__name__}", event_id)
                 if isinstance(found, Refused):
-                    self._rejections.reject(record, origin, records, index, found)
+                    self._reject(record, origin, records, index, found)
                 elif found.reply_topic != RESPONSES:
                     self._check_reply_topic(found)
                 elif found.dispatch_by <= now:
@@ -90,16 +92,31 @@ class Intake:
             self._following.accept(valid)
 
     def _check_reply_topic(self, request: PendingRequest) -> None:
-        known = self._reply_topics.is_known(request.reply_topic)
+        self._once_known(request.reply_topic, partial(self._go_on, request))
+
+    def _reject(self, record: Record, origin: Origin, source: Source, index: int, found: Refused) -> None:
+        """The caller is told where it wants to be told, if answers may go there."""
+
+        def go_on(known: bool) -> None:
+            told = found if known else replace(found, reply_topic=RESPONSES)
+            self._rejections.reject(record, origin, source, index, told)
+
+        if found.agent_id is None or found.reply_topic == RESPONSES:
+            self._rejections.reject(record, origin, source, index, found)
+        else:
+            self._once_known(found.reply_topic, go_on)
+
+    def _once_known(self, topic: str, go_on: Callable[[bool], None]) -> None:
+        known = self._reply_topics.is_known(topic)
         if known is None:
-            task = asyncio.create_task(self._look_up(request))
+            task = asyncio.create_task(self._look_up(topic, go_on))
             self._looking_up.add(task)
             task.add_done_callback(self._looking_up.discard)
         else:
-            self._go_on(request, known)
+            go_on(known)
 
-    async def _look_up(self, request: PendingRequest) -> None:
-        self._go_on(request, await self._reply_topics.look_up(request.reply_topic))
+    async def _look_up(self, topic: str, go_on: Callable[[bool], None]) -> None:
+        go_on(await self._reply_topics.look_up(topic))
 
     def _go_on(self, request: PendingRequest, known: bool) -> None:
         if not known:

@@ -49,6 +49,7 @@ COMMIT_SECONDS = Histogram("headrace_commit_seconds", "Duration of an offset com
 
 # intake
 RECEIVED = Counter("headrace_received_records", "Records taken from the request topics, by class.", ["priority"])
+CORRUPT_BATCHES = Counter("headrace_corrupt_batches", "Fetches that ended at a corrupt batch of a request partition.")
 DEAD_LETTERS = _from_the_start(
     Counter("headrace_dead_letters", "Dead letters by reason: poison, exhausted, too_large.", ["reason"]),
     *get_args(DeadLetterReason),
@@ -69,6 +70,9 @@ CACHE_DISK_ENTRIES = Gauge("headrace_cache_disk_entries", "Entries on disk, as R
 CACHE_DISK_FILES = Gauge("headrace_cache_disk_files", "Files of this worker's store on disk.")
 CACHE_DISK_EXPIRED = Gauge(
     "headrace_cache_disk_expired", "Look-ups that found only an expired entry on disk, since the start."
+)
+CACHE_STORE_OPEN = Gauge(
+    "headrace_cache_store_open", "Whether the cache's store on disk can be used: 1, or 0, as when its disk is full."
 )
 CACHE_TORN = Gauge("headrace_cache_torn", "Values on disk that were not what had been written; none was served.")
 CACHE_LAG = Gauge("headrace_cache_lag", "Entries of other workers that are not in this worker's table yet.")

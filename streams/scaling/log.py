@@ -7,11 +7,19 @@ first to be written counts and the other's record changes nothing, whatever was 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
+import structlog
 from pydantic import ValidationError
 
 from schemas.scaling_decision import ScalingDecision
+
+log = structlog.get_logger("headrace.scaling")
+
+_EPOCHS_AHEAD: Final = 1_000_000
+_FIRST_EPOCH: Final = 1_000_000_000
+"""The highest that is believed where none was read before: one a minute for 1,900 years."""
 
 
 @dataclass(slots=True)
@@ -29,6 +37,9 @@ class DecisionLog:
     ('b', 8, 2)
     """
 
+    least: int = 0
+    most: int = 2**53
+    """Workers that a decision may want; one that wants another number is read as wanting the nearest of these."""
     newest: ScalingDecision | None = None
     passed_over: int = 0
     """Records that were too late."""
@@ -40,11 +51,29 @@ class DecisionLog:
 
     def note(self, record: ScalingDecision) -> bool:
         """Take the next record; whether it is in force."""
-        if record.epoch <= self.epoch:
+        if not self.epoch < record.epoch <= self._furthest:
             self.passed_over += 1
             return False
-        self.newest = record
+        self.newest = self._within_limits(record)
         return True
+
+    @property
+    def _furthest(self) -> int:
+        """Epochs rise one by one. One from far ahead would leave none for those who come after."""
+        return _FIRST_EPOCH if self.newest is None else self.newest.epoch + _EPOCHS_AHEAD
+
+    def _within_limits(self, record: ScalingDecision) -> ScalingDecision:
+        wanted, state = record.workers_wanted, record.next_state
+        clamped = min(max(wanted, self.least), self.most)
+        if clamped != wanted:
+            log.warning(
+                "a decision wants a number that no setting allows", epoch=record.epoch, wanted=wanted, read_as=clamped
+            )
+            record = record.model_copy(update={"workers_wanted": clamped})
+        if state is not None and not self.least <= state.target <= self.most:
+            target = min(max(state.target, self.least), self.most)
+            record = record.model_copy(update={"next_state": replace(state, target=target)})
+        return record
 
 
 def read_decision(value: bytes | None) -> ScalingDecision | None:

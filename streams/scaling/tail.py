@@ -41,6 +41,7 @@ class ScalingTail:
     Args:
         client_options: for the consumer.
         windows_s: how far back in time windows are kept; 0: windows are not read.
+        least, most: workers that a decision may want.
         now: Unix seconds.
     """
 
@@ -49,9 +50,11 @@ class ScalingTail:
         client_options: Mapping[str, Any],
         *,
         windows_s: float = 0.0,
+        least: int = 0,
+        most: int = 2**53,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.decisions = DecisionLog()
+        self.decisions = DecisionLog(least, most)
         self.heard_at: float | None = None
         """Monotonic time at which the broker last said what the topics hold, and all of it was read."""
         self._windows: deque[Signals] = deque(maxlen=_MOST_WINDOWS)

@@ -73,6 +73,12 @@ class Backpressure(Section):
         " so that the agents behind it go on. 100% lets them wait in Kafka, and the others with them.",
         gt=0,
     )
+    provider_share: Share = setting(
+        "50%",
+        "Where there are several providers: share of a partition's and of a class's quota that the waiting requests for one of"
+        " them may fill; further ones are answered `queue_full`, so that those for the others go on. 100%: as `agent_share`.",
+        gt=0,
+    )
 
 
 class PoolWorkers(Section):

@@ -51,6 +51,16 @@ class Kafka(Section):
         ge=1024,
         le=2**31 - 1,
     )
+    max_unpacked_bytes: Bytes = setting(
+        "16MiB",
+        "Most bytes that a compressed batch may unpack to; of a larger one, dead letters say its offsets, without its values.",
+        ge=2 * limits.MIB,
+        le=2**30,
+    )
+    corrupt_batches: Literal["stand", "set_aside"] = setting(
+        "stand",
+        "A batch that two fetches find corrupt: `stand`, its partition waits; `set_aside`, it goes on, with dead letters.",
+    )
     linger: Seconds = setting("2ms", "How long the producer waits for company before it sends a batch.", le=1)
     max_batch_bytes: Bytes = setting("256KB", "Most bytes of one batch of the producer.", ge=1024)
     max_request_bytes: Bytes = setting(

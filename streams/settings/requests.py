@@ -6,7 +6,7 @@ from pydantic import AfterValidator
 
 from schemas import limits
 from streams.settings.base import Section, setting
-from streams.settings.units import Bytes, Count
+from streams.settings.units import Bytes, Count, Seconds
 
 
 def _prefix(value: str) -> str:
@@ -32,6 +32,12 @@ class Requests(Section):
 
     max_bytes: Bytes = setting(
         "1MiB", "Largest value of a request; a larger one is a dead letter.", ge=1024, le=limits.REQUEST_VALUE_BYTES
+    )
+    max_timeout: Seconds = setting(
+        "1h",
+        "Longest time that a request may ask for by `timeout_s` or `deadline`; what is longer is cut to it.",
+        gt=0,
+        le=limits.TIMEOUT_S,
     )
     max_answer_bytes: Bytes = setting(
         "1984KiB",

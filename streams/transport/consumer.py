@@ -33,6 +33,7 @@ from mode import Service
 from streams.metrics import definitions as metrics
 from streams.transport import farewell
 from streams.transport.assignor import Owned, StickyAssignor
+from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.transport.fetch import Fetch, Membership
 from streams.transport.flow import Flow
 from streams.transport.offsets import PartitionOffsets, Position, Record, RecordList
@@ -50,6 +51,9 @@ _LONG = 100
 """So many records keep the loop for a while: the fetch of what follows them is to be sent before."""
 
 _UNDELIVERABLE = "its answers cannot be delivered"
+_CORRUPT = "its next batch is corrupt"
+_CORRUPT_AGAIN_S = 1.0
+_CORRUPT_STANDS_S = 60.0
 _METADATA_FULL = "too many finished records wait behind an unfinished one"
 
 
@@ -76,6 +80,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         self._owned_generation = -1
         self._commit_due = asyncio.Event()
         self._commit_lock = asyncio.Lock()
+        self._corrupt: dict[TopicPartition, int] = {}
+        """How often the batch at its position was found to be corrupt."""
         self._commits_in_vain = False
         self._positioned_at = 0.0
 
@@ -86,7 +92,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             **self.options.consumer, partition_assignment_strategy=[StickyAssignor(self._owned)]
         )
         await self._consumer.start()
-        self._fetch = Fetch(self._consumer)
+        self._fetch = Fetch(self._consumer, most_unpacked_bytes=self.options.most_unpacked_bytes)
         self._membership = Membership(self._consumer)
 
     async def on_stop(self) -> None:
@@ -165,16 +171,43 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
 
     async def _take(self, partition: TopicPartition, most: int) -> tuple[Sequence[Record], int | None]:
         """The next records of a partition. What cannot be read stops that partition alone, loudly, and is fetched again."""
+        where = "{}:{}".format(*partition)
         try:
-            try:
-                return self._fetched.take(partition, most)
-            except UnicodeDecodeError:
-                return await self._fetched.take_tolerant(partition)
+            while True:
+                try:
+                    taken = self._fetched.take(partition, most)
+                    self._corrupt.pop(partition, None)
+                    return taken
+                except HeavyBatchError:
+                    if not await self._fetched.unpack(partition):
+                        return (), None
+        except CorruptBatchError as error:
+            self._stand(partition, error)
         except KafkaError as error:
+            log.error("a partition cannot be read, trying again", partition=where, error=repr(error))
+        return (), None
+
+    def _stand(self, partition: TopicPartition, error: CorruptBatchError) -> None:
+        """A corrupt batch: fetch it again later, as it may have been corrupted on the way. What is found twice stays so."""
+        times = self._corrupt[partition] = self._corrupt.get(partition, 0) + 1
+        if times == 1 or not self.options.corrupt_batches_aside:
             log.error(
-                "a partition cannot be read, trying again", partition="{}:{}".format(*partition), error=repr(error)
-            )
-            return (), None
+                "a partition stands, its next batch is corrupt" if times > 1 else "a corrupt batch, it is fetched again",
+                partition="{}:{}".format(*partition),
+                error=str(error),
+                setting="kafka.corrupt_batches",
+            )  # fmt: skip
+        metrics.CORRUPT_BATCHES.inc()
+        self.hold(partition, _CORRUPT)
+        wait_s = _CORRUPT_AGAIN_S if times == 1 else _CORRUPT_STANDS_S
+        asyncio.get_running_loop().call_later(wait_s, self._fetch_again, partition)
+
+    def _fetch_again(self, partition: TopicPartition) -> None:
+        if self.options.corrupt_batches_aside:
+            self._fetched.distrust(partition)
+        else:
+            self._fetched.fetch_again(partition)
+        self.release(partition, _CORRUPT)
 
     def _message(self, lists: Sequence[RecordList]) -> ConsumerMessage:
         """Faust's event wants one partition and offset, and uses neither: its acks are off."""

@@ -10,28 +10,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from itertools import islice
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
-from aiokafka.errors import ConsumerStoppedError, for_code
-from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import ConsumerStoppedError
 from aiokafka.structs import TopicPartition
 
 from streams.transport.fetcher import RecordFetcher
 from streams.transport.offsets import Position, Record
-from streams.transport.tolerant import TolerantRecords
 
 PAUSE_S = 0.004
 """Between fetches that bring few records (docs/decisions/0012-paced-fetches.md has what it costs and brings)."""
+
+MOST_UNPACKED_BYTES = 16 * 2**20
+"""Of one batch, where no setting says otherwise."""
 
 
 class Fetch:
     """The fetched records of one aiokafka consumer. Make it before the consumer has partitions."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, pause_s: float = PAUSE_S, most_unpacked_bytes: int = MOST_UNPACKED_BYTES
+    ) -> None:
         self._consumer = consumer
-        self._fetcher = RecordFetcher(consumer, pause_s)
+        self._fetcher = RecordFetcher(consumer, pause_s, most_unpacked_bytes)
         self._subscriptions = consumer._subscription
         # Inside this context aiokafka counts no idle time. Held for good: neither a pause nor a long drain may end in
         # max_poll_interval, after which it would leave the group and wait for a poll before it comes back.
@@ -47,8 +49,8 @@ class Fetch:
     def take(self, partition: TopicPartition, most: int) -> tuple[Sequence[Record], int | None]:
         """Up to `most` records of a ready partition, and the offset behind them (markers and aborted ones included).
 
-        No records and no offset: they were of an older assignment. Raises what the fetch raised, a KafkaError, and
-        UnicodeDecodeError where aiokafka cannot read the records: then take_tolerant can.
+        No records and no offset: they were of an older assignment. Raises what the fetch raised, a KafkaError;
+        `HeavyBatchError`: call `unpack` first; and `CorruptBatchError`, again and again, until `distrust` or a seek.
         """
         found = self._fetcher._records[partition]
         if type(found) is not FetchResult:
@@ -57,49 +59,29 @@ class Fetch:
         records: list[Record] = []
         if found.check_assignment(partition) and found.has_more():
             unread = found._partition_records
-            unread._consumer_record = _as_it_is
-            try:
-                records = list(islice(unread._records_iterator, most))
-            except UnicodeDecodeError:
-                self._fetcher.drop(partition)
-                raise
+            records = unread.read(most)
             found._update_position()
-            if len(records) < most:
+            if unread.done:
                 found._partition_records = None
         position = found._assignment.state_value(partition).position if found._assignment.active else None
         if not found.has_more():
             self._fetcher.drop(partition)
         return records, position
 
-    async def take_tolerant(self, partition: TopicPartition) -> tuple[Sequence[Record], int | None]:
-        """As `take`, for records that aiokafka cannot read: fetched once more and read by our own hand.
+    async def unpack(self, partition: TopicPartition) -> bool:
+        """Unpack the batch for which `take` raised HeavyBatchError, away from the loop; whether the partition is ready."""
+        found = self._fetcher._records[partition]
+        await asyncio.to_thread(found._partition_records.unpack)
+        return partition in self.ready() and self._fetcher._records[partition] is found
 
-        Raises KafkaError; then the next fetch fails in the same way and this is tried again.
-        """
-        fetcher, client = self._fetcher, self._consumer._client
-        assignment = self._subscriptions.subscription.assignment
-        offset = assignment.state_value(partition).position
-        wanted = [(partition.topic, [(partition.partition, offset, fetcher._max_partition_fetch_bytes)])]
-        request = FetchRequest(0, 0, fetcher._fetch_max_bytes, fetcher._isolation_level, wanted, rack_id="")
-        response = await client.send(client.cluster.leader_for_partition(partition), request)
-        if not assignment.active:
-            return (), None
-        ((_, ((_, error_code, _, *rest),)),) = response.topics
-        if error_code:
-            raise for_code(error_code)
-        read = PartitionRecords(
-            partition,
-            TolerantRecords(rest[-1]),
-            rest[2] if response.API_VERSION >= 11 else rest[-2],
-            offset,
-            None,
-            None,
-            fetcher._check_crcs,
-            fetcher._isolation_level,
-        )
-        records = list(read)
-        self.seek(partition, read.next_fetch_offset)
-        return records, read.next_fetch_offset
+    def distrust(self, partition: TopicPartition) -> None:
+        """Fetch the corrupt batch of a ready partition once more; if it is as corrupt then, it is set aside."""
+        self._fetcher.distrust(partition)
+
+    def fetch_again(self, partition: TopicPartition) -> None:
+        """Drop what was fetched of the partition, if anything, and fetch from where it stands."""
+        if partition in self._fetcher._records:
+            self._fetcher.drop(partition)
 
     async def wait(self, timeout_s: float) -> None:
         """Until new records have come, `wake` was called, or the time is over.
@@ -122,13 +104,6 @@ class Fetch:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Fetch from `offset` on; what was fetched is dropped."""
         self._fetcher.seek_to(partition, offset)
-
-
-def _as_it_is(_: TopicPartition, record: Record) -> Record:
-    """In place of the ConsumerRecord that aiokafka makes of each record: 11 attributes, and nothing in them that a list of
-    one partition does not say once. It cost 1.1 us a record; taking them by `getall`, one by one, another 0.3.
-    """
-    return record
 
 
 class Membership:

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import Fetcher, FetchResult, OffsetResetStrategy, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, OffsetResetStrategy
 from aiokafka.errors import (
     KafkaError,
     NotLeaderForPartitionError,
@@ -37,9 +37,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from streams.transport.batch_reader import BatchReader, ReadRules
 from streams.transport.fetch_session import FetchLimits, SessionFetches
 from streams.transport.pacing import EMPTY_FETCH_FLOOR_S
 
@@ -72,8 +72,13 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
     Who holds partitions back does not take them: `consumer.pause` is not looked at.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, pause_s: float) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, pause_s: float, most_unpacked_bytes: int) -> None:
         consumer._fetcher._fetch_task.cancel()
+        self._read_rules = ReadRules(
+            most_unpacked_bytes, consumer._check_crcs, consumer._isolation_level == "read_committed"
+        )
+        self._distrusted: dict[TopicPartition, int] = {}
+        """Where a batch was found to be corrupt, and is to be set aside if it is again."""
         self._pause_s = pause_s
         self._led: dict[int, list[tuple[TopicPartition, Any]]] = {}
         """By broker: the partitions that it leads, with their states."""
@@ -105,6 +110,13 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
         """All was taken of it: it may be fetched again."""
         del self._records[partition]
         self._look()
+
+    def distrust(self, partition: TopicPartition) -> None:
+        """Fetch again what is corrupt at its position; if it still is, it is set aside."""
+        found = self._records.get(partition)
+        if type(found) is FetchResult:
+            self._distrusted[partition] = found._partition_records.next_fetch_offset
+            self.drop(partition)
 
     def leave(self) -> None:
         """What is here is left on purpose."""
@@ -266,19 +278,16 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
                     self._take_error(partition, state, for_code(error_code), brought)
                     continue
                 state.highwater, state.lso = highwater, rest[0] if version >= 4 else None
-                records = MemoryRecords(rest[-1])
-                if records.has_next():
-                    read = PartitionRecords(
-                        partition, records, _aborted(version, rest), offset, None, None,
-                        self._check_crcs, self._isolation_level,
-                    )  # fmt: skip
+                read = BatchReader(rest[-1], _aborted(version, rest), offset, highwater, self._read_rules)
+                if read.has_next():
+                    read.set_corrupt_aside = self._distrusted.pop(partition, None) == offset
                     self._records[partition] = FetchResult(
                         partition, assignment=assignment, partition_records=read, backoff=0
                     )
                     self._left.discard(partition)
                     brought.some = True
                     brought.waiting += highwater - offset
-                elif records.size_in_bytes():
+                elif rest[-1]:
                     self._take_too_large(partition, state, brought)
         return brought
 

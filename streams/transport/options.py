@@ -25,3 +25,7 @@ class TransportOptions:
     records_a_list: int = 500
     """Longest list: one list keeps the event loop for its length (about 10 us a record)."""
     records_a_poll: int = 2_000
+    most_unpacked_bytes: int = 16 * 2**20
+    """Of one batch; one that holds more is set aside."""
+    corrupt_batches_aside: bool = False
+    """Whether a batch that is corrupt in two fetches is set aside; else its partition stands."""

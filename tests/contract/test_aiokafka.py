@@ -17,7 +17,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.consumer import AIOKafkaConsumer as ConsumerClass
-from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, OffsetResetStrategy, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, OffsetResetStrategy
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, Subscription, SubscriptionState, TopicPartitionState
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
@@ -33,8 +33,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataResponse_v1
 from aiokafka.protocol.produce import ProduceRequest
-from aiokafka.record import default_records, memory_records, util
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record import default_records, util
 from aiokafka.structs import TopicPartition
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as faust_driver
@@ -67,7 +66,6 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (FetchResult, "check_assignment", ["tp"], False),
         (FetchResult, "_update_position", [], False),
         (FetchResult, "has_more", [], False),
-        (PartitionRecords, "_consumer_record", ["tp", "record"], False),
         (FetchError, "check_raise", [], False),
         (SubscriptionState, "fetch_context", [], False),
         (SubscriptionState, "wait_for_assignment", [], False),
@@ -113,17 +111,9 @@ def test_a_property_is_one(owner: Any, name: str) -> None:
 
 
 def test_reading_by_our_own_hand_finds_what_it_extends() -> None:
-    assert parameters(PartitionRecords.__init__) == [
-        "tp", "records", "aborted_transactions", "fetch_offset", "key_deserializer", "value_deserializer",
-        "check_crcs", "isolation_level",
-    ], UPGRADE  # fmt: skip
-    assert issubclass(memory_records._MemoryRecordsPy, object), UPGRADE
-    for owner, names in (
-        (memory_records._MemoryRecordsPy, ("next_batch", "_cache_next")),
-        (default_records._DefaultRecordBatchPy, ("_read_msg",)),
-    ):
-        for name in names:
-            assert callable(getattr(owner, name, None)), f"{owner.__name__}.{name} is gone. {UPGRADE}"
+    assert callable(getattr(default_records._DefaultRecordBatchPy, "_read_msg", None)), UPGRADE
+    batch = default_records._DefaultRecordBatchPy(bytes(61))
+    assert {"_buffer", "_pos", "_decompressed"} <= set(vars(batch)), UPGRADE
     assert parameters(FetchRequest.__init__)[:5] == [
         "max_wait_time", "min_bytes", "max_bytes", "isolation_level", "topics",
     ], UPGRADE  # fmt: skip
@@ -281,24 +271,19 @@ def test_new_metadata_is_told_and_says_who_leads() -> None:
     assert for_code(6) is NotLeaderForPartitionError, UPGRADE
 
 
-def test_a_record_of_a_fetch_is_made_by_a_method_that_may_be_replaced() -> None:
-    assert "self._records_iterator = self._unpack_records()" in inspect.getsource(PartitionRecords.__init__), UPGRADE
-    assert "= self._consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records), UPGRADE
+def test_a_batch_is_made_of_a_view_of_its_bytes_and_gives_its_records_one_by_one() -> None:
     builder = default_records.DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1000)
     builder.append(0, 17, key=b"k", value=b"v", headers=[("name", b"header")])
-    (record,) = MemoryRecords(bytes(builder.build())).next_batch()
+    batch = default_records.DefaultRecordBatch(memoryview(bytes(builder.build())))
+    assert batch.validate_crc(), UPGRADE
+    (record,) = batch
     assert (record.offset, record.timestamp, record.key, record.value) == (0, 17, b"k", b"v"), UPGRADE
     assert list(record.headers) == [("name", b"header")], UPGRADE
 
 
-def test_a_part_of_a_batch_is_no_batch_but_has_bytes() -> None:
-    builder = default_records.DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1000)
-    builder.append(0, 17, key=b"k", value=b"v", headers=[])
-    whole = bytes(builder.build())
-    found = [
-        (records.has_next(), records.size_in_bytes() > 0) for records in map(MemoryRecords, (whole, whole[:-1], b""))
-    ]
-    assert found == [(True, True), (False, True), (False, False)], UPGRADE
+def test_what_a_fetch_holds_is_used_by_the_names_that_our_reader_has() -> None:
+    for method in (FetchResult.check_assignment, FetchResult._update_position):
+        assert "self._partition_records.next_fetch_offset" in inspect.getsource(method), UPGRADE
 
 
 def test_a_fetch_of_aiokafkas_own_can_be_paced() -> None:

@@ -233,3 +233,29 @@ def test_unknown_fields_of_the_value_and_the_payload_change_nothing(unknown: dic
         return  # not JSON in the first place
     if len(with_unknown) <= DECODER.max_value_bytes:
         assert decode_valid(SampleRecord(with_unknown)).request.payload == {"extra": 1, **CHAT}
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        pytest.param({"deadline": "9999-12-31T23:59:59Z"}, id="the last day"),
+        pytest.param({"deadline": "2038-01-19T03:14:08Z"}, id="behind 32 bits of seconds"),
+        pytest.param({"timeout_s": 86_400.0}, id="the longest of the schema"),
+        pytest.param({"timeout_s": 3_601}, id="a second too long"),
+        pytest.param({"deadline": "1970-01-01T01:16:41.5+00:00"}, id="half a second too long"),
+    ],
+)
+def test_a_time_limit_beyond_the_longest_is_cut_to_it(limit: dict[str, object]) -> None:
+    decoder = Decoder(4096, DECODER.waits_s, most_s=3_600)
+    record = SampleRecord(value(**limit))
+    found = decoder.decode(record, record.origin, SampleSource(), 0)
+    assert isinstance(found, PendingRequest)
+    assert found.expires_at == found.dispatch_by == RECEIVED_AT + 3_600
+
+
+def test_a_time_limit_within_the_longest_stays() -> None:
+    decoder = Decoder(4096, DECODER.waits_s, most_s=3_600)
+    record = SampleRecord(value(timeout_s=3_600))
+    found = decoder.decode(record, record.origin, SampleSource(), 0)
+    assert isinstance(found, PendingRequest)
+    assert found.expires_at == RECEIVED_AT + 3_600

@@ -215,3 +215,20 @@ def test_every_record_of_a_list_ends_one_way_and_only_one(kinds: list[str]) -> N
         "unknown": "invalid_reply_to", "looked up": "accepted", "illegal": "invalid_reply_to",
     }  # fmt: skip
     assert [ways[index] for index in range(len(kinds))] == [wanted[kind] for kind in kinds]
+
+
+async def test_a_rejected_request_is_answered_on_its_own_reply_topic_where_answers_may_go_there() -> None:
+    ends, topics = Ends(), ReplyTopics()
+    intake = Intake(Decoder(10_000, {"high": 10.0, "normal": 30.0, "low": 60.0}), ends, ends, ends, topics, lambda: NOW)
+    wrong = orjson.dumps({"agent_id": "a", "payload": 5})
+    records = [
+        SampleRecord(wrong, headers=[("reply_to", topic.encode())]) for topic in (KNOWN, UNKNOWN, LOOKED_UP, "\x00")
+    ]
+    intake.accept([record_list([*records, SampleRecord(wrong)])])
+    assert {index: refused.reply_topic for index, refused in ends.rejected} == {
+        0: KNOWN, 1: RESPONSES, 3: RESPONSES, 4: RESPONSES,
+    }  # fmt: skip
+    topics.answer.set()
+    await until(lambda: len(ends.rejected) == 5)
+    assert ends.rejected[-1][0] == 2
+    assert ends.rejected[-1][1].reply_topic == LOOKED_UP

@@ -79,3 +79,14 @@ def test_a_clock_that_jumped_ahead_is_noticed_with_the_next_record() -> None:
     clock.acked(9.0, 9.1, 1_000.0)
     clock.read(1_002.0)
     assert clock.latest() >= 1_002.0
+
+
+def test_an_epoch_from_far_ahead_is_nobodys_and_leaves_room_for_the_next() -> None:
+    epochs = Epochs(late_s=1.0)
+    epochs.claim(claim(2**53, "mallory"))
+    epochs.claim(claim(3, "a"))
+    epochs.claim(claim(2**53, "mallory"))
+    assert not epochs.counts(grant(2**53, 1, "mallory"), 100.1)
+    assert epochs.counts(grant(3, 1, "a"), 100.1)
+    epochs.claim(claim(4, "b"))
+    assert epochs.counts(grant(4, 1, "b"), 100.1)

@@ -81,3 +81,46 @@ def test_a_finished_request_with_no_answer_or_two_is_refused() -> None:
 def test_what_is_no_entry_is_a_value_error(value: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
         decode_entry(value)
+
+
+def poisoned(**fields: object) -> bytes:
+    """An entry as somebody else may write it: valid but for these fields."""
+    entry = orjson.loads(
+        encode_answer(model="m", payload=b"{}", usage=Usage(), provider="p", created_at=1.0, expires_at=2.0)
+    )
+    raw = fields.pop("payload", b"{}")
+    assert isinstance(raw, bytes)
+    del entry["payload"]
+    return orjson.dumps(entry | fields)[:-1] + b',"payload":' + raw + b"}"
+
+
+def test_an_entry_of_anybodys_writing_is_read_where_it_is_one() -> None:
+    assert decode_entry(poisoned(payload=b'{"a":1}')) == EntryAnswer(b'{"a":1}', Usage(), "p", None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"provider": ["main"]}, id="a provider that is a list"),
+        pytest.param({"provider": {"a": 1}}, id="a provider that is an object"),
+        pytest.param({"provider": None}, id="a provider that is null"),
+        pytest.param({"provider": "p" * 5_000}, id="a provider of 5,000 characters"),
+        pytest.param({"called_model": 7}, id="a model that is a number"),
+        pytest.param({"usage": {"prompt_tokens": "1"}}, id="usage as text"),
+        pytest.param({"usage": {"prompt_tokens": -5}}, id="usage below 0"),
+        pytest.param({"usage": {"prompt_tokens": 2**63}}, id="usage beyond what JSON readers agree on (RFC 8259, 6)"),
+        pytest.param({"usage": [1, 2]}, id="usage that is a list"),
+        pytest.param(
+            {"payload": b'{"a":1},"request_id":"another"'}, id="fields behind the payload (OWASP, JSON injection)"
+        ),
+        pytest.param({"payload": b'{"a":'}, id="a payload that breaks off"),
+        pytest.param({"payload": b"[]"}, id="a payload that is no object"),
+        pytest.param({"payload": b'{"a":NaN}'}, id="NaN"),
+        pytest.param({"payload": b'{"a":"\xff"}'}, id="no UTF-8"),
+        pytest.param({"payload": b'{"a":' + b"[" * 50_000}, id="50,000 levels"),
+        pytest.param({"payload": b""}, id="nothing"),
+    ],
+)
+def test_a_poisoned_entry_is_none(fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
+        decode_entry(poisoned(**fields))

@@ -31,7 +31,13 @@ def test_the_original_headers_stay_in_their_order_before_ours() -> None:
     original = [("b", b"1"), ("a", b"\xff"), ("b", b"2"), ("null", None)]
     headers = LETTER.to_headers(original)
     assert headers[:4] == original
-    assert [name for name, _ in headers[4:]] == list(DeadLetter.model_fields)
+    assert [name for name, _ in headers[4:]] == [name for name in DeadLetter.model_fields if name != "dlq_last_offset"]
+
+
+def test_a_letter_that_stands_for_a_whole_batch_names_its_last_offset() -> None:
+    letter = LETTER.model_copy(update={"dlq_last_offset": 5_000_040})
+    assert dict(letter.to_headers())["dlq_last_offset"] == b"5000040"
+    assert DeadLetter.from_headers(letter.to_headers()) == letter
 
 
 def test_a_letter_that_failed_again_names_one_reason() -> None:

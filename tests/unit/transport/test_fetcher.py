@@ -14,7 +14,6 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import (
     ConsumerStoppedError,
-    CorruptRecordException,
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     NoOffsetForPartitionError,
@@ -29,9 +28,11 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from streams.transport.batch_reader import CorruptBatchError
 from streams.transport.fetch import Fetch
 from streams.transport.fetch_session import SessionRequest
 from streams.transport.pacing import EMPTY_FETCH_FLOOR_S
+from streams.transport.set_aside import SetAside
 
 TOPIC = "t"
 MAX_WAIT_MS = 300
@@ -511,10 +512,41 @@ async def test_a_record_whose_bytes_are_broken_is_no_record() -> None:
         good = batch(0, 1)
         (await rig.next()).answer(Part(0, good[:-1] + bytes([good[-1] ^ 1]), end=1))
         await rig.ready(0)
-        with pytest.raises(CorruptRecordException, match="CRC"):
-            rig.take(0)
-        assert rig.take(0) == [[]]
+        for _ in range(2):
+            with pytest.raises(CorruptBatchError, match="checksum"):
+                rig.take(0)
+        await rig.quiet()  # not again and again
+        rig.fetch.fetch_again(at(0))
         assert (await rig.next()).wanted == {0: 0}
+
+
+async def test_a_batch_that_is_corrupt_in_two_fetches_is_set_aside_where_that_is_asked_for() -> None:
+    async with fetching({0: 0}) as rig:
+        good = batch(0, 2)
+        bad = Part(0, good[:-1] + bytes([good[-1] ^ 1]), end=2)
+        (await rig.next()).answer(bad)
+        await rig.ready(0)
+        with pytest.raises(CorruptBatchError):
+            rig.take(0)
+        rig.fetch.distrust(at(0))
+        (await rig.next()).answer(bad)
+        await rig.ready(0)
+        (found, position) = rig.fetch.take(at(0), 10)
+        assert [(type(each), each.offset) for each in found] == [(SetAside, 0), (SetAside, 1)]
+        assert position == 2
+
+
+async def test_a_batch_that_was_corrupted_on_its_way_is_read_when_it_comes_again() -> None:
+    async with fetching({0: 0}) as rig:
+        good = batch(0, 2)
+        (await rig.next()).answer(Part(0, good[:-1] + bytes([good[-1] ^ 1]), end=2))
+        await rig.ready(0)
+        with pytest.raises(CorruptBatchError):
+            rig.take(0)
+        rig.fetch.distrust(at(0))
+        (await rig.next()).answer(Part(0, good, end=2))
+        await rig.ready(0)
+        assert rig.take(0) == [[0, 1]]
 
 
 async def test_of_a_partition_that_was_sought_meanwhile_the_old_records_are_dropped() -> None:

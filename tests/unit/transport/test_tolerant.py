@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from typing import Any, Final
 
 import pytest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport.tolerant import TolerantRecords
+from streams.transport.batch_reader import BatchReader, ReadRules
+from streams.transport.set_aside import SetAside
+from streams.transport.tolerant import MOST_HEADERS, CarefulBatch
 
 MARK = "MARKED"
+CRC_AT: Final = 17
 Headers = list[tuple[str, bytes | None]]
 
 
@@ -30,21 +35,31 @@ def broken(raw: bytes, record: int, name: bytes) -> bytes:
     assert len(name) == len(MARK)
     value_at = raw.index(b"value %s %d" % (MARK.encode(), record))
     at = raw.index(MARK.encode(), value_at + len(b"value " + MARK.encode()))
-    return raw[:at] + name + raw[at + len(MARK) :]
+    changed = bytearray(raw[:at] + name + raw[at + len(MARK) :])
+    struct.pack_into(">I", changed, CRC_AT, calc_crc32c(bytes(changed[CRC_AT + 4 :])))
+    return bytes(changed)
 
 
-def read(raw: bytes, reader: type[Any]) -> list[tuple[int, bytes | None, list[tuple[str, bytes | None]]]]:
-    records, found = reader(raw), []
-    while records.has_next():
-        found += [(record.offset, record.value, list(record.headers)) for record in records.next_batch()]
-    return found
+Read = list[tuple[int, bytes | None, list[tuple[str, bytes | None]]]]
+
+
+def seen(records: Any) -> Read:
+    return [(record.offset, record.value, list(record.headers)) for record in records]
+
+
+def read_by_aiokafka(raw: bytes) -> Read:
+    return seen(MemoryRecords(raw).next_batch())
+
+
+def read(raw: bytes) -> Read:
+    return seen(BatchReader(raw, None, 0, 10**6, ReadRules(2**24)).read(10**6))
 
 
 def test_a_name_that_is_no_utf8_stops_aiokafka_and_not_us() -> None:
     raw = broken(batch([[("a", b"1")], [("b", None), (MARK, b"2")], [("c", b"3")]]), 1, b"\xff\xfename")
     with pytest.raises(UnicodeDecodeError):
-        read(raw, MemoryRecords)
-    assert read(raw, TolerantRecords) == [
+        read_by_aiokafka(raw)
+    assert read(raw) == [
         (0, b"value MARKED 0", [("a", b"1")]),
         (1, b"value MARKED 1", [("b", None), ("??name", b"2")]),
         (2, b"value MARKED 2", [("c", b"3")]),
@@ -54,16 +69,31 @@ def test_a_name_that_is_no_utf8_stops_aiokafka_and_not_us() -> None:
 @given(st.lists(st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary(max_size=9)), max_size=4), min_size=1))
 def test_what_aiokafka_can_read_is_read_the_same(headers_of_records: list[Headers]) -> None:
     raw = batch(headers_of_records)
-    assert read(raw, TolerantRecords) == read(raw, MemoryRecords)
+    assert seen(CarefulBatch(raw)) == read_by_aiokafka(raw)
 
 
 def test_compressed_batches_are_read_too() -> None:
     raw = batch([[("a", b"1" * 100)]] * 50, codec=1)
     assert b"1" * 100 not in raw
-    assert read(raw, TolerantRecords) == read(raw, MemoryRecords)
+    assert seen(CarefulBatch(raw)) == read_by_aiokafka(raw)
 
 
 @given(st.binary(min_size=len(MARK), max_size=len(MARK)))
 def test_any_bytes_in_a_name_leave_a_readable_record(name: bytes) -> None:
-    ((offset, value, headers),) = read(broken(batch([[(MARK, b"2")]]), 0, name), TolerantRecords)
+    ((offset, value, headers),) = read(broken(batch([[(MARK, b"2")]]), 0, name))
     assert (offset, value, headers[0][1]) == (0, b"value MARKED 0", b"2")
+
+
+def test_a_record_with_more_headers_than_any_client_needs_is_set_aside_and_the_next_is_read() -> None:
+    many: Headers = [("", None)] * (MOST_HEADERS + 1)
+    first, bomb, last = CarefulBatch(batch([many[1:], many, [("a", b"1")]]))
+    assert (first.offset, len(first.headers)) == (0, MOST_HEADERS)
+    assert isinstance(bomb, SetAside)
+    assert (bomb.offset, bomb.last_offset, bomb.headers) == (1, 1, ())
+    assert (last.offset, last.headers) == (2, [("a", b"1")])
+
+
+def test_a_large_batch_of_few_records_is_read_with_an_eye_on_its_headers() -> None:
+    raw = batch([[("", None)] * 100_000])
+    (bomb,) = BatchReader(raw, None, 0, 10**6, ReadRules(2**24)).read(10)
+    assert isinstance(bomb, SetAside)
