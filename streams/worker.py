@@ -32,6 +32,7 @@ from streams.providers.build import open_providers
 from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_figures
 from streams.route_shares import RouteShares
 from streams.settings import Settings
+from streams.supervise import supervised
 from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
 from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, RESPONSES, Priority
@@ -103,7 +104,7 @@ class Worker:
         sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures)
         self._stack.push_async_callback(sampler.stop)
         sampler.start()
-        watch = asyncio.create_task(self._watch())
+        watch = supervised("worker_gauges", self._watch)
         self._stack.callback(watch.cancel)
         self._started = True
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -27,6 +28,7 @@ from streams.metrics import definitions as metrics
 from streams.pipeline import HitAnswers
 from streams.route_shares import RouteShares
 from streams.settings import Settings
+from streams.supervise import supervised
 from topics.names import CACHE_ENTRIES
 
 log = structlog.get_logger("headrace.cache")
@@ -116,7 +118,7 @@ async def open_cache(
     )
     reader.start()
     stack.push_async_callback(reader.stop)
-    upkeep = asyncio.create_task(_keep_up(table, cache.disk.cleanup_interval))
+    upkeep = supervised("cache_upkeep", partial(_keep_up, table, cache.disk.cleanup_interval))
     stack.callback(upkeep.cancel)
     return WorkerCache(stage, memory, table, publisher, reader)
 

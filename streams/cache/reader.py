@@ -22,6 +22,7 @@ from schemas.limits import MIB
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.errors import StoreClosedError, StoreError
 from streams.cache.layout import MAX_KEY_BYTES, Positions
+from streams.supervise import end, supervised
 from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.transport.fetch import Fetch
 from streams.transport.offsets import Record
@@ -93,14 +94,13 @@ class EntryReader:
         """Begin to read, now and for good; a broker that is away is waited for."""
         loop = asyncio.get_running_loop()
         self._late = loop.call_later(self._ready_within_s, self._go_on_cold)
-        self._task = loop.create_task(self._run())
+        self._task = supervised("cache_reader", self._run)
 
     async def stop(self) -> None:
         if self._task is None:
             return
         self._late.cancel()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end([self._task])
 
     def _go_on_cold(self) -> None:
         if not self.caught_up.is_set():

@@ -21,6 +21,7 @@ from streams.cache.memory import MemoryTier
 from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, HitAnswers, Outcome, PendingRequest, Stage, expired, refused
 from streams.route_shares import RouteShares
+from streams.supervise import supervised
 
 log = structlog.get_logger("headrace.cache")
 
@@ -215,7 +216,7 @@ class CacheStage:
         self._lead(leading)  # before others join: then it is known which provider they wait for
         self._lead([request for key, request in joining if self._board(key, request)])
         if len(self._flights) and self._sweeper is None:
-            self._sweeper = asyncio.create_task(self._sweep())
+            self._sweeper = supervised("cache_joins", self._sweep)
 
     def _board(self, key: bytes, request: PendingRequest) -> bool:
         """Whether it is to be called itself: the call that it would have joined has ended meanwhile."""

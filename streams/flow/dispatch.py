@@ -30,6 +30,7 @@ from streams.limits import Route
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, Outcome, PendingRequest, expired, refused
 from streams.route_shares import RouteShares
+from streams.supervise import supervised
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.flow")
@@ -87,9 +88,13 @@ class Dispatch:
     def accept(self, requests: Sequence[PendingRequest]) -> None:
         now = self._now()
         for request in requests:
-            self._accept(request, now)
+            try:
+                self._accept(request, now)
+            except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
+                log.exception("a request broke flow", request_id=request.request_id)
+                self._answers.respond(request, refused("internal", "a fault of the pipeline's own, see its log"))
         if self._ticking is None and not self._stopped:
-            self._ticking = asyncio.create_task(self._tick())
+            self._ticking = supervised("flow", self._tick)
         self._fill()
 
     def _accept(self, request: PendingRequest, now: float) -> None:

@@ -16,6 +16,7 @@ from streams.governor.reclaim import collect_all, collect_young, find_give_back,
 from streams.governor.stall import StallWatch
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
+from streams.supervise import end, supervised
 
 log = structlog.get_logger("headrace.governor")
 
@@ -95,12 +96,11 @@ class Governor:
 
     def start(self) -> None:
         self._stalls.start()
-        self._ticking = asyncio.create_task(self._tick())
+        self._ticking = supervised("governor", self._tick, self._let_go)
 
     async def stop(self) -> None:
         if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.gather(self._ticking, return_exceptions=True)
+            await end([self._ticking])
         self._stalls.stop()
 
     async def _tick(self) -> None:
@@ -110,6 +110,11 @@ class Governor:
             metrics.LOOP_LAG_SECONDS.observe(max(0.0, self._clock() - due))
             self._stalls.beat()
             self.look()
+
+    def _let_go(self) -> None:
+        """Nobody reads memory now: nothing is held for it."""
+        for partition in list(self._intake.partitions):
+            self._intake.release(partition, _HELD)
 
     def look(self) -> Step:
         """One reading, and what follows from it."""

@@ -116,7 +116,12 @@ class Intake:
             go_on(known)
 
     async def _look_up(self, topic: str, go_on: Callable[[bool], None]) -> None:
-        go_on(await self._reply_topics.look_up(topic))
+        try:
+            known = await self._reply_topics.look_up(topic)
+        except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
+            log.exception("a reply topic could not be looked up, it is taken for unknown", topic=topic[:249])
+            known = False
+        go_on(known)
 
     def _go_on(self, request: PendingRequest, known: bool) -> None:
         if not known:

@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.supervise import supervised
 from streams.transport import farewell
 from topics.names import LEASES
 
@@ -44,7 +45,7 @@ class Election:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._task = supervised("election", self._run)
 
     async def stop(self) -> None:
         """Leave the group, so that another worker is chosen at once."""

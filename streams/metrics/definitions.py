@@ -238,6 +238,9 @@ COLLECTIONS = Counter(
 RECLAIM_SECONDS = Histogram(
     "headrace_reclaim_seconds", "Duration of one step that gets memory back.", buckets=_LATENCY_S
 )
+LOOP_FAULTS = Counter(
+    "headrace_loop_faults", "Faults of background loops, which begin again after each: by the loop's name.", ["loop"]
+)
 LOOP_LAG_SECONDS = Histogram(
     "headrace_event_loop_lag_seconds",
     "How late a timer of the event loop fires, ten times a second.",

@@ -17,6 +17,7 @@ from streams.metrics.samples import AnswersSince, Figures, application
 from streams.metrics.system import SystemMeter
 from streams.metrics.ticks import ticks
 from streams.settings.fleet import Metrics
+from streams.supervise import end, supervised
 
 _LAST_WITHIN_S = 1.0
 """How long the last sample may keep a worker that leaves."""
@@ -42,14 +43,13 @@ class Sampler:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = supervised("samples", self._run)
 
     async def stop(self) -> None:
         """Publish what was done since the last sample: what a worker does before it leaves counts too."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end([self._task])
         last = SamplePublisher(self._producer, _LAST_WITHIN_S)
         await last.publish(process_id(), self.take(int(time.time() * 1000)))
 

@@ -22,6 +22,7 @@ from streams.metrics.publish import SamplePublisher
 from streams.metrics.ticks import ticks
 from streams.metrics.window_maker import WindowMaker
 from streams.settings import Settings
+from streams.supervise import supervised
 from streams.transport.consumer import RecordListConsumer
 
 log = structlog.get_logger("headrace.windows")
@@ -47,7 +48,7 @@ class WindowService:
             stack.push_async_callback(self._outbox.stop)
             stack.push_async_callback(self._app.stop)
             await self._app.start()
-            backlog = asyncio.create_task(self._sample_backlog())
+            backlog = supervised("backlog", self._sample_backlog)
             stack.push_async_callback(_cancelled, backlog)
             self._stack = stack.pop_all()
         return self

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from streams.providers.endpoint import Endpoint
+from streams.supervise import end, supervised
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,9 @@ class HealthChecks:
 
     def __init__(self, endpoints: Iterable[Endpoint], times: CheckTimes, random: Callable[[], float]) -> None:
         self._times = times
-        self._tasks = [asyncio.create_task(self._run(each, random() * times.interval_s)) for each in endpoints]
+        self._tasks = [
+            supervised("checks", partial(self._run, each, random() * times.interval_s)) for each in endpoints
+        ]
 
     async def _run(self, endpoint: Endpoint, first_in_s: float) -> None:
         interval_s = self._times.interval_s
@@ -44,6 +48,4 @@ class HealthChecks:
             await endpoint.check(self._times.timeout_s)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)

@@ -16,12 +16,14 @@ import stat
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from streams.settings.secrets import BadSecretError, api_key, read_secret, rotated
+from streams.supervise import end, supervised
 
 log = structlog.get_logger("headrace.providers")
 
@@ -102,20 +104,15 @@ class KeyFiles:
     """Looks at every key file once in a while, until it is stopped."""
 
     def __init__(self, files: Iterable[KeyFile], every_s: float = LOOK_EVERY_S) -> None:
-        self._tasks = [asyncio.create_task(self._run(each, every_s)) for each in files]
+        self._tasks = [supervised("keys", partial(self._run, each, every_s)) for each in files]
 
     async def _run(self, file: KeyFile, every_s: float) -> None:
         while True:
             await asyncio.sleep(every_s)
-            try:
-                await file.look()
-            except Exception:  # one fault must not keep a later key from being read
-                log.exception("a key file could not be looked at")
+            await file.look()
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
 
 @dataclass(frozen=True, slots=True)

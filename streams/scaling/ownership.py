@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.settings import Kafka
+from streams.supervise import supervised
 from streams.transport import farewell
 from streams.transport.fetch import Membership
 
@@ -55,7 +56,7 @@ class Ownership:
             raise
         self._consumer.subscribe([self._topic], listener=self._listener)
         self._membership = Membership(self._consumer)
-        self._task = asyncio.create_task(self._poll())
+        self._task = supervised("supervisor_group", self._poll)
         return self
 
     async def __aexit__(self, *_: object) -> None:

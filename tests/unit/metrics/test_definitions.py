@@ -32,6 +32,7 @@ LABELS = {
     "action",
     "state",
     "fault",
+    "loop",
 }
 
 
