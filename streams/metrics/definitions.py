@@ -238,8 +238,18 @@ COLLECTIONS = Counter(
 RECLAIM_SECONDS = Histogram(
     "headrace_reclaim_seconds", "Duration of one step that gets memory back.", buckets=_LATENCY_S
 )
-LOOP_FAULTS = Counter(
-    "headrace_loop_faults", "Faults of background loops, which begin again after each: by the loop's name.", ["loop"]
+LOOPS: Final = (
+    "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
+    "election", "supervisor_group",
+)  # fmt: skip
+"""Background loops (streams/supervise.py)."""
+LOOP_FAULTS = _from_the_start(
+    Counter(
+        "headrace_loop_faults",
+        "Faults of background loops, which begin again after each: by the loop's name.",
+        ["loop"],
+    ),
+    *LOOPS,
 )
 LOOP_LAG_SECONDS = Histogram(
     "headrace_event_loop_lag_seconds",

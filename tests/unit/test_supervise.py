@@ -198,3 +198,12 @@ def test_tasks_are_made_by_the_supervisor_or_where_their_end_is_seen() -> None:
             if names & {"create_task", "ensure_future"} and not name.startswith(OUTSIDE):
                 made.add(name)
     assert made <= ALONE, f"run these loops by streams.supervise: {sorted(made - ALONE)}"
+
+
+def test_every_loop_is_counted_from_the_start() -> None:
+    named = set()
+    for path in (ROOT / "streams").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "supervised":
+                named.add(ast.literal_eval(node.args[0]))
+    assert named == set(metrics.LOOPS)
