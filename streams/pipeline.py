@@ -70,6 +70,8 @@ class PendingRequest:
     """Where its answer is kept for others; None: it is not."""
     route: Route = NOWHERE
     """Which requests it waits with, for the same things: provider and model group. Known once it waits for dispatch."""
+    decode_s: float = 0.0
+    """Time that decoding it took, where that was worth counting: its agent is charged with it."""
     tokens: int = 0
     """What its call may use at most: the estimated input and the largest output. Known with the route."""
 

@@ -104,7 +104,10 @@ class Dispatch:
                 self._scheduler.let_go(each)
         else:
             self._scheduler.put(request)
-        self._warn(self._agents[request.agent_id])
+        agent = self._agents[request.agent_id]
+        if request.decode_s:  # the loop stood still: no slot was of use meanwhile
+            self._agents.charge(agent, request.decode_s * self._slots.size, self._clock())
+        self._warn(agent)
 
     def _warn(self, agent: Agent) -> None:
         above = agent.bytes > self._rules.agents.warning_bytes
