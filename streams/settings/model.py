@@ -91,6 +91,9 @@ class Settings(Section):
         password = self.kafka.sasl_password(environ)
         if password is not None:
             yield password
+        token = self.http.token(environ)
+        if token is not None:
+            yield token
         for provider in self.providers:
             for endpoint in provider.endpoints:
                 key = endpoint.api_key(environ)
