@@ -33,7 +33,8 @@ async def run_control(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         control = Control(settings)
         documents = {DESIRED: lambda: desired(control, settings)}
-        address = await stack.enter_async_context(serve_health(settings.http.listen, lambda: control.ready, documents))
+        health = serve_health(settings.http.listen, lambda: control.ready, documents)
+        address = await stack.enter_async_context(health)
         starting = asyncio.create_task(stack.enter_async_context(control))
         if not await unless(stop.asked, starting):
             return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Any
 
@@ -18,12 +19,17 @@ async def serve_health(
     ready: Callable[[], bool],
     documents: Mapping[str, Callable[[], Any]] | None = None,
     actions: Mapping[str, Callable[[Any], Any]] | None = None,
+    *,
+    token: str | None = None,
+    hosts: Collection[str] | None = None,
 ) -> AsyncIterator[str]:
     """Serve on `listen` (HOST:PORT, port 0 for any free one) while the block runs; gives the address that was bound.
 
     /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says. `documents` are further paths,
-    each with what makes its JSON now; None makes it a 503. `actions` are paths that take a POST of JSON, from this machine
-    only, and answer with JSON; a ValueError or KeyError of theirs is a 400. Raises OSError where the address is taken.
+    each with what makes its JSON now; None makes it a 503. `actions` are paths that take a POST of JSON and answer with JSON; a
+    ValueError or KeyError of theirs is a 400. They are for this machine, and for others that bring the `token` (Authorization:
+    Bearer). Where `hosts` is given, documents and actions are asked for by an address, `localhost` or one of these: whoever
+    else's name leads here, a page in a browser has been told so by its own DNS. Raises OSError where the address is taken.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -36,7 +42,9 @@ async def serve_health(
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     def document(make: Callable[[], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answer(_: web.Request) -> web.Response:
+        async def answer(request: web.Request) -> web.Response:
+            if not _is_asked_for_by_name(request, hosts):
+                return _json({"error": "not by this Host: see http.hosts"}, 403)
             found = make()
             body = orjson.dumps(found if found is not None else {"error": "not known now"})
             return web.Response(body=body, status=503 if found is None else 200, content_type="application/json")
@@ -46,8 +54,12 @@ async def serve_health(
     def action(act: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             # A page in a browser can post text to this port, but not JSON, which it would have to ask for first.
-            if not _from_here(request) or request.content_type != "application/json":
-                return _json({"error": "only by JSON, and from this machine"}, 403)
+            if request.content_type != "application/json" or "Origin" in request.headers:
+                return _json({"error": "only by JSON, and from no page"}, 403)
+            if not _is_asked_for_by_name(request, hosts):
+                return _json({"error": "not by this Host: see http.hosts"}, 403)
+            if not (_from_here(request) or _has_token(request, token)):
+                return _json({"error": "only from this machine, or with the token of http.token_env"}, 403)
             try:
                 return _json(act(orjson.loads(await request.read())))
             except (ValueError, KeyError, TypeError) as error:
@@ -73,6 +85,26 @@ async def serve_health(
 
 def _json(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+def _is_asked_for_by_name(request: web.Request, hosts: Collection[str] | None) -> bool:
+    """Whether the Host is one that nobody else's DNS has led here."""
+    if hosts is None:
+        return True
+    host = request.host
+    name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+    if name.lower() in ("localhost", *hosts):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_token(request: web.Request, token: str | None) -> bool:
+    given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+    return token is not None and compare_digest(given, b"Bearer " + token.encode())
 
 
 def _from_here(request: web.Request) -> bool:

@@ -26,13 +26,20 @@ async def look(address: str) -> list[EndpointFigures]:
     return await _ask(address, "GET", PATH)
 
 
-async def drain(address: str, endpoint: str, *, draining: bool) -> list[EndpointFigures]:
-    """Have the worker give the endpoint no new calls, or calls again. Raises OSError, in words."""
-    return await _ask(address, "POST", DRAIN_PATH, orjson.dumps({"endpoint": endpoint, "draining": draining}))
+async def drain(address: str, endpoint: str, *, draining: bool, token: str | None = None) -> list[EndpointFigures]:
+    """Have the worker give the endpoint no new calls, or calls again; one on another machine wants the token. Raises OSError, in
+    words.
+    """
+    body = orjson.dumps({"endpoint": endpoint, "draining": draining})
+    return await _ask(address, "POST", DRAIN_PATH, body, token)
 
 
-async def _ask(address: str, method: str, path: str, body: bytes | None = None) -> list[EndpointFigures]:
+async def _ask(
+    address: str, method: str, path: str, body: bytes | None = None, token: str | None = None
+) -> list[EndpointFigures]:
     headers = {} if body is None else {"content-type": "application/json"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
     try:
         async with (
             ClientSession(timeout=ClientTimeout(5)) as session,

@@ -40,6 +40,8 @@ async def run_worker(settings: Settings) -> None:
                 lambda: worker.ready,
                 {"/agents": worker.flow_figures, "/providers": worker.endpoint_figures},
                 {"/providers/drain": lambda asked: worker.drain_endpoint(asked["endpoint"], asked["draining"])},
+                token=settings.http.token(),
+                hosts=settings.http.hosts,
             )
         )
         starting = asyncio.create_task(stack.enter_async_context(worker))

@@ -73,6 +73,8 @@ class PendingRequest:
     """Which requests it waits with, for the same things: provider and model group. Known once it waits for dispatch."""
     estimate: Estimate = NO_ESTIMATE
     """What its call may use. Known with the route."""
+    decode_s: float = 0.0
+    """Time that decoding it took, where that was worth counting: its agent is charged with it."""
 
 
 @dataclass(frozen=True, slots=True)

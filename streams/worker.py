@@ -90,6 +90,7 @@ class Worker:
             settings.requests.max_bytes,
             {"high": waits.high, "normal": waits.normal, "low": waits.low},
             most_s=settings.requests.max_timeout,
+            most_nodes=settings.requests.max_nodes,
             keeps_records=any(each.retry.dead_letter for each in settings.providers),
         )
         reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.console import fail, load, print_json, settings_option
+from ops.cli.console import cell, fail, load, print_json, settings_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,7 +93,7 @@ def _table(figures: "FlowFigures", address: str, most: int) -> "Table":
     table.add_column("")
     for agent in figures.agents:
         table.add_row(
-            agent.agent_id,
+            cell(agent.agent_id),
             f"{agent.busy_share:.1%}",
             f"{agent.in_flight:,}",
             f"{agent.waiting:,}",

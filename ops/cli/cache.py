@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.console import CANNOT_START, FOUND_WRONG, fail, load, print_json, settings_option
+from ops.cli.console import CANNOT_START, FOUND_WRONG, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
     from ops.cache import StoreView
@@ -57,13 +57,13 @@ def stats(
         print_json({"stores": stores, "workers": workers})
     else:
         for store in stores:
-            print(_line(store))
+            say(_line(store))
         if not stores:
-            print(f"no stores below {loaded.cache.disk.path}")
+            say(f"no stores below {loaded.cache.disk.path}")
         for address, figures in workers.items():
-            print(f"worker {address}")
+            say(f"worker {address}")
             for name, value in sorted(figures.items()):
-                print(f"  {name:28}{value:>16,.0f}")
+                say(f"  {name:28}{value:>16,.0f}")
     if any(store.error for store in stores):
         raise typer.Exit(FOUND_WRONG)
 
@@ -95,8 +95,8 @@ def get(
         print_json(details)
     else:
         for name in ("key", "store", "bytes", "expires_in_s"):
-            print(f"{name + ':':15}{details[name]}")
-        print(orjson.dumps(details["entry"], option=orjson.OPT_INDENT_2).decode())
+            say(f"{name + ':':15}{details[name]}")
+        say(orjson.dumps(details["entry"], option=orjson.OPT_INDENT_2).decode())
     if details["expired"]:
         fail("the entry is expired: a worker does not serve it", FOUND_WRONG)
 
@@ -117,7 +117,7 @@ def purge(
     if as_json:
         print_json({"dry_run": not yes, "entries": count})
     else:
-        print(
+        say(
             f"{count} {'entry' if count == 1 else 'entries'} "
             + ("deleted" if yes else "would be deleted; --yes deletes")
         )
@@ -199,9 +199,9 @@ def _report(came: dict[str, str], settings: "Settings", *, as_json: bool) -> Non
         print_json({"stores": came})
         return
     for path, what in came.items():
-        print(f"{path}  {what}")
+        say(f"{path}  {what}")
     if not came:
-        print(f"no stores below {settings.cache.disk.path}")
+        say(f"no stores below {settings.cache.disk.path}")
 
 
 def _line(store: "StoreView") -> str:

@@ -27,10 +27,12 @@ def control(settings: settings_option = None) -> None:
 
     from ops import logs
     from ops.control_process import run_control
+    from ops.private_files import keep_files_private
     from ops.service import CannotStartError
     from streams.scaling.realizers import RealizeError
 
     loaded = load(settings)
+    keep_files_private()
     logging = loaded.logging
     logs.configure(logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second)
     try:

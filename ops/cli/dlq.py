@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, load, print_json, settings_option
+from ops.cli.console import FOUND_WRONG, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
     from ops.dead_letters import Found, Selection
@@ -63,9 +63,9 @@ def list_letters(
         print_json({"dead_letters": [each.summary() for each in found]})
         return
     for each in found:
-        print(_line(each))
+        say(_line(each))
     if not found:
-        print("no dead letters")
+        say("no dead letters")
 
 
 @app.command()
@@ -76,6 +76,7 @@ def show(
 ) -> None:
     """Print one dead letter: why it died, its headers, its value."""
     from ops.cli.running import run
+    from ops.plain import one_line
     from ops.tail import printable
 
     found = run(_collect(load(settings), _selection([position], None, None, None, None)))
@@ -86,12 +87,12 @@ def show(
         print_json(letter.details())
         return
     for name, value in letter.summary().items():
-        print(f"{name + ':':15}{'-' if value is None else value}")
-    print("headers:")
+        say(f"{name + ':':15}{'-' if value is None else one_line(str(value))}")
+    say("headers:")
     for name, raw in letter.headers:
-        print(f"  {name}: {printable(raw, 2000)}")
-    print("value:")
-    print("(no value)" if letter.value is None else _value_text(letter.value))
+        say(f"  {one_line(name)}: {printable(raw, 2000)}")
+    say("value:")
+    say("(no value)" if letter.value is None else _value_text(letter.value))
 
 
 @app.command()
@@ -158,9 +159,9 @@ async def _replay(
     missing = {f"{partition}:{offset}" for partition, offset in selection.positions}
     more = False
 
-    def say(line: str) -> None:
+    def tell(line: str) -> None:
         if not quiet:
-            print(line, flush=True)
+            say(line, flush=True)
 
     async with AsyncExitStack() as stack:
         sender = await stack.enter_async_context(open_sender(options)) if really else None
@@ -172,17 +173,17 @@ async def _replay(
             refused = why_not(each)
             if refused is not None or each.letter is None:
                 not_sent.append({"position": each.position, "why": refused or ""})
-                say(f"{each.position}  not sent: {refused}")
+                tell(f"{each.position}  not sent: {refused}")
                 continue
             became = await sender.send(each) if sender is not None else None
             sent.append({"position": each.position, "topic": each.letter.dlq_topic, "became": became})
             why = f"{each.letter.dlq_reason}: {each.letter.dlq_error_type}"
             to = f"sent to {became}" if sender is not None else f"would go to {each.letter.dlq_topic}"
-            say(f"{each.position}  {to}  ({why}; from {each.origin})")
+            tell(f"{each.position}  {to}  ({why}; from {each.origin})")
     for position in sorted(missing):
-        say(f"{position}  not sent: there is no dead letter here")
+        tell(f"{position}  not sent: there is no dead letter here")
     done = "sent" if really else "would be sent; --yes sends them"
-    say(f"{len(sent)} {done}" + (f"; there are more than --limit {limit}" if more else ""))
+    tell(f"{len(sent)} {done}" + (f"; there are more than --limit {limit}" if more else ""))
     return {
         "dry_run": not really,
         "sent": sent,
@@ -205,9 +206,10 @@ def _value_text(value: bytes) -> str:
 
 
 def _line(letter: "Found") -> str:
+    from ops.plain import one_line
     from ops.tail import printable
 
     row = letter.summary()
     message = printable((row["error_message"] or "").encode(), _MESSAGE_CHARS)
     cells = (row["position"], row["died_at"], row["reason"], row["error_type"], f"from {row['origin']}", message)
-    return "  ".join(cell or "?" for cell in cells)
+    return "  ".join(one_line(cell) if cell else "?" for cell in cells)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, load, print_json, settings_option
+from ops.cli.console import FOUND_WRONG, cell, fail, load, print_json, settings_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,8 +83,9 @@ def drain(
     from ops.cli.running import run
     from ops.providers import drain as drain_one
 
+    http = load(settings).http
     try:
-        found = run(drain_one(worker or load(settings).http.listen, endpoint, draining=not undo))
+        found = run(drain_one(worker or http.listen, endpoint, draining=not undo, token=http.token()))
     except OSError as error:
         fail(str(error))
     _show(found, as_json)
@@ -120,5 +121,5 @@ def _table(names: tuple[str, ...], rows: "Iterable[tuple[str, ...]]") -> None:
 
     table = Table(*names, box=None)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(cell, row))
     Console().print(table)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import orjson
 
 from ops.cli.console import FOUND_WRONG, fail
+from ops.plain import plain_json
 
 Result = TypeVar("Result")
 
@@ -61,5 +62,5 @@ def seconds(option: str, given: str) -> float:
 
 def print_json_line(value: Any) -> None:
     """Write a value as one line of JSON to stdout, at once."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE).decode())
+    sys.stdout.write(plain_json(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE).decode()))
     sys.stdout.flush()

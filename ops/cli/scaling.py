@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.console import fail, load, print_json, settings_option
+from ops.cli.console import fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
     from ops.scaling.recent import Told
@@ -57,9 +57,9 @@ def explain(
         print_json({"decisions": [_document(each) for each in shown]})
         return
     for each in shown:
-        print(_sentence(each))
+        say(_sentence(each))
     if not shown:
-        print("no decisions yet: does a control process run? `headrace control` or `headrace up` starts one")
+        say("no decisions yet: does a control process run? `headrace control` or `headrace up` starts one")
 
 
 @app.command()
@@ -97,10 +97,10 @@ def replay(
         print_json({"windows": len(windows), "decisions": [each.model_dump(mode="json") for each in shown]})
         return
     for each in shown:
-        print(tell(each))
+        say(tell(each))
     first, last = (datetime.fromtimestamp(each.end_s, UTC).isoformat() for each in (windows[0], windows[-1]))
     steps = sum(each.action != "hold" for each in decisions)
-    print(f"{len(windows)} windows from {first} to {last}: {steps} steps would have been made")
+    say(f"{len(windows)} windows from {first} to {last}: {steps} steps would have been made")
 
 
 @app.command()
@@ -147,8 +147,8 @@ def simulate(
     if as_json:
         print_json(asdict(total))
         return
-    print(f"{total.windows} windows: {total.steps_out} steps out, {total.steps_in} in, at most {total.largest} workers")
-    print(
+    say(f"{total.windows} windows: {total.steps_out} steps out, {total.steps_in} in, at most {total.largest} workers")
+    say(
         f"expired {total.expired_share:.3%} of the requests; the longest wait was {total.longest_wait_s:.1f} s; "
         f"{total.worker_hours:.0f} worker hours, {total.worker_hours_at_peak_size:.0f} with as many as at the peak all the time"
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, load, settings_option
+from ops.cli.console import FOUND_WRONG, fail, load, say, settings_option
 
 if TYPE_CHECKING:
     from ops.send import Incoming, Outgoing, Sent
@@ -77,16 +77,19 @@ def send(
             )
         )
 
+    from ops.plain import one_line
+
     def show(answer: "Incoming") -> None:
         if as_json:
             print_json_line(answer.value)
         elif text == "-":
-            print(f"{answer.request_id}  {answer.status}  {' '.join(answer.text().split())}", flush=True)
+            say(
+                f"{one_line(answer.request_id)}  {one_line(answer.status)}  {' '.join(answer.text().split())}",
+                flush=True,
+            )
         else:
             well = answer.status == "ok"
-            print(
-                answer.text() if well else f"{answer.status}: {answer.text()}", file=sys.stdout if well else sys.stderr
-            )
+            say(answer.text() if well else f"{answer.status}: {answer.text()}", file=sys.stdout if well else sys.stderr)
 
     sent = run(send_all(loaded, requests, wait_s, show))
     if not _is_well(sent, wait, waited=not no_wait) or lines.refused:
@@ -95,11 +98,11 @@ def send(
 
 def _is_well(sent: "Sent", wait: str, *, waited: bool) -> bool:
     if not waited:
-        print(f"sent {sent.sent}", file=sys.stderr)
+        say(f"sent {sent.sent}", file=sys.stderr)
         return True
     if sent.missing:
         shown = ", ".join(sent.missing[:3]) + (", …" if len(sent.missing) > 3 else "")
-        print(
+        say(
             f"headrace: no answer to {len(sent.missing)} of {sent.sent} within {wait} ({shown}): does a worker run? "
             "--wait waits longer",
             file=sys.stderr,
@@ -133,4 +136,4 @@ class _Lines:
                 yield from_line(line, agent_id=self._agent, priority=self._priority)
             except LineError as error:
                 self.refused += 1
-                print(f"headrace: line {number}: {error}", file=sys.stderr)
+                say(f"headrace: line {number}: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.console import load, settings_option
+from ops.cli.console import load, say, settings_option
 
 if TYPE_CHECKING:
     from ops.tail import TailOptions
@@ -61,4 +61,4 @@ async def _print(settings: "Settings", options: "TailOptions", width: int, *, as
             if as_json:
                 print_json_line(as_object(record))
             else:
-                print(as_line(record, width), flush=True)
+                say(as_line(record, width), flush=True)

@@ -44,12 +44,14 @@ def up(
     import tempfile
 
     from ops import logs
+    from ops.private_files import keep_files_private
     from ops.service import CannotStartError
     from ops.supervisor.supervise import UpOptions, run_supervisor
     from streams.settings import load_effective
 
     effective = load_effective(settings)
     loaded = effective.settings
+    keep_files_private()
     loaded.ensure_provider()
     if effective.origin(("scaling", "realizer")) == "default":  # nobody asked that decisions be only looked at
         scaling = loaded.scaling.model_copy(update={"realizer": "process"})

@@ -24,11 +24,13 @@ def worker(settings: settings_option = None) -> None:
     import asyncio
 
     from ops import logs
+    from ops.private_files import keep_files_private
     from ops.service import CannotStartError
     from ops.worker_process import run_worker
     from streams.cache.errors import StoreError
 
     loaded = load(settings)
+    keep_files_private()
     loaded.ensure_provider()
     logging = loaded.logging
     logs.configure(logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second)

@@ -70,7 +70,7 @@ class TableOptions:
 
 def open_rocks(path: Path, options: TableOptions) -> Rdict:
     """Open or make the database. Raises what rocksdict raises: Exception with RocksDB's words."""
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     db = Rdict(str(path), _entries(options), column_families={POSITIONS: _positions()})
     # Only at run time: rocksdict has no setter for either.
     db.set_options({"compaction_options_fifo": fifo(options.files_bytes), "ttl": str(max(1, round(options.ttl_s)))})

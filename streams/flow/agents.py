@@ -119,6 +119,14 @@ class Agents:
         if agent.busy > self.rules.busy_share * self._busy and not agent.over:
             self._set_over(agent)
 
+    def charge(self, agent: Agent, seconds: float, now: float) -> None:
+        """Time of the worker's own that a request of the agent took, as if a call had taken it."""
+        self._count_calls(agent, 0, now)
+        agent.busy += seconds / MEMORY_S * self._weight
+        self._busy += seconds / MEMORY_S * self._weight
+        if agent.busy > self.rules.busy_share * self._busy and not agent.over:
+            self._set_over(agent)
+
     def end(self, agent: Agent, size: int, now: float) -> None:
         """Its call has ended."""
         self._count_calls(agent, -1, now)

@@ -109,7 +109,10 @@ class Dispatch:
             return
         for part in self._parts.cut(request, self._company.known_limit(request)):
             self._put(part, now)
-        self._warn(self._agents[request.agent_id])
+        agent = self._agents[request.agent_id]
+        if request.decode_s:  # the loop stood still: no slot was of use meanwhile
+            self._agents.charge(agent, request.decode_s * self._slots.size, self._clock())
+        self._warn(agent)
 
     def _put(self, request: PendingRequest, now: float) -> None:
         if self._company.add(request) and not self._pool.idle and self._company.may_wait(request, now):

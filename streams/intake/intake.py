@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from streams.intake.decode import Decoder, Refused
+from streams.intake.nodes import most_nodes
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, PendingRequest, Source, Stage, expired, refused
 from streams.transport.offsets import Origin, Record, RecordList
@@ -21,6 +24,20 @@ log = structlog.get_logger("headrace.intake")
 _AT_ONCE = 64
 """Requests passed on together. A decoded request is about 3 KB: so many are answered while they are still in the CPU's cache.
 With 500 at once a hit took 1.5 us more (docs/performance.md)."""
+
+
+_HEAVY_BYTES: Final = 2_048
+_HEAVY_NODES: Final = 500
+"""A value that is larger, and may become more objects than this, is decoded apart from the others: 1 us an object, and a list has
+500 values."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heavy:
+    record: Record
+    origin: Origin
+    source: Source
+    index: int
 
 
 class Rejections(Protocol):
@@ -58,24 +75,23 @@ class Intake:
         self._rejections = rejections
         self._reply_topics = reply_topics
         self._now = now
+        self._heavy: deque[_Heavy] = deque()
+        self._decoding: asyncio.Task[None] | None = None
         self._looking_up: set[asyncio.Task[None]] = set()
         self._received = {topic: metrics.RECEIVED.labels(priority) for topic, priority in PRIORITY_OF.items()}
 
     def accept(self, lists: Sequence[RecordList]) -> None:
         """Take over the records of these lists. Every one of them ends in a response or a dead letter."""
-        now, decode = self._now(), self._decoder.decode
+        now = self._now()
         valid: list[PendingRequest] = []
         for records in lists:
             origin, taken = records.origin, records.start()
             for index, record in enumerate(taken):
-                try:
-                    found = decode(record, origin, records, index)
-                except (
-                    Exception
-                ) as error:  # a fault of ours must cost one record, not the worker that takes it, and the next
-                    event_id = origin.event_id(record.offset).decode()
-                    log.exception("a record that cannot be decoded", record=event_id)
-                    found = Refused("poison", "internal", f"decoding failed: {type(error).__name__}", event_id)
+                value = record.value
+                if value is not None and len(value) > _HEAVY_BYTES and most_nodes(value) > _HEAVY_NODES:
+                    self._heavy.append(_Heavy(record, origin, records, index))
+                    continue
+                found = self._decode(record, origin, records, index)
                 if isinstance(found, Refused):
                     self._reject(record, origin, records, index, found)
                 elif found.reply_topic != RESPONSES:
@@ -90,6 +106,34 @@ class Intake:
             self._received[origin.topic].inc(len(taken))
         if valid:
             self._following.accept(valid)
+        if self._heavy and self._decoding is None:
+            self._decoding = asyncio.create_task(self._decode_heavy())
+
+    def _decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Refused:
+        try:
+            return self._decoder.decode(record, origin, source, index)
+        except Exception as error:  # a fault of ours must cost one record, not the worker that takes it, and the next
+            event_id = origin.event_id(record.offset).decode()
+            log.exception("a record that cannot be decoded", record=event_id)
+            return Refused("poison", "internal", f"decoding failed: {type(error).__name__}", event_id)
+
+    async def _decode_heavy(self) -> None:
+        """One heavy value after the other, with as much time for everything else in between as each took."""
+        try:
+            while self._heavy:
+                heavy = self._heavy.popleft()
+                if heavy.source.live:
+                    began = time.perf_counter()
+                    found = self._decode(heavy.record, heavy.origin, heavy.source, heavy.index)
+                    took_s = time.perf_counter() - began
+                    if isinstance(found, Refused):
+                        self._reject(heavy.record, heavy.origin, heavy.source, heavy.index, found)
+                    else:
+                        found.decode_s = took_s
+                        self._once_known(found.reply_topic, partial(self._go_on, found))
+                    await asyncio.sleep(took_s)
+        finally:
+            self._decoding = None
 
     def _check_reply_topic(self, request: PendingRequest) -> None:
         self._once_known(request.reply_topic, partial(self._go_on, request))
@@ -107,7 +151,7 @@ class Intake:
             self._once_known(found.reply_topic, go_on)
 
     def _once_known(self, topic: str, go_on: Callable[[bool], None]) -> None:
-        known = self._reply_topics.is_known(topic)
+        known = topic == RESPONSES or self._reply_topics.is_known(topic)
         if known is None:
             task = asyncio.create_task(self._look_up(topic, go_on))
             self._looking_up.add(task)

@@ -1,11 +1,13 @@
 """[metrics], [http] and [targets]: what is measured, where it is served, and what it is held against."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from streams.settings.base import Section, conflict, setting
+from streams.settings.secrets import EnvName, secret_from_env
 from streams.settings.units import Count, PerSecond, Seconds, Share
 
 SystemMetric = Literal["cpu_usage", "memory_usage", "network_io", "disk_io"]
@@ -63,6 +65,17 @@ class Http(Section):
     listen: Annotated[str, AfterValidator(_listen)] = setting(
         "127.0.0.1:0", "Address of /metrics, /healthz and /readyz; port 0 takes any free one and logs it."
     )
+    hosts: list[str] = setting(
+        [], "Names by which a worker's /agents and /providers may be asked for, besides addresses and localhost."
+    )
+    token_env: EnvName | None = setting(
+        None,
+        "Name of the environment variable with the token that lets other machines change something (/providers/drain).",
+    )
+
+    def token(self, environ: Mapping[str, str] | None = None) -> str | None:
+        """The token, read now; None where there is none. Raises SettingsError."""
+        return None if self.token_env is None else secret_from_env("http.token_env", self.token_env, environ)
 
     @property
     def host(self) -> str:

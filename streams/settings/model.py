@@ -107,6 +107,7 @@ class Settings(Section):
 
     def _secret_readers(self) -> Iterator[Callable[[Mapping[str, str] | None], str | None]]:
         yield self.kafka.sasl_password
+        yield self.http.token
         for number, provider in enumerate(self.providers):
             for place, endpoint in enumerate(provider.endpoints):
                 yield partial(endpoint.api_key, place=f"providers[{number}].endpoints[{place}]")

@@ -33,6 +33,11 @@ class Requests(Section):
     max_bytes: Bytes = setting(
         "1MiB", "Largest value of a request; a larger one is a dead letter.", ge=1024, le=limits.REQUEST_VALUE_BYTES
     )
+    max_nodes: Count = setting(
+        50_000,
+        "Most arrays, objects and keys of a request's value; one with more is a dead letter, as it costs more than it weighs.",
+        ge=1000,
+    )
     max_timeout: Seconds = setting(
         "1h",
         "Longest time that a request may ask for by `timeout_s` or `deadline`; what is longer is cut to it.",

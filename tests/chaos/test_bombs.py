@@ -171,3 +171,47 @@ async def test_requests_for_a_dead_provider_with_no_end_to_their_time_hold_up_no
     assert slow < SLOWEST_S
     assert set(ends) <= {"queue_full", "provider_unavailable", "provider_error"}
     assert ends["queue_full"] > floods / 2
+
+
+DEEP = b"[" * 190 + b"]" * 190
+
+
+@pytest.mark.parametrize(
+    ("lists", "end"),
+    [pytest.param(2_700, "too_large", id="1 MiB each"), pytest.param(250, None, id="as many as may be")],
+)
+async def test_values_of_lists_in_lists_hold_up_nobody_elses(
+    pipeline: Pipeline, measured: Measured, lists: int, end: str | None
+) -> None:
+    """124 values of lists 190 deep, in class high, gzipped to 0.6 MB."""
+    value = b'{"payload":{"model":"small","messages":[{"role":"user","content":"x"}],"n":%d,"x":['
+    bombs = [value % n + b",".join([DEEP] * lists) + b"]}}" for n in range(124)]
+    async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
+        (worker,) = await fleet.start(1)
+        async with sampled(worker) as memory:
+            sending = asyncio.create_task(honest(traffic))
+            await asyncio.sleep(1)
+            async with AIOKafkaProducer(
+                **pipeline.client_options, compression_type="gzip", max_request_size=4_000_000
+            ) as producer:
+                for n, bomb in enumerate(bombs):
+                    await producer.send(HIGH, bomb, key=b"flood-%d" % (n % 7))
+                await producer.flush()
+            await sending
+
+            async def all_is_answered() -> bool:
+                return traffic.ledger.summary().ok >= HONEST
+
+            await wait_until(all_is_answered, 30)
+        await pipeline.wait_all_committed(60)
+        log = worker.log_text()
+    slow = p99(await waits(pipeline, "honest"))
+    values = [orjson.loads(record.value) for record in await read_all(pipeline.client_options, [RESPONSES])]
+    ends = Counter((each["error"] or {}).get("type") for each in values if each["agent_id"].startswith("flood"))
+    measured(f"honest p99 {slow:.3f} s, RSS at most {memory.highest / 1e6:.0f} MB; the bombs: {dict(ends)}")
+    assert slow < SLOWEST_S
+    assert log.count("partitions assigned") == 1
+    assert memory.highest < 600_000_000
+    assert sum(ends.values()) == 124
+    if end is not None:
+        assert ends == {end: 124}

@@ -232,3 +232,19 @@ async def test_a_rejected_request_is_answered_on_its_own_reply_topic_where_answe
     await until(lambda: len(ends.rejected) == 5)
     assert ends.rejected[-1][0] == 2
     assert ends.rejected[-1][1].reply_topic == LOOKED_UP
+
+
+async def test_heavy_values_are_decoded_one_by_one_behind_the_others_of_their_list() -> None:
+    ends, topics = Ends(), ReplyTopics()
+    intake = Intake(
+        Decoder(1_000_000, {"high": 10.0, "normal": 30.0, "low": 60.0}), ends, ends, ends, topics, lambda: NOW
+    )
+    payload = {"model": "m", "messages": [{}] * 3_000}
+    heavy = SampleRecord(orjson.dumps({"agent_id": "big", "payload": payload}))
+    light = SampleRecord(orjson.dumps({"agent_id": "a", "payload": {"model": "m", "messages": [{}]}}))
+    intake.accept([record_list([heavy, light, heavy, light])])
+    assert [request.agent_id for request in ends.accepted] == ["a", "a"]
+    await until(lambda: len(ends.accepted) == 4)
+    assert sorted(request.index for request in ends.accepted) == [0, 1, 2, 3]
+    assert all(request.decode_s > 0 for request in ends.accepted[2:])
+    assert all(request.decode_s == 0 for request in ends.accepted[:2])
