@@ -2,6 +2,9 @@
 
 Pure: it keeps who leads and who has joined, and says what is to be done; the stage does it.
 
+A leader of a lower class that still waits for dispatch is overtaken: the new one leads and is called, and the old one waits in
+its own queue and for the new one's answer, whichever comes first. So high never waits for the turn of low.
+
 A leader's answer goes to all. A failure goes to the joiners only where it must come out the same for them (a refusal that is
 not retryable, of the very same payload); otherwise the first joiner that still has time leads the next try, and the rest wait
 on. A leader that runs out of time, is cancelled or moves to another worker hands over in the same way.
@@ -15,6 +18,7 @@ from typing import Literal
 
 from streams.pipeline import PendingRequest
 from streams.route_shares import RouteShares
+from topics.names import PRIORITIES
 
 
 @dataclass(slots=True)
@@ -24,6 +28,8 @@ class Flight:
     leader: PendingRequest
     joiners: list[PendingRequest] = field(default_factory=list)
     """A list: most flights have none, and an empty deque takes 0.6 KB."""
+    queued: list[PendingRequest] = field(default_factory=list)
+    """Leaders that were overtaken: each may still be called by itself."""
 
 
 class Flights:
@@ -33,8 +39,10 @@ class Flights:
         self._flights: dict[bytes, Flight] = {}
         self._shares = shares
 
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._flights
+    def may_join(self, key: bytes, request: PendingRequest) -> bool:
+        """Whether there is a flight that it would not lead."""
+        flight = self._flights.get(key)
+        return flight is not None and not _is_overtaken(flight.leader, request)
 
     def board(self, key: bytes, request: PendingRequest) -> Literal["leads", "joined", "full"]:
         """Whether the request leads a new flight (and is to be called), or has joined one; `full`: neither, too many wait for
@@ -43,6 +51,10 @@ class Flights:
         flight = self._flights.get(key)
         if flight is None:
             self._flights[key] = Flight(request)
+            return "leads"
+        if _is_overtaken(flight.leader, request):
+            flight.queued.append(flight.leader)
+            flight.leader = request
             return "leads"
         request.route = flight.leader.route
         if self._shares.is_full(request):
@@ -57,6 +69,20 @@ class Flights:
         if flight is None or flight.leader is not leader:
             return []
         return self._left(self._flights.pop(key).joiners)
+
+    def leave(self, key: bytes, request: PendingRequest) -> None:
+        """It has ended by itself."""
+        flight = self._flights.get(key)
+        if flight is not None and request in flight.queued:
+            flight.queued.remove(request)
+
+    def take_queued(self, key: bytes, leader: PendingRequest) -> list[PendingRequest]:
+        """Those that the leader has overtaken. Ask before `land` and `hand_over`."""
+        flight = self._flights.get(key)
+        if flight is None or flight.leader is not leader:
+            return []
+        queued, flight.queued = flight.queued, []
+        return queued
 
     def hand_over(
         self, key: bytes, leader: PendingRequest, now: float
@@ -104,6 +130,11 @@ class Flights:
         for joiner in left:
             self._shares.take(joiner)
         return left
+
+
+def _is_overtaken(leader: PendingRequest, request: PendingRequest) -> bool:
+    lower = PRIORITIES.index(leader.priority) > PRIORITIES.index(request.priority)
+    return lower and leader.dispatched_at is None
 
 
 def _is_over(joiner: PendingRequest, leader: PendingRequest, now: float) -> bool:

@@ -57,6 +57,13 @@ class Shelf(Protocol):
         """Remember a finished request; by the key of its answer, or with the answer where that is not kept."""
 
 
+class Queue(Stage, Protocol):
+    """Where misses wait to be called."""
+
+    def withdraw(self, request: PendingRequest) -> bool:
+        """Take out one that waits and was never called; False where it is under way, or has ended."""
+
+
 class CacheStage:
     """Takes requests from intake; is the `Answers` of the stages behind it. Call `connect` before the first request.
 
@@ -80,13 +87,13 @@ class CacheStage:
         self._now = now
         self._mapping = mapping
         self._flights = Flights(shares or RouteShares(None))
-        self._following: Stage
+        self._following: Queue
         self._missing: list[PendingRequest] = []
         self._looking_up = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
-    def connect(self, following: Stage) -> None:
+    def connect(self, following: Queue) -> None:
         """Say where misses go."""
         self._following = following
 
@@ -208,7 +215,7 @@ class CacheStage:
             elif (answer := self._in_memory(request, now)) is not None:  # came in while the disk was asked
                 metrics.CACHE_REQUESTS.labels("memory").inc()
                 self._answers.respond_hits([(request, answer)], "memory")
-            elif key in self._flights:
+            elif self._flights.may_join(key, request):
                 joining.append((key, request))
             else:
                 self._flights.board(key, request)
@@ -235,7 +242,11 @@ class CacheStage:
 
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
         """An outcome from the stages behind: kept if it may be, and told to those who joined."""
-        joiners: Sequence[PendingRequest] = ()
+        joiners: list[PendingRequest] = []
+        overtaken: Sequence[PendingRequest] = ()
+        if request.read_key is not None:
+            self._flights.leave(request.read_key, request)
+            overtaken = self._flights.take_queued(request.read_key, request)
         ok = outcome.status == "ok" and outcome.payload is not None
         if ok:  # shared before the caller knows: who asks again at once, of another worker, should find it
             try:
@@ -244,10 +255,11 @@ class CacheStage:
                 log.exception("an answer could not be kept")
         self._answers.respond(request, outcome)
         if ok:  # also one that is not kept: whoever joined asked the same at the same time
-            joiners = self._land(request)
+            joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
             outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
         elif outcome.status == "error" and outcome.error is not None and not outcome.error.retryable:
-            joiners = self._land(request)  # the same payload is refused in the same way
+            # The same payload is refused in the same way.
+            joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
             outcome = replace(outcome, attempts=0)
         else:
             self._hand_over(request)
@@ -259,6 +271,9 @@ class CacheStage:
     def abandon(self, request: PendingRequest) -> None:
         """The request belongs to another worker now; those who joined it do not."""
         self._answers.abandon(request)
+        if request.read_key is not None:
+            self._flights.leave(request.read_key, request)
+            self._flights.take_queued(request.read_key, request)
         self._hand_over(request)
 
     def _keep(self, request: PendingRequest, outcome: Outcome) -> None:
@@ -278,8 +293,8 @@ class CacheStage:
         expires_at = min(now + self._rules.memory_ttl_s, answer.expires_at)
         self._memory.responses.put(key, answer, len(answer.payload), expires_at)
 
-    def _land(self, leader: PendingRequest) -> Sequence[PendingRequest]:
-        return () if leader.read_key is None else self._flights.land(leader.read_key, leader)
+    def _land(self, leader: PendingRequest) -> list[PendingRequest]:
+        return [] if leader.read_key is None else self._flights.land(leader.read_key, leader)
 
     def _hand_over(self, leader: PendingRequest) -> None:
         if leader.read_key is None:

@@ -128,6 +128,13 @@ class Dispatch:
             log.warning("an agent's requests take much memory", agent_id=agent.agent_id, bytes=agent.bytes)
         agent.warned = above
 
+    def withdraw(self, request: PendingRequest) -> bool:
+        """Take out one that waits and was never called: it is answered by somebody else. False where it is under way."""
+        if request.dispatched_at is not None or not request.source.live:
+            return False
+        self._remove(request, self._clock())
+        return True
+
     # ---- out
 
     def _on_room(self, route: Route) -> None:

@@ -83,6 +83,12 @@ class Calls:
     def accept(self, requests: Sequence[PendingRequest]) -> None:
         self.requests += requests
 
+    def withdraw(self, request: PendingRequest) -> bool:
+        if request not in self.requests or request.dispatched_at is not None:
+            return False
+        self.requests.remove(request)
+        return True
+
     def names(self) -> list[str]:
         return [request.request_id for request in self.requests]
 

@@ -17,6 +17,7 @@ from streams.cache.memory import MemoryTier
 from streams.cache.stage import CacheRules, CacheStage
 from streams.pipeline import Outcome, PendingRequest, expired
 from tests.unit.cache.requests import Calls, DictShelf, Ends, Record, pending
+from topics.names import Priority
 
 OK = Outcome("ok", payload=b'{"answer": 1}', usage=Usage(1, 2, 3), provider="sim", attempts=1)
 FAILED = Outcome("error", error=WireError("provider_error", "500", retryable=True), provider="sim", attempts=3)
@@ -331,3 +332,55 @@ async def test_a_fault_of_the_cache_costs_a_call_and_never_an_answer() -> None:
     assert bench.calls.names() == ["one"]
     bench.end("one", OK)
     assert [(name, outcome.status) for name, outcome in bench.ends.responses] == [("one", "ok"), ("joins", "ok")]
+
+
+def of_class(priority: Priority, name: str) -> PendingRequest:
+    request = pending(name, agent_id=name)
+    request.priority = priority
+    return request
+
+
+@pytest.mark.parametrize(("first", "then", "called"), [
+    ("low", "high", ["first", "then"]), ("normal", "high", ["first", "then"]), ("low", "normal", ["first", "then"]),
+    ("high", "low", ["first"]), ("normal", "normal", ["first"]),
+])  # fmt: skip
+async def test_who_waits_for_dispatch_is_overtaken_by_a_higher_class(
+    first: Priority, then: Priority, called: list[str]
+) -> None:
+    bench = Bench()
+    await bench.take(of_class(first, "first"))
+    await bench.take(of_class(then, "then"))
+    assert bench.calls.names() == called
+    bench.end(called[-1], OK)
+    assert sorted(name for name, _ in bench.ends.responses) == ["first", "then"]
+    assert "first" not in bench.calls.names() or called == ["first"], "it is not called for what is known"
+
+
+async def test_a_call_under_way_is_waited_for_whatever_its_class() -> None:
+    bench = Bench()
+    await bench.take(leader := of_class("low", "first"))
+    leader.dispatched_at = 1.0
+    await bench.take(of_class("high", "then"))
+    assert bench.calls.names() == ["first"]
+
+
+async def test_an_overtaken_one_that_is_called_meanwhile_is_answered_by_its_own_call_once() -> None:
+    bench = Bench()
+    await bench.take(leader := of_class("low", "first"))
+    await bench.take(of_class("high", "then"))
+    leader.dispatched_at = 1.0
+    bench.end("then", OK)
+    assert [name for name, _ in bench.ends.responses] == ["then"]
+    bench.end("first", OK)
+    assert [name for name, _ in bench.ends.responses] == ["then", "first"]
+
+
+async def test_an_overtaken_one_stays_in_its_queue_where_the_higher_one_fails() -> None:
+    bench = Bench()
+    await bench.take(of_class("low", "first"))
+    await bench.take(of_class("high", "then"))
+    bench.end("then", expired("in the queue"))
+    assert [name for name, _ in bench.ends.responses] == ["then"]
+    assert "first" in bench.calls.names()
+    bench.end("first", OK)
+    assert [name for name, _ in bench.ends.responses] == ["then", "first"]
