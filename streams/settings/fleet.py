@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from streams.settings.base import Section, conflict, setting
-from streams.settings.secrets import EnvName, secret_from_env
+from streams.settings.secrets import EnvName, api_key, secret_from_env
 from streams.settings.units import Count, PerSecond, Seconds, Share
 
 SystemMetric = Literal["cpu_usage", "memory_usage", "network_io", "disk_io"]
@@ -75,7 +75,7 @@ class Http(Section):
 
     def token(self, environ: Mapping[str, str] | None = None) -> str | None:
         """The token, read now; None where there is none. Raises SettingsError."""
-        return None if self.token_env is None else secret_from_env("http.token_env", self.token_env, environ)
+        return None if self.token_env is None else secret_from_env("http.token_env", self.token_env, api_key, environ)
 
     @property
     def host(self) -> str:
