@@ -116,7 +116,7 @@ class BatchReader:
                     if size >= most_bytes:
                         break
                     size += self._open_batch(batch)
-                elif self._read_open(batch, records, most):
+                if self._open is not None and self._read_open(batch, records, most):
                     self._pass_by(self._behind)
             except (HeavyBatchError, CorruptBatchError):
                 if records:
