@@ -17,6 +17,7 @@ from streams.cache.build import open_cache
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
+from streams.delivery.reply_trouble import ReplyTroubles
 from streams.flow.build import flow_rules
 from streams.flow.dispatch import Dispatch
 from streams.flow.figures import FlowFigures
@@ -39,6 +40,8 @@ log = structlog.get_logger("headrace.worker")
 
 _WATCH_S = 1.0
 _AGENTS_SHOWN = 200
+_WAITING_PART = 4
+"""Answers that wait for reply topics in trouble are at most this part of what one partition may have unfinished."""
 
 
 class Worker:
@@ -70,7 +73,10 @@ class Worker:
             await producer.partitions_for(topic)
         budgets = await open_budgets(settings, producer, self._stack, waiting=self._waiting, alive=self._is_member)
         self.providers = providers = await open_providers(settings, self._stack, budgets.of)
-        outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout)
+        troubles = ReplyTroubles(
+            settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
+        )
+        outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
         budget = memory_budget(settings.memory.budget)
@@ -85,7 +91,7 @@ class Worker:
             {"high": waits.high, "normal": waits.normal, "low": waits.low},
             keeps_records=any(each.retry.dead_letter for each in settings.providers),
         )
-        reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)
+        reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix, outbox.refuses)
         intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=time.time)
         self._app = build_app(settings, producer, intake.accept, budget.bytes)
         self._stack.push_async_callback(self._app.stop)

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError
 
+from topics.broker_errors import name_of
 from topics.catalogue import TopicSpec
 from topics.plan import Difference, FoundTopic, plan, repartition_effect
 
@@ -215,7 +216,7 @@ def _spec(wanted: tuple[TopicSpec, ...], difference: Difference) -> TopicSpec:
 
 
 def _reason(code: int, message: list[str | None]) -> str:
-    return (message[0] if message else None) or for_code(code).__name__
+    return (message[0] if message else None) or name_of(code)
 
 
 def _notes(found: Mapping[str, FoundTopic]) -> tuple[str, ...]:

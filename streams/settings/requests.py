@@ -6,7 +6,7 @@ from pydantic import AfterValidator
 
 from schemas import limits
 from streams.settings.base import Section, setting
-from streams.settings.units import Bytes, Count
+from streams.settings.units import Bytes, Count, Seconds
 
 
 def _prefix(value: str) -> str:
@@ -24,6 +24,12 @@ class Topics(Section):
     replication_factor: Count = setting(1, "Copies of every partition; 3 in production.", ge=1, le=32767)
     reply_prefix: Annotated[str, AfterValidator(_prefix)] = setting(
         "agent.responses.", "Topics that a request may name as its `reply_to` begin so."
+    )
+    reply_patience: Seconds = setting(
+        "30s",
+        "How long answers wait for a caller's own reply topic that takes none; then their requests become dead letters.",
+        ge=1,
+        le=3600,
     )
 
 

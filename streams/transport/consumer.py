@@ -23,8 +23,8 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.structs import TopicPartition
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, ConsumerMessage
 from faust.types.tuples import Message
@@ -33,16 +33,16 @@ from mode import Service
 from streams.metrics import definitions as metrics
 from streams.transport import farewell
 from streams.transport.assignor import Owned, StickyAssignor
+from streams.transport.committer import Committer
 from streams.transport.fetch import Fetch, Membership
 from streams.transport.flow import Flow
-from streams.transport.offsets import PartitionOffsets, Position, Record, RecordList
+from streams.transport.offsets import PartitionOffsets, Record, RecordList
 from streams.transport.options import TransportOptions
 
 log = structlog.get_logger("headrace.transport")
 
 _POLL_S = 1.0  # longest wait for records before the loop looks whether it should stop
 _REVOKE_COMMIT_S = 1.0  # a revoke returns within this time, whatever the coordinator does
-_COMMIT_TIMEOUT_S = 5.0
 _LAST_COMMIT_S = 1.0  # after a drain
 _EARLY_COMMIT_S = 0.1  # first commit after an assignment: a worker that dies young has committed something
 
@@ -50,7 +50,6 @@ _LONG = 100
 """So many records keep the loop for a while: the fetch of what follows them is to be sent before."""
 
 _UNDELIVERABLE = "its answers cannot be delivered"
-_METADATA_FULL = "too many finished records wait behind an unfinished one"
 
 
 class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
@@ -73,9 +72,9 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         self._consumer: AIOKafkaConsumer | None = None
         self._fetch: Fetch | None = None
         self._membership: Membership | None = None
+        self._committer: Committer | None = None
         self._owned_generation = -1
         self._commit_due = asyncio.Event()
-        self._commit_lock = asyncio.Lock()
         self._commits_in_vain = False
         self._positioned_at = 0.0
 
@@ -88,6 +87,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         await self._consumer.start()
         self._fetch = Fetch(self._consumer)
         self._membership = Membership(self._consumer)
+        self._committer = Committer(self._membership.offsets, self.hold, self.release)
 
     async def on_stop(self) -> None:
         await self.wait_empty()
@@ -101,6 +101,11 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     def membership(self) -> Membership:
         assert self._membership is not None, "the consumer has not started"
         return self._membership
+
+    @property
+    def committer(self) -> Committer:
+        assert self._committer is not None, "the consumer has not started"
+        return self._committer
 
     @property
     def _running(self) -> AIOKafkaConsumer:
@@ -233,51 +238,10 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit every partition whose position has moved. Refused and failed ones are tried again with the next."""
-        async with self._commit_lock:
-            positions = self._positions()
-            if not positions or self.membership.generation < 0:
-                # Outside the group Kafka takes a commit without a generation as long as nobody is in it.
-                return False
-            began = time.monotonic()
-            try:
-                await asyncio.wait_for(self._send_commit(positions), _COMMIT_TIMEOUT_S)
-            except (CommitFailedError, IllegalStateError) as error:  # rebalanced: decided at the next assignment
-                log.info("commit refused, partitions are moving", error=str(error))
-                metrics.COMMITS.labels("refused").inc()
-                return False
-            except (KafkaError, TimeoutError) as error:
-                log.warning("commit failed, next try with the next commit", error=repr(error))
-                metrics.COMMITS.labels("failed").inc()
-                return False
-        for partition, position in positions.items():
-            if partition in self.partitions:
-                self.partitions[partition].committed = position
-        metrics.COMMITS.labels("ok").inc()
-        metrics.COMMIT_SECONDS.observe(time.monotonic() - began)
-        return True
-
-    def _positions(self) -> dict[TopicPartition, Position]:
-        """What is to be committed; on the way, hold partitions whose commit can carry no more, and let go the others."""
-        positions = {}
-        for partition, offsets in self.partitions.items():
-            position = offsets.snapshot()
-            if position.next_offset is not None and position != offsets.committed:
-                positions[partition] = position
-            if offsets.metadata_full:
-                self.hold(partition, _METADATA_FULL)
-            else:
-                self.release(partition, _METADATA_FULL)
-        return positions
-
-    async def _send_commit(self, positions: Mapping[TopicPartition, Position]) -> None:
-        for partition, position in positions.items():
-            self.partitions[partition].attempted = position
-        await self._running.commit(
-            {
-                partition: OffsetAndMetadata(position.next_offset, position.metadata)
-                for partition, position in positions.items()
-            }
-        )
+        if not self.partitions or self.membership.generation < 0:
+            # Outside the group Kafka takes a commit without a generation as long as nobody is in it.
+            return False
+        return await self.committer.commit(self.partitions)
 
     # ---- rebalance
 
@@ -300,7 +264,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Faust calls it when partitions are assigned: keep, drop and gain."""
         assignment = self._running._subscription.subscription.assignment
-        committed = await self.membership.committed(list(assignment.tps)) if assignment.tps else {}
+        committed = await self.membership.offsets.committed(assignment.tps) if assignment.tps else {}
         if not assignment.active:
             raise IllegalStateError("the group rebalances again")
         before, self.partitions = self.partitions, {}
@@ -315,7 +279,9 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             else:
                 offsets = PartitionOffsets(partition, position, self)
             self.partitions[partition] = offsets
-            if offsets.position is not None:
+            if offsets.position is None:
+                self._fetched.seek_to_start(partition)
+            else:
                 self._fetched.seek(partition, offsets.position)
         for partition, lost in before.items():
             lost.live = False

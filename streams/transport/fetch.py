@@ -14,13 +14,15 @@ from itertools import islice
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
-from aiokafka.errors import ConsumerStoppedError, for_code
+from aiokafka.errors import ConsumerStoppedError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from streams.transport.fetcher import RecordFetcher
-from streams.transport.offsets import Position, Record
+from streams.transport.group_offsets import GroupOffsets
+from streams.transport.offsets import Record
 from streams.transport.tolerant import TolerantRecords
+from topics.broker_errors import BrokerRefusalError
 
 PAUSE_S = 0.004
 """Between fetches that bring few records (docs/decisions/0012-paced-fetches.md has what it costs and brings)."""
@@ -86,7 +88,7 @@ class Fetch:
             return (), None
         ((_, ((_, error_code, _, *rest),)),) = response.topics
         if error_code:
-            raise for_code(error_code)
+            raise BrokerRefusalError(error_code, f"{partition.topic}:{partition.partition}")
         read = PartitionRecords(
             partition,
             TolerantRecords(rest[-1]),
@@ -123,6 +125,10 @@ class Fetch:
         """Fetch from `offset` on; what was fetched is dropped."""
         self._fetcher.seek_to(partition, offset)
 
+    def seek_to_start(self, partition: TopicPartition) -> None:
+        """Fetch from where the broker's log begins."""
+        self._fetcher.seek_to_start(partition)
+
 
 def _as_it_is(_: TopicPartition, record: Record) -> Record:
     """In place of the ConsumerRecord that aiokafka makes of each record: 11 attributes, and nothing in them that a list of
@@ -132,11 +138,12 @@ def _as_it_is(_: TopicPartition, record: Record) -> Record:
 
 
 class Membership:
-    """What a consumer's group coordinator knows: generation, committed positions, the age of the last heartbeat."""
+    """What a consumer's group coordinator knows: generation, committed offsets, the age of the last heartbeat."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
         self._coordinator = consumer._coordinator
+        self.offsets = GroupOffsets(self._coordinator)
         self.last_heartbeat_at: float | None = None
         """Monotonic time of the last heartbeat that the broker accepted. aiokafka keeps it in a local variable."""
         beat = self._coordinator._do_heartbeat
@@ -153,13 +160,3 @@ class Membership:
     def generation(self) -> int:
         """The group's generation that this worker is a member of; negative when it is not in the group."""
         return int(self._coordinator.generation)
-
-    async def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
-        """Committed offsets with their metadata, for all partitions in one request."""
-        found = await self._coordinator.fetch_committed_offsets(list(partitions))
-        return {
-            partition: Position(found[partition].offset, found[partition].metadata or "")
-            if partition in found
-            else Position(None)
-            for partition in partitions
-        }

@@ -116,6 +116,12 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
         super().seek_to(tp, offset)
         self._look()
 
+    def seek_to_start(self, partition: TopicPartition) -> None:
+        """Fetch from where the log begins; without it aiokafka would ask the group once more."""
+        self._subscriptions.subscription.assignment.state_value(partition).await_reset(OffsetResetStrategy.EARLIEST)
+        self._records.pop(partition, None)
+        self._look()
+
     def _look(self) -> None:
         for look in self._looks.values():
             look.set()

@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from streams.transport import commit_metadata
@@ -65,6 +65,8 @@ class Position:
 
     next_offset: int | None
     metadata: str = ""
+    leader_epoch: int = field(default=-1, compare=False)
+    """The epoch of the leader whose log the offset is of (KIP-320); -1: not known."""
 
 
 class PartitionListener(Protocol):
@@ -222,8 +224,8 @@ class PartitionOffsets:
         if self.live:
             self._listener.on_stuck(self, is_stuck)
 
-    def snapshot(self) -> Position:
-        """What to commit now."""
+    def snapshot(self, metadata_chars: int = commit_metadata.LIMIT_CHARS) -> Position:
+        """What to commit now, with metadata of at most so many characters."""
         lists = self._lists
         while lists and not lists[0].unfinished:
             lists.popleft()
@@ -234,7 +236,9 @@ class PartitionOffsets:
         ahead = [run for delivered in lists for run in delivered.finished_runs()]
         if self._known:
             ahead = sorted([*ahead, *((max(start, next_offset), stop) for start, stop in self._known)])
-        metadata, whole = commit_metadata.encode(next_offset, _merged(run for run in ahead if run[1] > next_offset))
+        metadata, whole = commit_metadata.encode(
+            next_offset, _merged(run for run in ahead if run[1] > next_offset), metadata_chars
+        )
         self.metadata_full = not whole
         return Position(next_offset, metadata)
 
