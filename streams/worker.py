@@ -10,9 +10,8 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from aiokafka import AIOKafkaProducer
 
-from streams.app import build_app, producer_options
+from streams.app import build_app, producer_options, unless_refused
 from streams.cache.build import open_cache
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
@@ -34,6 +33,7 @@ from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_
 from streams.settings import Settings
 from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
+from streams.transport.reconnect import make_producer
 from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, RESPONSES, Priority
 
 log = structlog.get_logger("headrace.worker")
@@ -66,7 +66,7 @@ class Worker:
 
     async def _start(self) -> None:
         settings = self._settings
-        producer = AIOKafkaProducer(**producer_options(settings))
+        producer = make_producer(**producer_options(settings))
         self._stack.push_async_callback(farewell.stop, producer)
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
@@ -96,7 +96,7 @@ class Worker:
         self._app = build_app(settings, producer, intake.accept, budget.bytes)
         self._stack.push_async_callback(self._app.stop)
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
-        await self._app.start()
+        await unless_refused(self._app, self._app.start())
         governor = Governor(budget, settings, self._cache.memory, self.consumer)
         self._stack.push_async_callback(governor.stop)
         governor.start()
@@ -124,7 +124,8 @@ class Worker:
         return self._started and self.consumer.assigned.is_set()
 
     async def wait_ready(self) -> None:
-        await self.consumer.assigned.wait()
+        """Raises GroupRefusedError where the group takes this worker not at all."""
+        await unless_refused(self._app, self.consumer.assigned.wait())
 
     async def wait_stopped(self) -> None:
         """Returns when the app has stopped by itself; raises what crashed it."""

@@ -24,6 +24,7 @@ from streams.cache.errors import StoreClosedError, StoreError
 from streams.cache.layout import MAX_KEY_BYTES, Positions
 from streams.transport.fetch import Fetch
 from streams.transport.offsets import Record
+from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import CE_SOURCE
 from topics.names import CACHE_ENTRIES
 
@@ -66,7 +67,7 @@ class EntryReader:
         now: Callable[[], float],
         ready_within_s: float,
         topic: str = CACHE_ENTRIES,
-        partitions_every_s: float = 60.0,
+        partitions_every_s: float = 10.0,
     ) -> None:
         self.counts = ReadCounts()
         self.caught_up = asyncio.Event()
@@ -84,6 +85,7 @@ class EntryReader:
         self._next: Positions = {}
         self._wanted: Positions | None = None
         self._failures = 0
+        self._begins_anew = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -128,7 +130,7 @@ class EntryReader:
                 return  # the next round says so again
 
     async def _read_until_partitions_change(self) -> None:
-        consumer = AIOKafkaConsumer(
+        consumer = make_consumer(
             **{
                 **self._client_options,
                 "group_id": None,
@@ -151,6 +153,10 @@ class EntryReader:
             look_again_at = loop.time() + self._partitions_every_s
             while True:
                 await self._take_fetched(consumer, fetch)
+                if made_anew(consumer, self._topic):
+                    log.warning("the topic was made anew, cached answers are read from its start", topic=self._topic)
+                    self._begins_anew = True
+                    return
                 if loop.time() > look_again_at:
                     look_again_at = loop.time() + self._partitions_every_s
                     if await self._partitions(consumer) not in (partitions, []):
@@ -170,10 +176,11 @@ class EntryReader:
         consumer.assign(partitions)
         self._next = {}
         for partition in partitions:
-            at = stored.get(partition, -1)
+            at = -1 if self._begins_anew else stored.get(partition, -1)
             # Behind the end: the topic was made anew since.
             self._next[partition] = at if begins[partition] <= at <= ends[partition] else begins[partition]
             consumer.seek(partition, self._next[partition])
+        self._begins_anew = False
         if self._wanted is None:
             self._wanted = dict(ends)
             log.info(

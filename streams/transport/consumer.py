@@ -17,33 +17,35 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import TopicPartition
-from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, ConsumerMessage
-from faust.types.tuples import Message
 from mode import Service
 
 from streams.metrics import definitions as metrics
 from streams.transport import farewell
 from streams.transport.assignor import Owned, StickyAssignor
 from streams.transport.committer import Committer
-from streams.transport.fetch import Fetch, Membership
+from streams.transport.faust_shape import FaustShape
+from streams.transport.fetch import Fetch
 from streams.transport.flow import Flow
+from streams.transport.membership import GroupRefusedError, Membership
 from streams.transport.offsets import PartitionOffsets, Record, RecordList
 from streams.transport.options import TransportOptions
+from streams.transport.reconnect import make_consumer
 
 log = structlog.get_logger("headrace.transport")
 
 _POLL_S = 1.0  # longest wait for records before the loop looks whether it should stop
 _REVOKE_COMMIT_S = 1.0  # a revoke returns within this time, whatever the coordinator does
 _LAST_COMMIT_S = 1.0  # after a drain
+_POSITIONS_WITHIN_S = 5.0  # no heartbeats are sent meanwhile
 _EARLY_COMMIT_S = 0.1  # first commit after an assignment: a worker that dies young has committed something
 
 _LONG = 100
@@ -52,7 +54,7 @@ _LONG = 100
 _UNDELIVERABLE = "its answers cannot be delivered"
 
 
-class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
+class RecordListConsumer(FaustShape):
     """One worker's consumer of the request topics. Every event's value is a few `RecordList`s."""
 
     logger = logging.getLogger(__name__)  # for Faust and mode; our own lines go to `log`
@@ -67,6 +69,9 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         self._drained = asyncio.Event()
         self.assigned = asyncio.Event()
         """Set while partitions are assigned and positioned; a worker is ready then."""
+        self._refusal: GroupRefusedError | None = None
+        self._refused = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
         self.assignments = 0
         """How often partitions were assigned: after a change some waiting records may be another worker's."""
         self._consumer: AIOKafkaConsumer | None = None
@@ -81,16 +86,19 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     # ---- life
 
     async def on_start(self) -> None:
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = make_consumer(
             **self.options.consumer, partition_assignment_strategy=[StickyAssignor(self._owned)]
         )
         await self._consumer.start()
-        self._fetch = Fetch(self._consumer)
+        self._fetch = Fetch(self._consumer, on_cut=self._on_cut)
         self._membership = Membership(self._consumer)
+        self._watching = asyncio.create_task(self._watch_group())
         self._committer = Committer(self._membership.offsets, self.hold, self.release)
 
     async def on_stop(self) -> None:
         await self.wait_empty()
+        if self._watching is not None:
+            self._watching.cancel()
         if self._consumer is not None:
             await farewell.stop(self._consumer)
 
@@ -139,6 +147,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
 
         Short lists share an event: where records trickle in, most of the cost is Faust's, 60 us an event.
         """
+        if not self.assigned.is_set():  # nothing of what was assigned has a position
+            return False
         some = False
         left = self.options.records_a_poll
         events: list[list[RecordList]] = []
@@ -151,6 +161,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             most = min(left, self.options.records_a_list, self.flow.room(partition))
             records, position = await self._take(partition, most)
             made = None if position is None or not offsets.live else offsets.deliver(records, position)
+            if position is not None:
+                offsets.leader_epoch = self._fetched.epoch(partition)
             if made is None:
                 continue
             self.flow.add(partition, made.unfinished, made.unfinished * made.mean_bytes)
@@ -180,6 +192,11 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 "a partition cannot be read, trying again", partition="{}:{}".format(*partition), error=repr(error)
             )
             return (), None
+
+    def _on_cut(self, partition: TopicPartition, end: int | None) -> None:
+        offsets = self.partitions.get(partition)
+        if offsets is not None:
+            offsets.begin_anew() if end is None else offsets.cut(end)
 
     def _message(self, lists: Sequence[RecordList]) -> ConsumerMessage:
         """Faust's event wants one partition and offset, and uses neither: its acks are off."""
@@ -236,6 +253,21 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             if self.flow_active or self.draining:  # in a rebalance a commit would only ask for another one
                 await self.commit()
 
+    async def _watch_group(self) -> None:
+        try:
+            await self.membership.watch()
+        except GroupRefusedError as error:
+            self._refusal = error
+            self._refused.set()
+        except Exception as error:  # the client's coordination has ended: without it nothing goes on
+            await self.crash(error)
+
+    async def wait_refused(self) -> GroupRefusedError:
+        """Until it is known that the group takes this worker not at all; why. Never, where it does."""
+        await self._refused.wait()
+        assert self._refusal is not None
+        return self._refusal
+
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit every partition whose position has moved. Refused and failed ones are tried again with the next."""
         if not self.partitions or self.membership.generation < 0:
@@ -264,9 +296,13 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Faust calls it when partitions are assigned: keep, drop and gain."""
         assignment = self._running._subscription.subscription.assignment
-        committed = await self.membership.offsets.committed(assignment.tps) if assignment.tps else {}
+        try:
+            committed = await asyncio.wait_for(self.membership.offsets.committed(assignment.tps), _POSITIONS_WITHIN_S)
+        except (KafkaError, TimeoutError) as error:  # no answer is no position
+            self.membership.join_again(error)
+            return
         if not assignment.active:
-            raise IllegalStateError("the group rebalances again")
+            return  # the group rebalances again
         before, self.partitions = self.partitions, {}
         kept = 0
         for partition, position in committed.items():
@@ -282,7 +318,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             if offsets.position is None:
                 self._fetched.seek_to_start(partition)
             else:
-                self._fetched.seek(partition, offsets.position)
+                self._fetched.seek(partition, offsets.position, offsets.leader_epoch)
         for partition, lost in before.items():
             lost.live = False
             # Nobody else will: its answers find no owner any more, and the partition may be ours anew.
@@ -293,6 +329,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 for partition, offsets in self.partitions.items()
             }
         )
+        self.membership.joined()
         self._owned_generation = self.membership.generation
         self._positioned_at = self.membership.last_heartbeat_at = time.monotonic()  # who may join is a member
         self.assignments += 1
@@ -324,56 +361,6 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     def unfinished(self) -> int:
         """Records handed to the pipeline and not finished."""
         return sum(offsets.unfinished for offsets in self.partitions.values())
-
-    # ---- what Faust asks of a consumer, besides
-
-    def assignment(self) -> set[TP]:
-        return {TP(*partition) for partition in self._running.assignment()}
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        raise NotImplementedError("perform_seek positions all partitions at once")
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        raise NotImplementedError("commits carry metadata: see commit()")
-
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109
-        raise NotImplementedError("records are handed out by the list")
-
-    async def _seek(self, partition: TP, offset: int) -> None:
-        self._fetched.seek(partition, offset)
-
-    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        raise NotImplementedError("there are no tables to recover")
-
-    async def position(self, tp: TP) -> int | None:
-        return int(await self._running.position(TopicPartition(*tp)))
-
-    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
-        return dict(await self._running.beginning_offsets([TopicPartition(*tp) for tp in partitions]))
-
-    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
-        return dict(await self._running.end_offsets([TopicPartition(*tp) for tp in partitions]))
-
-    def highwater(self, tp: TP) -> int:
-        return int(self._running.highwater(TopicPartition(*tp)) or 0)
-
-    def topic_partitions(self, topic: str) -> int | None:
-        found = self._running._client.cluster.partitions_for_topic(topic)
-        return len(found) if found else None
-
-    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> Any:
-        raise NotImplementedError("the producer's partitioner decides")
-
-    async def create_topic(self, topic: str, *_: Any, **__: Any) -> None:
-        raise NotImplementedError("topics are made by `headrace topics apply`")
-
-    def _new_topicpartition(self, topic: str, partition: int) -> TP:
-        return TP(topic, partition)
-
-    def _to_message(self, tp: TP, record: Any) -> Message:
-        raise NotImplementedError("records are handed out by the list")
-
-    def close(self) -> None: ...
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -8,18 +8,17 @@ this file and in fetcher.py, and tests/contract/test_aiokafka.py holds its names
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from streams.transport.fetcher import RecordFetcher
-from streams.transport.group_offsets import GroupOffsets
+from streams.transport.log_epochs import NO_EPOCH
 from streams.transport.offsets import Record
 from streams.transport.tolerant import TolerantRecords
 from topics.broker_errors import BrokerRefusalError
@@ -31,9 +30,15 @@ PAUSE_S = 0.004
 class Fetch:
     """The fetched records of one aiokafka consumer. Make it before the consumer has partitions."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        pause_s: float = PAUSE_S,
+        on_cut: Callable[[TopicPartition, int | None], None] = lambda partition, end: None,
+    ) -> None:
+        """`on_cut` is told of a log that was cut, and at which offset; None: its topic was made anew."""
         self._consumer = consumer
-        self._fetcher = RecordFetcher(consumer, pause_s)
+        self._fetcher = RecordFetcher(consumer, pause_s, on_cut)
         self._subscriptions = consumer._subscription
         # Inside this context aiokafka counts no idle time. Held for good: neither a pause nor a long drain may end in
         # max_poll_interval, after which it would leave the group and wait for a poll before it comes back.
@@ -100,7 +105,9 @@ class Fetch:
             fetcher._isolation_level,
         )
         records = list(read)
-        self.seek(partition, read.next_fetch_offset)
+        if assignment.state_value(partition).position != offset:
+            return (), None  # cut meanwhile
+        self.seek(partition, read.next_fetch_offset, self.epoch(partition))
         return records, read.next_fetch_offset
 
     async def wait(self, timeout_s: float) -> None:
@@ -113,6 +120,8 @@ class Fetch:
         timer = asyncio.get_running_loop().call_later(timeout_s, self._fetcher._notify, waiter)
         try:
             await waiter
+        except KafkaError:
+            pass  # aiokafka tells the group's refusals here, too: membership.py reads them
         finally:
             timer.cancel()
 
@@ -121,8 +130,13 @@ class Fetch:
         for waiter in list(self._fetcher._fetch_waiters):
             self._fetcher._notify(waiter)
 
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Fetch from `offset` on; what was fetched is dropped."""
+    def epoch(self, partition: TopicPartition) -> int:
+        """The leader epoch of what was fetched last; -1 where it is not known."""
+        return self._fetcher.epochs.epoch(partition)
+
+    def seek(self, partition: TopicPartition, offset: int, epoch: int = NO_EPOCH) -> None:
+        """Fetch from `offset` on; what was fetched is dropped. The log is checked against the epoch first, where it is known."""
+        self._fetcher.epochs.begin(partition, offset, epoch)
         self._fetcher.seek_to(partition, offset)
 
     def seek_to_start(self, partition: TopicPartition) -> None:
@@ -135,28 +149,3 @@ def _as_it_is(_: TopicPartition, record: Record) -> Record:
     one partition does not say once. It cost 1.1 us a record; taking them by `getall`, one by one, another 0.3.
     """
     return record
-
-
-class Membership:
-    """What a consumer's group coordinator knows: generation, committed offsets, the age of the last heartbeat."""
-
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self._consumer = consumer
-        self._coordinator = consumer._coordinator
-        self.offsets = GroupOffsets(self._coordinator)
-        self.last_heartbeat_at: float | None = None
-        """Monotonic time of the last heartbeat that the broker accepted. aiokafka keeps it in a local variable."""
-        beat = self._coordinator._do_heartbeat
-
-        async def watched() -> bool:
-            alive: bool = await beat()
-            if alive:
-                self.last_heartbeat_at = time.monotonic()
-            return alive
-
-        self._coordinator._do_heartbeat = watched
-
-    @property
-    def generation(self) -> int:
-        """The group's generation that this worker is a member of; negative when it is not in the group."""
-        return int(self._coordinator.generation)

@@ -292,7 +292,8 @@ def test_an_answer_that_a_callers_topic_does_not_take_becomes_a_dead_letter_of_i
     asked = replace(pending(reply_topic="agent.responses.b"), original=Original(record, record.origin))
     delivery(outbox).respond(asked, OUTCOMES["ok"])
     ((to, message),) = outbox.posted
-    assert to.topic == "agent.responses.b" and message.on_undeliverable is not None
+    assert to.topic == "agent.responses.b"
+    assert message.on_undeliverable is not None
     message.on_undeliverable("UNKNOWN_TOPIC_OR_PARTITION")
     letter_to, letter = outbox.posted[1]
     assert letter_to.topic == DEAD_LETTERS

@@ -16,7 +16,8 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.delivery import outbox as outbox_module, reply_trouble
+from streams.delivery import outbox as outbox_module
+from streams.delivery import reply_trouble
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_trouble import ReplyTroubles
@@ -309,8 +310,10 @@ async def test_a_callers_topic_that_takes_nothing_is_given_up_and_holds_no_parti
             gone.post(outbox, number, source)
         await until(lambda: len(gone.reasons) == 5)
     assert all(reason.startswith(name) for reason in gone.reasons.values())
-    assert source.marks == [] and source.finished == []
-    assert outbox.refuses(THEIRS.topic) and not outbox.refuses(MINE.topic)
+    assert source.marks == []
+    assert source.finished == []
+    assert outbox.refuses(THEIRS.topic)
+    assert not outbox.refuses(MINE.topic)
     await outbox.stop()
 
 
@@ -332,7 +335,8 @@ async def test_a_topic_of_ours_is_never_given_up_and_its_partition_is_held() -> 
     with short_pauses():
         post(outbox, 0, 0, source)
         await until(lambda: source.finished)
-    assert source.marks[-1] is False and True in source.marks
+    assert source.marks[-1] is False
+    assert True in source.marks
 
 
 async def test_a_callers_topic_that_mends_itself_in_time_gets_its_answers_in_order() -> None:
