@@ -120,8 +120,8 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether partitions are assigned (perhaps none: more workers than partitions)."""
-        return self._started and self.consumer.assigned.is_set()
+        """Whether work moves: partitions are assigned (perhaps none: more workers than partitions), fetched and committed."""
+        return self._started and self.consumer.moving
 
     async def wait_ready(self) -> None:
         """Raises GroupRefusedError where the group takes this worker not at all."""

@@ -69,8 +69,8 @@ class WindowService:
 
     @property
     def ready(self) -> bool:
-        """Whether the group has told who owns the samples."""
-        return self._consumer is not None and self._consumer.assigned.is_set()
+        """Whether the group has told who owns the samples, and what it gave is read and committed."""
+        return self._consumer is not None and self._consumer.moving
 
     async def wait_ready(self) -> None:
         """Raises GroupRefusedError where the group takes this process not at all."""

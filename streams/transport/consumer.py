@@ -45,6 +45,7 @@ log = structlog.get_logger("headrace.transport")
 _POLL_S = 1.0  # longest wait for records before the loop looks whether it should stop
 _REVOKE_COMMIT_S = 1.0  # a revoke returns within this time, whatever the coordinator does
 _LAST_COMMIT_S = 1.0  # after a drain
+_STALLED_S = 10.0  # a leader or coordinator that moves takes less
 _POSITIONS_WITHIN_S = 5.0  # no heartbeats are sent meanwhile
 _EARLY_COMMIT_S = 0.1  # first commit after an assignment: a worker that dies young has committed something
 
@@ -356,6 +357,20 @@ class RecordListConsumer(FaustShape):
         except TimeoutError:
             self._commits_in_vain = True  # the broker is gone: it is not asked again on the way out
         return self.unfinished
+
+    @property
+    def moving(self) -> bool:
+        """Whether work moves: partitions are assigned and placed, the group hears of us, fetches are answered, commits taken."""
+        if not self.assigned.is_set():
+            return False
+        now, failing_since = time.monotonic(), self.committer.failing_since
+        heard_at = self.membership.last_heartbeat_at
+        silent_s = max(_STALLED_S, 3 * self.options.consumer["heartbeat_interval_ms"] / 1000)
+        return (
+            (heard_at is None or now - heard_at < silent_s)
+            and self._fetched.stalled_s(now) < _STALLED_S
+            and (failing_since is None or now - failing_since < _STALLED_S)
+        )
 
     @property
     def unfinished(self) -> int:

@@ -45,6 +45,11 @@ class Fetch:
         self._context = self._subscriptions.fetch_context()
         self._context.__enter__()
 
+    def stalled_s(self, now: float) -> float:
+        """Seconds for which no broker has answered a fetch, though one was asked. `now` is monotonic."""
+        since = self._fetcher.asked_in_vain_since
+        return 0.0 if since is None else max(0.0, now - since)
+
     def ready(self) -> Sequence[TopicPartition]:
         """Partitions that have fetched records, or an error to report."""
         if self._consumer._closed or self._fetcher._closed:

@@ -82,6 +82,8 @@ class RecordFetcher(CheckedLogs):
         self._pause_s = pause_s
         self._repeats = Repeats()
         self._begin_checks(on_cut)
+        self.asked_in_vain_since: float | None = None
+        """Since when no broker has answered a fetch though one was asked (monotonic); None: the last one was answered."""
         self._leaders: dict[TopicPartition, Any] = {}
         self._led: dict[int, list[tuple[TopicPartition, Any]]] = {}
         """By broker: the partitions that it leads, with their states."""
@@ -129,6 +131,10 @@ class RecordFetcher(CheckedLogs):
         self._subscriptions.subscription.assignment.state_value(partition).await_reset(OffsetResetStrategy.EARLIEST)
         self._records.pop(partition, None)
         self._look()
+
+    def _asked(self, now: float) -> None:
+        if self.asked_in_vain_since is None:
+            self.asked_in_vain_since = now
 
     def _look(self) -> None:
         for look in self._looks.values():
@@ -192,6 +198,8 @@ class RecordFetcher(CheckedLogs):
                 loops[node_id] = asyncio.create_task(self._ask(node_id, assignment))
         moved = asyncio.create_task(self._leaders_may_have_moved.wait())
         try:
+            if leaderless and not led:
+                self._asked(asyncio.get_running_loop().time())
             if leaderless:  # and again and again: an update that fails is told to nobody
                 self._client.force_metadata_update()
             waits = [moved, assignment.unassign_future, *loops.values()]
@@ -235,6 +243,7 @@ class RecordFetcher(CheckedLogs):
                 await look.wait()
                 continue
             began = clock()
+            self._asked(began)
             try:
                 response = await self._fetches.fetch(node_id, wanted, max_wait_ms)
             except KafkaError as error:
@@ -243,6 +252,7 @@ class RecordFetcher(CheckedLogs):
                     log.warning("a fetch failed, trying again", broker=node_id, error=explain_error(error), times=times)
                 await asyncio.sleep(self._retry_backoff)
                 continue
+            self.asked_in_vain_since = None
             if self._repeats.over(node_id):
                 log.info("fetches work again", broker=node_id)
             brought = self._take_in(response, wanted, assignment)
