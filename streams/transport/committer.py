@@ -91,11 +91,11 @@ class Committer:
         refused: dict[TopicPartition, int] = {}
         while positions:
             for partition, position in positions.items():
-                partitions[partition].attempted = position
+                partitions[partition].attempt(position)
             found = await self._offsets.commit(positions)
             for partition, position in positions.items():
                 if partition not in found:
-                    partitions[partition].committed = position
+                    partitions[partition].commit(position)
             refused |= {partition: code for partition, code in found.items() if code != _METADATA_TOO_LARGE}
             too_large = [partition for partition, code in found.items() if code == _METADATA_TOO_LARGE]
             longest = max((len(positions[partition].metadata) for partition in too_large), default=0)

@@ -308,9 +308,9 @@ class RecordListConsumer(FaustShape):
         kept = 0
         for partition, position in committed.items():
             offsets = before.get(partition)
-            if offsets is not None and position in (offsets.committed, offsets.attempted):
+            if offsets is not None and offsets.wrote(position):
                 del before[partition]
-                offsets.committed = position
+                offsets.commit(position)
                 offsets.take_back()
                 kept += 1
             else:

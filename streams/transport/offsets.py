@@ -19,6 +19,9 @@ from typing import Protocol
 from streams.transport import commit_metadata
 from streams.transport.commit_metadata import Run
 
+_MOST_ATTEMPTS = 100
+"""Commits without an answer that are remembered: those of a broker that stands still for a minute or two."""
+
 _FINISHED = re.compile(rb"\x01+")
 
 
@@ -188,8 +191,7 @@ class PartitionOffsets:
         self.partition = partition
         self.origin = Origin(*partition)
         self.committed = committed
-        self.attempted = committed
-        """The last position that was sent to the broker: its answer may have been lost."""
+        self._attempts: list[Position] = []
         self.position = committed.next_offset
         """Where the next fetch begins: behind everything delivered. None: where the broker's log begins."""
         self.leader_epoch = committed.leader_epoch
@@ -263,6 +265,20 @@ class PartitionOffsets:
         """Called by a list of ours."""
         if self.live:
             self._listener.on_stuck(self, is_stuck)
+
+    def attempt(self, position: Position) -> None:
+        """It is about to be sent to the broker, whose answer may be lost."""
+        if position not in self._attempts:
+            self._attempts = [*self._attempts[1 - _MOST_ATTEMPTS :], position]
+
+    def commit(self, position: Position) -> None:
+        """The broker has it."""
+        self.committed = position
+        self._attempts = []
+
+    def wrote(self, position: Position) -> bool:
+        """Whether a position that the broker has is one that this worker sent since the last answer, or that answer's."""
+        return position == self.committed or position in self._attempts
 
     def snapshot(self, metadata_chars: int = commit_metadata.LIMIT_CHARS) -> Position:
         """What to commit now, with metadata of at most so many characters."""

@@ -30,9 +30,9 @@ METADATA_MAX_AGE_S: Final = 10.0
 """A class may wait 10 s for dispatch, by default: partitions that were added are to be read in that time."""
 
 _JITTER: Final = 0.2
-_BACK_OFF_S: Final = (0.1, 2.0)
-"""After the first failure, and at most."""
-_CONNECT_S: Final = 5.0
+_BACK_OFF_S: Final = (0.1, 0.4)
+"""After the first failure, and at most: whoever joins a group late after an outage makes it move partitions twice."""
+_CONNECT_S: Final = 10.0
 
 _BOOTSTRAP: Final = ("bootstrap", ConnectionGroup.DEFAULT)
 """Where aiokafka keeps a connection to a cluster that named no broker yet."""
