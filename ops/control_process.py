@@ -10,9 +10,10 @@ from typing import Any, Final
 import structlog
 
 from ops.health import serve_health
-from ops.service import Stop, check_start, unless
+from ops.service import CannotStartError, Stop, check_start, unless
 from streams.control import Control
 from streams.settings import Settings
+from streams.transport.membership import GroupRefusedError
 from topics.names import METRIC_SAMPLES, METRIC_WINDOWS, REQUEST_TOPICS, SCALING_DECISIONS, SCALING_EVENTS
 
 log = structlog.get_logger("headrace.control")
@@ -24,6 +25,14 @@ DESIRED: Final = "/scaling/desired"
 
 
 async def run_control(settings: Settings) -> None:
+    """As `_run`; a group that takes this process not at all is a reason not to start."""
+    try:
+        await _run(settings)
+    except GroupRefusedError as error:
+        raise CannotStartError(str(error)) from error
+
+
+async def _run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then leave the group, so that another takes over at once.
 
     Raises CannotStartError, SettingsError for secrets that are not there, RealizeError, and what crashed the control.

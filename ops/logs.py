@@ -23,6 +23,9 @@ Format = Literal["auto", "json", "console"]
 # Libraries that say at INFO what nobody asked for. At debug they speak again.
 CHATTY: Final = ("aiokafka", "faust", "mode", "httpx2", "httpcore2", "asyncio")
 
+_KAFKA_CLIENT: Final = "aiokafka"
+_CLIENT_EVERY_S: Final = 60.0
+
 # A secret shorter than this is left alone: scrubbing it would blacken ordinary words, and it protects nothing anyway.
 _SHORTEST_SECRET: Final = 6
 _SCRUBBED: Final = "***"
@@ -123,6 +126,9 @@ class _Second:
 class LineLimit:
     """At most so many lines of one event in a second; the next line let through says how many were left out.
 
+    Of the Kafka client's own lines one a minute: it repeats each of them ten times a second while a broker is away, and the
+    transport says what it means.
+
     The events are told apart by logger and text (for a library, the text before its arguments are put in), so their
     number is that of the log calls in the code. Should it grow all the same, the oldest are forgotten.
     """
@@ -137,14 +143,15 @@ class LineLimit:
         event = (record.name, str(record.msg.get("event", "")) if isinstance(record.msg, dict) else str(record.msg))
         now = self.clock()
         second = self._seconds.get(event)
-        if second is None or now - second.began >= 1:
+        is_clients = record.name.partition(".")[0] == _KAFKA_CLIENT
+        if second is None or now - second.began >= (_CLIENT_EVERY_S if is_clients else 1):
             if second is not None and second.left_out:
                 self._note(record, second.left_out)
             self._seconds.pop(event, None)
             while len(self._seconds) >= self.most_events:
                 self._seconds.pop(next(iter(self._seconds)))
             second = self._seconds[event] = _Second(now)
-        if second.lines >= self.lines_per_second:
+        if second.lines >= (1 if is_clients else self.lines_per_second):
             second.left_out += 1
             return False
         second.lines += 1

@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack
 import structlog
 
 from ops.health import serve_health
-from ops.service import Stop, check_start, unless
+from ops.service import CannotStartError, Stop, check_start, unless
 from streams.limits.build import leases_needed
 from streams.settings import Settings
+from streams.transport.membership import GroupRefusedError
 from streams.worker import Worker
 from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, METRIC_SAMPLES, REQUEST_TOPICS, RESPONSES
 
@@ -26,6 +27,14 @@ def needed_topics(settings: Settings) -> frozenset[str]:
 
 
 async def run_worker(settings: Settings) -> None:
+    """As `_run`; a group that takes this process not at all is a reason not to start."""
+    try:
+        await _run(settings)
+    except GroupRefusedError as error:
+        raise CannotStartError(str(error)) from error
+
+
+async def _run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then drain and leave the group.
 
     Raises CannotStartError, SettingsError for secrets that are not there, and what crashed the worker.

@@ -9,7 +9,7 @@ from schemas.errors import clip
 from schemas.limits import ERROR_MESSAGE_BYTES
 from schemas.message import Count, Message
 
-DeadLetterReason = Literal["poison", "exhausted", "too_large"]
+DeadLetterReason = Literal["poison", "exhausted", "too_large", "undeliverable"]
 """Why a record was given up."""
 
 

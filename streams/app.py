@@ -5,7 +5,8 @@ Every Faust setting that we rely on is set here, whatever its default.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +95,22 @@ def _record_list_app(
                 await app.crash(error)
 
     return app
+
+
+async def unless_refused(app: WorkerApp, waited_for: Coroutine[Any, Any, Any]) -> None:
+    """Wait for the app's start, or for its partitions. Raises GroupRefusedError where its group takes this process not at all."""
+    work = asyncio.create_task(waited_for)
+    refused = asyncio.create_task(app.consumer.wait_refused())
+    try:
+        await asyncio.wait([work, refused], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+        else:
+            raise refused.result()
+    finally:
+        for task in (work, refused):
+            task.cancel()
+        await asyncio.gather(work, refused, return_exceptions=True)
 
 
 def transport_options(settings: Settings, budget_bytes: int) -> TransportOptions:

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 from typing import Final, Self
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.app import producer_options
@@ -26,11 +25,11 @@ from streams.scaling.realizers import ObserveRealizer, Realizer, RemoteRealizer,
 from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
 from streams.transport import farewell
+from streams.transport.reconnect import make_producer
 
 log = structlog.get_logger("headrace.control")
 
 _LOOK_S: Final = 2.0
-_READY_LOOK_S: Final = 0.05
 
 
 def control_group(group_id: str) -> str:
@@ -63,7 +62,7 @@ class Control:
     async def _start(self) -> None:
         settings = self._settings
         policy = Policy.of(settings)
-        producer = AIOKafkaProducer(**producer_options(settings))
+        producer = make_producer(**producer_options(settings))
         self._stack.push_async_callback(farewell.stop, producer)
         await producer.start()
         self.tail = await self._stack.enter_async_context(
@@ -124,8 +123,8 @@ class Control:
         return self._started and self._windows.ready
 
     async def wait_ready(self) -> None:
-        while not self.ready:  # noqa: ASYNC110 - the group has no event for us
-            await asyncio.sleep(_READY_LOOK_S)
+        """Raises GroupRefusedError where the group takes this process not at all."""
+        await self._windows.wait_ready()
 
     async def wait_stopped(self) -> None:
         """Returns when it has stopped by itself; raises what crashed it."""

@@ -58,7 +58,8 @@ class PendingRequest:
     size: int = 0
     """Bytes of its record's value."""
     original: Original | None = None
-    """Its record as it came; kept only where a provider wants dead letters, as it doubles what a waiting request holds."""
+    """Its record as it came; kept only where a provider wants dead letters, as it doubles what a waiting request holds,
+    or where the answer goes to a topic of the caller's own, which may take none."""
     dispatched_at: float | None = None
     """When the first provider call was made ready; None before."""
     digest: bytes = b""

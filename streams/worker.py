@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from aiokafka import AIOKafkaProducer
 
-from streams.app import build_app, producer_options
+from streams.app import build_app, producer_options, unless_refused
 from streams.cache.build import open_cache
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
+from streams.delivery.reply_trouble import ReplyTroubles
 from streams.flow.build import flow_rules
 from streams.flow.dispatch import Dispatch
 from streams.flow.figures import FlowFigures
@@ -35,12 +35,15 @@ from streams.settings import Settings
 from streams.supervise import supervised
 from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
+from streams.transport.reconnect import make_producer
 from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, RESPONSES, Priority
 
 log = structlog.get_logger("headrace.worker")
 
 _WATCH_S = 1.0
 _AGENTS_SHOWN = 200
+_WAITING_PART = 4
+"""Answers that wait for reply topics in trouble are at most this part of what one partition may have unfinished."""
 
 
 class Worker:
@@ -65,14 +68,17 @@ class Worker:
 
     async def _start(self) -> None:
         settings = self._settings
-        producer = AIOKafkaProducer(**producer_options(settings))
+        producer = make_producer(**producer_options(settings))
         self._stack.push_async_callback(farewell.stop, producer)
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
         budgets = await open_budgets(settings, producer, self._stack, waiting=self._waiting, alive=self._is_member)
         self.providers = providers = await open_providers(settings, self._stack, budgets.of)
-        outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout)
+        troubles = ReplyTroubles(
+            settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
+        )
+        outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
         self._stack.push_async_callback(outbox.stop)
         delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
         budget = memory_budget(settings.memory.budget)
@@ -93,12 +99,12 @@ class Worker:
             most_nodes=settings.requests.max_nodes,
             keeps_records=any(each.retry.dead_letter for each in settings.providers),
         )
-        reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix)
+        reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix, outbox.refuses)
         intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=time.time)
         self._app = build_app(settings, producer, intake.accept, budget.bytes)
         self._stack.push_async_callback(self._app.stop)
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
-        await self._app.start()
+        await unless_refused(self._app, self._app.start())
         governor = Governor(budget, settings, self._cache.memory, self.consumer)
         self._stack.push_async_callback(governor.stop)
         governor.start()
@@ -122,11 +128,12 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether partitions are assigned (perhaps none: more workers than partitions)."""
-        return self._started and self.consumer.assigned.is_set()
+        """Whether work moves: partitions are assigned (perhaps none: more workers than partitions), fetched and committed."""
+        return self._started and self.consumer.moving
 
     async def wait_ready(self) -> None:
-        await self.consumer.assigned.wait()
+        """Raises GroupRefusedError where the group takes this worker not at all."""
+        await unless_refused(self._app, self.consumer.assigned.wait())
 
     async def wait_stopped(self) -> None:
         """Returns when the app has stopped by itself; raises what crashed it."""

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyError, TopicAlreadyExistsError
 
+from topics.broker_errors import explain_error, name_of
 from topics.catalogue import TopicSpec
 from topics.plan import Difference, FoundTopic, plan, repartition_effect
 
@@ -106,8 +107,14 @@ async def _admin(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdm
             ) from error
         try:
             yield admin
+        except NodeNotReadyError as error:
+            named = ", ".join(sorted(f"{b.host}:{b.port}" for b in admin._client.cluster.brokers()))
+            raise BrokerUnreachableError(
+                f"the Kafka broker at {servers} answers and names {named} as its address, which cannot be reached from here: "
+                "are advertised.listeners right, and is the way there open?"
+            ) from error
         except (KafkaError, OSError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
+            reason = explain_error(error)
             raise ProvisionError(f"the Kafka broker at {servers} refused: {reason}") from error
     finally:
         await admin.close()
@@ -215,7 +222,7 @@ def _spec(wanted: tuple[TopicSpec, ...], difference: Difference) -> TopicSpec:
 
 
 def _reason(code: int, message: list[str | None]) -> str:
-    return (message[0] if message else None) or for_code(code).__name__
+    return (message[0] if message else None) or name_of(code)
 
 
 def _notes(found: Mapping[str, FoundTopic]) -> tuple[str, ...]:

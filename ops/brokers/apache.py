@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ops.brokers.base import Broker, BrokerError, Progress
 from ops.brokers.kafka_jars import jars, java
@@ -55,6 +57,7 @@ class ApacheBroker(Broker):
         port: of the client listener on 127.0.0.1; 0 chooses a free one.
         data_dir: kept after `stop()` and used again the next time; None: a temporary one.
         progress: told when the jars have to be fetched.
+        settings: of the broker, besides and before ours.
 
     Raises:
         BrokerError: Java or Maven is missing, or Kafka did not start; the message tells which.
@@ -62,9 +65,16 @@ class ApacheBroker(Broker):
 
     kind = "apache"
 
-    def __init__(self, port: int = 0, data_dir: Path | None = None, progress: Progress = lambda line: None) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        data_dir: Path | None = None,
+        progress: Progress = lambda line: None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         if port:
             insist_free(port)
+        self._settings = settings
         self._java = java()
         self._jars = jars(progress)
         self._temporary = Path(tempfile.mkdtemp(prefix="headrace-kafka-"))
@@ -116,6 +126,7 @@ class ApacheBroker(Broker):
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client_port}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
             "log.dirs": str(self._data_dir.absolute()),
+            **self._settings,
         }
         path = self._temporary / "server.properties"
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))

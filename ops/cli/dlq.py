@@ -30,7 +30,8 @@ Examples:
 app = typer.Typer(help="List, show and replay dead letters.", no_args_is_help=True, epilog=_EXAMPLES)
 
 Reason = Annotated[
-    Literal["poison", "exhausted", "too_large"] | None, typer.Option(help="Only those given up for this reason.")
+    Literal["poison", "exhausted", "too_large", "undeliverable"] | None,
+    typer.Option(help="Only those given up for this reason."),
 ]
 Topic = Annotated[str | None, typer.Option(help="Only those from this topic.")]
 ErrorType = Annotated[str | None, typer.Option("--type", help="Only those with this error type.")]

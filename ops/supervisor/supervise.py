@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaProducer
 
 from ops.control_process import NEEDED
 from ops.health import serve_health
@@ -25,6 +24,7 @@ from streams.scaling.actuator import Actuator
 from streams.scaling.ownership import Ownership
 from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
+from streams.transport.reconnect import make_producer
 from topics.names import SCALING_DECISIONS
 
 log = structlog.get_logger("headrace.supervisor")
@@ -89,7 +89,7 @@ async def _follow(settings: Settings, workers: Keeper) -> None:
     """Keep as many workers as decisions want, while this is the supervisor that acts; none while another one is."""
     kafka, limits = settings.kafka, settings.scaling.limits
     async with AsyncExitStack() as stack:
-        producer = AIOKafkaProducer(**producer_options(settings))
+        producer = make_producer(**producer_options(settings))
         stack.push_async_callback(producer.stop)
         await producer.start()
         tail = await stack.enter_async_context(ScalingTail(kafka.client_options(), least=limits.min, most=limits.max))

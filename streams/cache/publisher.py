@@ -21,6 +21,7 @@ from aiokafka.structs import TopicPartition
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
 from streams.transport.produce import produce
+from topics.broker_errors import Advice, advice_for
 from topics.headers import CE_SOURCE, CE_TYPE, CONTENT_TYPE, ce_type
 from topics.names import CACHE_ENTRIES
 from topics.partitioner import partition_for
@@ -33,6 +34,7 @@ _JSON: Final = (CONTENT_TYPE, b"application/json")
 _BATCH_BYTES: Final = 256_000
 _ACKS_WITHIN_MS: Final = 30_000
 _ATTEMPTS: Final = 10
+_PASSES: Final = (Advice.ELSEWHERE, Advice.LATER)
 _RETRY_S: Final = 0.3
 """Ten attempts of this pause: a leader that moves takes some seconds."""
 
@@ -151,7 +153,7 @@ class EntryPublisher:
         again = False
         for batch in batches:
             fault = errors.get(batch.to)
-            if fault is not None and batch.attempts < _ATTEMPTS and getattr(fault, "retriable", False):
+            if fault is not None and batch.attempts < _ATTEMPTS and advice_for(fault) in _PASSES:
                 again = True
                 self._producer.client.force_metadata_update()
                 self._lanes[batch.to.partition].appendleft(batch)

@@ -26,6 +26,7 @@ from streams.supervise import end, supervised
 from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.transport.fetch import Fetch
 from streams.transport.offsets import Record
+from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import CE_SOURCE
 from topics.names import CACHE_ENTRIES
 
@@ -68,7 +69,7 @@ class EntryReader:
         now: Callable[[], float],
         ready_within_s: float,
         topic: str = CACHE_ENTRIES,
-        partitions_every_s: float = 60.0,
+        partitions_every_s: float = 10.0,
     ) -> None:
         self.counts = ReadCounts()
         self.caught_up = asyncio.Event()
@@ -88,6 +89,7 @@ class EntryReader:
         self._failures = 0
         self.store_failed = False
         """Whether the table took nothing at the last try."""
+        self._begins_anew = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -134,7 +136,7 @@ class EntryReader:
                 log.info("the cache store is open again", after_failures=self._failures)
 
     async def _read_until_partitions_change(self) -> None:
-        consumer = AIOKafkaConsumer(
+        consumer = make_consumer(
             **{
                 **self._client_options,
                 "group_id": None,
@@ -157,6 +159,10 @@ class EntryReader:
             look_again_at = loop.time() + self._partitions_every_s
             while True:
                 await self._take_fetched(consumer, fetch)
+                if made_anew(consumer, self._topic):
+                    log.warning("the topic was made anew, cached answers are read from its start", topic=self._topic)
+                    self._begins_anew = True
+                    return
                 if loop.time() > look_again_at:
                     look_again_at = loop.time() + self._partitions_every_s
                     if await self._partitions(consumer) not in (partitions, []):
@@ -176,10 +182,11 @@ class EntryReader:
         consumer.assign(partitions)
         self._next = {}
         for partition in partitions:
-            at = stored.get(partition, -1)
+            at = -1 if self._begins_anew else stored.get(partition, -1)
             # Behind the end: the topic was made anew since.
             self._next[partition] = at if begins[partition] <= at <= ends[partition] else begins[partition]
             consumer.seek(partition, self._next[partition])
+        self._begins_anew = False
         if self._wanted is None:
             self._wanted = dict(ends)
             log.info(

@@ -30,6 +30,9 @@ class Message:
     index: int
     on_refused: Callable[[], None] | None = None
     """Called when the broker calls the message too large for its topic; without it, it is sent until somebody mends that."""
+    on_undeliverable: Callable[[str], None] | None = None
+    """Called with the reason when the topic is given up; only for topics that are a caller's own. Whoever is called sees to the
+    receipt."""
 
 
 class Batch:
@@ -37,7 +40,7 @@ class Batch:
     a third when each was kept as objects too.
     """
 
-    __slots__ = ("_builder", "_on_refused", "_written", "attempts", "records", "to")
+    __slots__ = ("_builder", "_on_refused", "_on_undeliverable", "_written", "attempts", "records", "to")
 
     def __init__(self, to: TopicPartition, first: Message, most_bytes: int, attempts: int = 0) -> None:
         """With one message in it. What is larger than our topics take travels compressed, as it must have come: the broker
@@ -47,6 +50,7 @@ class Batch:
         self.attempts = attempts
         self.records = Records()
         self._on_refused: dict[int, Callable[[], None]] = {}
+        self._on_undeliverable: dict[int, Callable[[str], None]] = {}
         self._written: bytes | None = None
         codec, size = DefaultRecordBatch.CODEC_NONE, most_bytes
         if len(first.value or b"") > limits.ANSWER_PAYLOAD_BYTES:
@@ -70,6 +74,8 @@ class Batch:
             return False
         if message.on_refused is not None:
             self._on_refused[count] = message.on_refused
+        if message.on_undeliverable is not None:
+            self._on_undeliverable[count] = message.on_undeliverable
         self.records.add(message.receipt, message.index)
         return True
 
@@ -80,6 +86,16 @@ class Batch:
     def live(self) -> bool:
         """Whether somebody still waits for one of its messages."""
         return any(receipt.live for receipt in self.records.receipts())
+
+    @property
+    def of_a_caller(self) -> bool:
+        """Whether its topic is a caller's own, and may be given up."""
+        return len(self._on_undeliverable) == self.records.count
+
+    def give_up(self, reason: str) -> None:
+        """Tell who posted its messages that they are sent no more."""
+        for on_undeliverable in self._on_undeliverable.values():
+            on_undeliverable(reason)
 
     @property
     def size(self) -> int:
@@ -97,7 +113,15 @@ class Batch:
         """What is in it, read back."""
         read = MemoryRecords(bytes(self.written())).next_batch()
         for position, (message, (receipt, index)) in enumerate(zip(read, self.records, strict=True)):
-            yield Message(message.key, message.value, message.headers, receipt, index, self._on_refused.get(position))
+            yield Message(
+                message.key,
+                message.value,
+                message.headers,
+                receipt,
+                index,
+                self._on_refused.get(position),
+                self._on_undeliverable.get(position),
+            )
 
 
 class Records:

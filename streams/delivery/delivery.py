@@ -23,7 +23,7 @@ from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, Outcome, PendingRequest, Source, refused
 from streams.transport.offsets import Origin, Original, Record
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
-from topics.names import DEAD_LETTERS, PRIORITY_OF
+from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
 from topics.partitioner import partition_for
 
 _SOURCE = b"/headrace"
@@ -93,7 +93,15 @@ class Delivery:
         on_refused = partial(self._respond_smaller, request, outcome) if len(value) > _SAFE_ANYWHERE_BYTES else None
         self._outbox.post(
             self._partition(request.reply_topic, key),
-            Message(key, value, headers, receipt, request.index, on_refused),
+            Message(
+                key,
+                value,
+                headers,
+                receipt,
+                request.index,
+                on_refused,
+                self._on_undeliverable(request, receipt, outcome.attempts),
+            ),
         )
         metrics.RESPONSES.count(
             request.priority, _ended_by(outcome), request.request.operation, outcome.status, total_s
@@ -124,7 +132,8 @@ class Delivery:
             if topic not in places:
                 places[topic] = _places(topic, self._partitions(topic))
             to = places[topic][partition_for(key, len(places[topic]))]
-            post(to, Message(key, value, headers, request.source, request.index, on_refused))
+            gives_up = None if topic == RESPONSES else self._on_undeliverable(request, request.source, 0)
+            post(to, Message(key, value, headers, request.source, request.index, on_refused, gives_up))
             metrics.RESPONSES.count(request.priority, "cache", request.request.operation, "ok", total_s)
 
     def abandon(self, request: PendingRequest) -> None:
@@ -142,6 +151,24 @@ class Delivery:
         metrics.DEAD_LETTERS.labels(refused.reason).inc()
         if refused.agent_id is not None:
             self._respond_rejected(record, origin, receipt, index, refused, refused.agent_id)
+
+    def _on_undeliverable(
+        self, request: PendingRequest, receipt: Source, attempts: int
+    ) -> Callable[[str], None] | None:
+        """What becomes of an answer whose topic is given up; None for topics of ours, which never are."""
+        if request.reply_topic == RESPONSES or request.original is None:
+            return None
+        return partial(self._bury_undeliverable, request, request.original, receipt, attempts)
+
+    def _bury_undeliverable(
+        self, request: PendingRequest, original: Original, receipt: Source, attempts: int, reason: str
+    ) -> None:
+        """The caller's own topic takes no answer: the request becomes a dead letter, to be replayed when it does."""
+        message = f"the answer could not be written to {request.reply_topic}: {reason}"
+        error = WireError("invalid_reply_to", clip(message), retryable=True)
+        letter = _letter(original, "undeliverable", "delivery", error, attempts)
+        self._bury(original.record, original.record.value, letter, receipt, request.index)
+        metrics.DEAD_LETTERS.labels("undeliverable").inc()
 
     def _bury_exhausted(self, original: Original, error: WireError, attempts: int, receipt: Source, index: int) -> None:
         """Its calls failed for good. Requests are small enough for a letter with its value."""

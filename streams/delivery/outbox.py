@@ -5,29 +5,40 @@ broker; while that is under way, what comes for the broker collects for the next
 and a single answer does not wait for company.
 
 A batch that the broker does not take is sent again, for as long as this worker owns the records: nothing is finished without
-an ack, and nothing overtakes it. The partitions whose answers are stuck are held meanwhile, so that they bring no more.
+an ack, and nothing overtakes it. The partitions whose answers are stuck are held meanwhile, so that they bring no more. Only a
+topic that is a caller's own is given up after a while, and holds nothing (reply_trouble.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final
 
 import structlog
-from aiokafka.errors import LeaderNotAvailableError, MessageSizeTooLargeError
+from aiokafka.errors import NodeNotReadyError
 from aiokafka.structs import TopicPartition
 
 from streams.delivery.batch import Batch, Message
+from streams.delivery.reply_trouble import GRACE_S, ReplyTroubles
 from streams.metrics import definitions as metrics
 from streams.transport.produce import produce
+from streams.transport.repeats import Repeats
+from topics.broker_errors import Advice, BrokerRefusalError, advice_for, code_of, explain_error
 
 log = structlog.get_logger("headrace.delivery")
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
+
+_TOO_LARGE: Final = (10, 18)
+"""MESSAGE_TOO_LARGE and RECORD_LIST_TOO_LARGE."""
+_UNKNOWN_TOPIC: Final = 3
+_NO_LEADER: Final = 5
 
 _REQUEST_BYTES: Final = 8 * 2**20
 """A request takes no further batch above that; brokers refuse 100 MB (`socket.request.max.bytes`)."""
@@ -50,9 +61,10 @@ class Outbox:
         client: a running producer's client.
         batch_bytes: most bytes of a batch; a larger message travels by itself.
         timeout_s: how long a broker may wait for its replicas.
+        troubles: what is known of callers' own topics that take nothing.
     """
 
-    def __init__(self, client: Any, batch_bytes: int, timeout_s: float) -> None:
+    def __init__(self, client: Any, batch_bytes: int, timeout_s: float, troubles: ReplyTroubles | None = None) -> None:
         self._client = client
         self._batch_bytes = batch_bytes
         self._timeout_ms = round(timeout_s * 1000)
@@ -62,9 +74,24 @@ class Outbox:
         self._following: dict[int, list[_Lane]] = {}
         """By broker with a request under way: who leaves with the next one."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._troubles = ReplyTroubles(inf, 0) if troubles is None else troubles
+        self._failing: dict[str, float] = {}
+        """By topic: since when it takes nothing."""
+        self._repeats = Repeats()
+
+    def refuses(self, topic: str) -> bool:
+        """Whether a caller's own topic has taken nothing for so long that nothing should be sent there now."""
+        return bool(self._troubles) and self._troubles.refuses(topic, time.monotonic())
 
     def post(self, to: TopicPartition, message: Message) -> None:
         """Send one message; its receipt is finished once the broker has acked it."""
+        if self._troubles and message.on_undeliverable is not None and to.topic in self._troubles:
+            waiting = sum(
+                len(batch) for lane in self._lanes.values() if lane.to.topic in self._troubles for batch in lane.waiting
+            )
+            if self._troubles.is_full(to.topic, waiting, time.monotonic()):
+                message.on_undeliverable("too many answers wait for a topic that takes none")
+                return
         lane = self._lanes.get(to)
         if lane is None:
             lane = self._lanes[to] = _Lane(to)
@@ -106,13 +133,18 @@ class Outbox:
     async def _find_leader(self, lane: _Lane) -> None:
         """Look once who leads the lane's partition: nobody knew, and perhaps there is no such topic."""
         self._client.add_topic(lane.to.topic)
-        await self._client.force_metadata_update()
-        if self._client.cluster.leader_for_partition(lane.to) in (None, -1):
-            batch = lane.waiting.popleft()
-            batch.attempts += 1
-            self._on_failure(lane, batch, LeaderNotAvailableError())
-        else:
+        told = await self._client.force_metadata_update()
+        leader = self._client.cluster.leader_for_partition(lane.to)
+        if leader not in (None, -1):
             self._leave_soon([lane])
+            return
+        batch = lane.waiting.popleft()
+        batch.attempts += 1
+        if not told:
+            self._on_failure(lane, batch, NodeNotReadyError("no broker tells who leads the partition"))
+        else:
+            code = _UNKNOWN_TOPIC if leader is None else _NO_LEADER
+            self._on_failure(lane, batch, BrokerRefusalError(code, "{}:{}".format(*lane.to)))
 
     async def _send(self, node_id: int, lanes: Sequence[_Lane]) -> None:
         sent: list[tuple[_Lane, Batch]] = []
@@ -143,40 +175,89 @@ class Outbox:
 
     def _on_ack(self, lane: _Lane, batch: Batch) -> None:
         self._go_on(lane)
+        self._troubles.acked(lane.to.topic, time.monotonic())
+        if self._failing and self._failing.pop(lane.to.topic, None) is not None and self._repeats.over(lane.to.topic):
+            log.info("the broker takes answers again", topic=lane.to.topic)
         if batch.attempts > 1:
             self._mark(batch, stuck=False)
         batch.records.finish()
 
     def _on_failure(self, lane: _Lane, batch: Batch, error: Exception) -> None:
-        if isinstance(error, MessageSizeTooLargeError):
+        advice, code = advice_for(error), code_of(error)
+        if code in _TOO_LARGE or (advice is Advice.RECORD and batch.of_a_caller):
             if len(batch) > 1:  # the topic takes less than our batches hold: each by itself
                 alone = [Batch.alone(batch.to, message, batch.attempts) for message in batch.messages()]
                 lane.waiting.extendleft(reversed(alone))
                 self._go_on(lane)
                 return
-            if (on_refused := next(batch.messages()).on_refused) is not None:
+            on_refused = next(batch.messages()).on_refused
+            if code in _TOO_LARGE and on_refused is not None:
                 self._go_on(lane)
                 self._mark(batch, stuck=False)
                 on_refused()
                 return
-        if getattr(error, "invalid_metadata", False):
+        if advice is Advice.ELSEWHERE:
             self._client.force_metadata_update()
-        passes = batch.attempts == 1 and getattr(error, "retriable", False)  # a leader that moves, a lost connection
-        if not passes:
+        now = time.monotonic()
+        if batch.of_a_caller:
+            self._on_callers_failure(lane, batch, error, now)
+            return
+        lasted_s = now - self._failing.setdefault(lane.to.topic, now)
+        passes = advice in (Advice.ELSEWHERE, Advice.LATER)  # a leader that moves, a lost connection
+        if batch.attempts > 1 or not passes:
             metrics.SEND_FAILURES.inc()
-            log.error(
+            self._mark(batch, stuck=True)
+        if not passes or lasted_s >= GRACE_S:
+            self._say(
+                lane,
+                batch,
+                error,
                 "the broker does not take answers, sending them again: check the topic and the broker",
-                topic=batch.to.topic,
-                partition=batch.to.partition,
+            )
+        self._spawn(self._send_again(lane, batch))
+
+    def _on_callers_failure(self, lane: _Lane, batch: Batch, error: Exception, now: float) -> None:
+        """Of a topic that is a caller's own: nobody else waits for it, and not for ever."""
+        topic = lane.to.topic
+        lasted_s = self._troubles.failed(topic, now, told=code_of(error) is not None)
+        metrics.SEND_FAILURES.inc()
+        if lasted_s >= GRACE_S or advice_for(error) not in (Advice.ELSEWHERE, Advice.LATER):
+            self._say(lane, batch, error, "a caller's reply topic does not take answers")
+        refused = advice_for(error) is Advice.RECORD
+        if self._troubles.is_over(topic, now, refused=refused):
+            batches, lane.waiting = [batch, *lane.waiting], deque()
+            self._go_on(lane)
+            self._troubles.gave_up(topic, now)
+            self._give_up(batches, explain_error(error))
+        elif refused:
+            self._go_on(lane)
+            self._give_up([batch], explain_error(error))
+        else:
+            self._spawn(self._send_again(lane, batch))
+
+    def _give_up(self, batches: Sequence[Batch], reason: str) -> None:
+        for batch in batches:
+            if batch.live:
+                batch.give_up(reason)
+
+    def _say(self, lane: _Lane, batch: Batch, error: Exception, event: str) -> None:
+        """At once, then once a minute for each topic."""
+        if times := self._repeats.due(lane.to.topic, time.monotonic()):
+            self._failing.setdefault(lane.to.topic, time.monotonic())
+            log.error(
+                event,
+                topic=lane.to.topic,
+                partition=lane.to.partition,
                 records=len(batch),
                 attempts=batch.attempts,
-                error=repr(error),
+                error=explain_error(error),
+                times=times,
             )
-            self._mark(batch, stuck=True)
-        self._spawn(self._send_again(lane, batch))
 
     async def _send_again(self, lane: _Lane, batch: Batch) -> None:
         pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(batch.attempts - 1, 10))
+        if batch.of_a_caller:
+            pause_s = min(pause_s, max(_FIRST_RETRY_S, self._troubles.left_s(lane.to.topic, time.monotonic())))
         await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
         if batch.live:
             lane.waiting.appendleft(batch)

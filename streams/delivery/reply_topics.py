@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -20,17 +21,26 @@ _TIMEOUT_S = 10.0
 
 
 class KnownReplyTopics:
-    """The topics under the reply prefix. A name that is unknown is looked up before it is refused."""
+    """The topics under the reply prefix. A name that is unknown is looked up before it is refused.
 
-    def __init__(self, producer: AIOKafkaProducer, prefix: str) -> None:
+    `refuses` says of a topic that it has taken no answers lately.
+    """
+
+    def __init__(
+        self, producer: AIOKafkaProducer, prefix: str, refuses: Callable[[str], bool] = lambda topic: False
+    ) -> None:
         self._producer = producer
         self._prefix = prefix
+        self._refuses = refuses
         self._known: frozenset[str] = frozenset()
         self._known_at = -_FRESH_S
         self._refresh: asyncio.Task[None] | None = None
 
     def is_known(self, topic: str) -> bool | None:
         """Whether answers may go there; None if the cluster has to be asked first."""
+        if self._refuses(topic):
+            self._known -= {topic}  # looked up anew when it is tried again: it may have been deleted
+            return False
         if valid_reply_to(topic, self._known, self._prefix):
             return True
         if not legal_topic_name(topic) or not topic.startswith(self._prefix):

@@ -51,7 +51,7 @@ class Decoder:
     most_nodes: int = 50_000
     """Arrays, objects and keys in a value."""
     keeps_records: bool = False
-    """Whether requests hold their records, for dead letters."""
+    """Whether requests hold their records, for dead letters. Those that name a reply topic of their own always do."""
     payloads: KnownPayloads = field(default_factory=KnownPayloads)
 
     def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Refused:
@@ -104,7 +104,7 @@ class Decoder:
             headers.reply_to or RESPONSES,
             headers.traceparent,
             len(value),
-            Original(record, origin) if self.keeps_records else None,
+            Original(record, origin) if self.keeps_records or headers.reply_to else None,
             None,
             digest,
         )

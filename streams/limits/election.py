@@ -19,6 +19,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.supervise import supervised
 from streams.transport import farewell
+from streams.transport.reconnect import make_consumer
 from topics.names import LEASES
 
 log = structlog.get_logger("headrace.limits")
@@ -64,7 +65,7 @@ class Election:
             await asyncio.sleep(random.uniform(_RETRY_S / 2, _RETRY_S))
 
     async def _take_part(self) -> None:
-        consumer = AIOKafkaConsumer(**self._options)
+        consumer = make_consumer(**self._options)
         try:
             await consumer.start()
             consumer.subscribe([LEASES], listener=_Listener(consumer, self._chosen))

@@ -19,6 +19,7 @@ from streams.limits.election import Election
 from streams.limits.route import Route
 from streams.limits.shared import Shared
 from streams.metrics import definitions as metrics
+from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import (
     CE_ID,
     CE_SOURCE,
@@ -99,7 +100,7 @@ class LeaseTopic:
     # ---- reading
 
     async def _read(self) -> None:
-        consumer = AIOKafkaConsumer(
+        consumer = make_consumer(
             **{**self._client_options, "enable_auto_commit": False, "auto_offset_reset": "earliest", "group_id": None}
         )
         try:
@@ -115,6 +116,9 @@ class LeaseTopic:
                 if self._next >= ends[_PARTITION] and not self._caught_up.is_set():
                     self._caught_up.set()
                     self._to_grant.set()
+                if made_anew(consumer, LEASES):
+                    self._begin_anew()
+                    return
                 found = await consumer.getmany(_PARTITION, timeout_ms=500, max_records=_MOST_RECORDS)
                 for record in found.get(_PARTITION, ()):
                     self._take(record)

@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
 from schemas.metric_sample import BacklogSample
 from streams.metrics.period import moment
+from streams.transport.reconnect import make_admin, make_consumer
 from topics.names import PRIORITIES, PRIORITY_OF, REQUEST_TOPICS, Priority
 
 _READ_S: Final = 2.0
@@ -29,8 +28,8 @@ class BacklogReader:
 
     def __init__(self, client_options: Mapping[str, Any], group_id: str) -> None:
         self._group_id = group_id
-        self._admin = AIOKafkaAdminClient(**client_options)
-        self._consumer = AIOKafkaConsumer(
+        self._admin = make_admin(**client_options)
+        self._consumer = make_consumer(
             **client_options,
             group_id=None,
             enable_auto_commit=False,

@@ -51,7 +51,9 @@ COMMIT_SECONDS = Histogram("headrace_commit_seconds", "Duration of an offset com
 RECEIVED = Counter("headrace_received_records", "Records taken from the request topics, by class.", ["priority"])
 CORRUPT_BATCHES = Counter("headrace_corrupt_batches", "Fetches that ended at a corrupt batch of a request partition.")
 DEAD_LETTERS = _from_the_start(
-    Counter("headrace_dead_letters", "Dead letters by reason: poison, exhausted, too_large.", ["reason"]),
+    Counter(
+        "headrace_dead_letters", "Dead letters by reason: poison, exhausted, too_large, undeliverable.", ["reason"]
+    ),
     *get_args(DeadLetterReason),
 )
 

@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.app import build_samples_app
+from streams.app import build_samples_app, unless_refused
 from streams.delivery.outbox import Outbox
 from streams.metrics import definitions as metrics
 from streams.metrics.backlog import BacklogReader
@@ -31,7 +31,8 @@ log = structlog.get_logger("headrace.windows")
 class WindowService:
     """Makes windows inside `async with`. Entering it starts a Faust app of its own, in the group `group_id`.
 
-    `producer` is started and stopped by others. Entering raises KafkaError where the broker cannot be reached.
+    `producer` is started and stopped by others. Entering raises KafkaError where the broker cannot be reached, and
+    GroupRefusedError where the group takes this process not at all.
     """
 
     def __init__(self, settings: Settings, group_id: str, producer: AIOKafkaProducer) -> None:
@@ -47,7 +48,7 @@ class WindowService:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._outbox.stop)
             stack.push_async_callback(self._app.stop)
-            await self._app.start()
+            await unless_refused(self._app, self._app.start())
             backlog = supervised("backlog", self._sample_backlog)
             stack.push_async_callback(_cancelled, backlog)
             self._stack = stack.pop_all()
@@ -69,8 +70,12 @@ class WindowService:
 
     @property
     def ready(self) -> bool:
-        """Whether the group has told who owns the samples."""
-        return self._consumer is not None and self._consumer.assigned.is_set()
+        """Whether the group has told who owns the samples, and what it gave is read and committed."""
+        return self._consumer is not None and self._consumer.moving
+
+    async def wait_ready(self) -> None:
+        """Raises GroupRefusedError where the group takes this process not at all."""
+        await unless_refused(self._app, self._app.consumer.assigned.wait())
 
     async def wait_stopped(self) -> None:
         """Returns when the app has stopped by itself; raises what crashed it."""

@@ -7,7 +7,6 @@ import time
 from typing import Final, Self
 
 import structlog
-from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
@@ -16,7 +15,8 @@ from aiokafka.structs import TopicPartition
 from streams.settings import Kafka
 from streams.supervise import supervised
 from streams.transport import farewell
-from streams.transport.fetch import Membership
+from streams.transport.membership import Membership
+from streams.transport.reconnect import make_consumer
 
 log = structlog.get_logger("headrace.scaling")
 
@@ -34,7 +34,7 @@ class Ownership:
     def __init__(self, kafka: Kafka, group_id: str, topic: str) -> None:
         self._topic = topic
         self._session_s = kafka.session_timeout
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = make_consumer(
             **kafka.client_options(),
             group_id=group_id,
             enable_auto_commit=False,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import structlog
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
@@ -21,6 +20,7 @@ from schemas.metric_window import MetricWindow
 from schemas.scaling_decision import Signals
 from streams.scaling.log import DecisionLog, read_decision
 from streams.scaling.signals import FLEET, in_order, signals_of
+from streams.transport.reconnect import make_consumer
 from topics.names import METRIC_WINDOWS, SCALING_DECISIONS
 
 log = structlog.get_logger("headrace.scaling")
@@ -61,7 +61,7 @@ class ScalingTail:
         self._windows_s = windows_s
         self._now = now
         self._partitions = [_DECISIONS, *([_WINDOWS] if windows_s else [])]
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = make_consumer(
             **{**client_options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "earliest"},
             fetch_max_wait_ms=100,
         )

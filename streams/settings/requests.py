@@ -25,6 +25,12 @@ class Topics(Section):
     reply_prefix: Annotated[str, AfterValidator(_prefix)] = setting(
         "agent.responses.", "Topics that a request may name as its `reply_to` begin so."
     )
+    reply_patience: Seconds = setting(
+        "30s",
+        "How long answers wait for a caller's own reply topic that takes none; then their requests become dead letters.",
+        ge=1,
+        le=3600,
+    )
 
 
 class Requests(Section):

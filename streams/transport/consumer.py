@@ -17,34 +17,37 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
-from faust.transport.consumer import Consumer as FaustConsumer
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.structs import TopicPartition
 from faust.types import TP, ConsumerMessage
-from faust.types.tuples import Message
 from mode import Service
 
 from streams.metrics import definitions as metrics
 from streams.transport import farewell
 from streams.transport.assignor import Owned, StickyAssignor
 from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
-from streams.transport.fetch import Fetch, Membership
+from streams.transport.committer import Committer
+from streams.transport.faust_shape import FaustShape
+from streams.transport.fetch import Fetch
 from streams.transport.flow import Flow
-from streams.transport.offsets import PartitionOffsets, Position, Record, RecordList
+from streams.transport.membership import GroupRefusedError, Membership
+from streams.transport.offsets import PartitionOffsets, Record, RecordList
 from streams.transport.options import TransportOptions
+from streams.transport.reconnect import make_consumer
 
 log = structlog.get_logger("headrace.transport")
 
 _POLL_S = 1.0  # longest wait for records before the loop looks whether it should stop
 _REVOKE_COMMIT_S = 1.0  # a revoke returns within this time, whatever the coordinator does
-_COMMIT_TIMEOUT_S = 5.0
 _LAST_COMMIT_S = 1.0  # after a drain
+_STALLED_S = 10.0  # a leader or coordinator that moves takes less
+_POSITIONS_WITHIN_S = 5.0  # no heartbeats are sent meanwhile
 _EARLY_COMMIT_S = 0.1  # first commit after an assignment: a worker that dies young has committed something
 
 _LONG = 100
@@ -54,10 +57,9 @@ _UNDELIVERABLE = "its answers cannot be delivered"
 _CORRUPT = "its next batch is corrupt"
 _CORRUPT_AGAIN_S = 1.0
 _CORRUPT_STANDS_S = 60.0
-_METADATA_FULL = "too many finished records wait behind an unfinished one"
 
 
-class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
+class RecordListConsumer(FaustShape):
     """One worker's consumer of the request topics. Every event's value is a few `RecordList`s."""
 
     logger = logging.getLogger(__name__)  # for Faust and mode; our own lines go to `log`
@@ -72,14 +74,17 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         self._drained = asyncio.Event()
         self.assigned = asyncio.Event()
         """Set while partitions are assigned and positioned; a worker is ready then."""
+        self._refusal: GroupRefusedError | None = None
+        self._refused = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
         self.assignments = 0
         """How often partitions were assigned: after a change some waiting records may be another worker's."""
         self._consumer: AIOKafkaConsumer | None = None
         self._fetch: Fetch | None = None
         self._membership: Membership | None = None
+        self._committer: Committer | None = None
         self._owned_generation = -1
         self._commit_due = asyncio.Event()
-        self._commit_lock = asyncio.Lock()
         self._corrupt: dict[TopicPartition, int] = {}
         """How often the batch at its position was found to be corrupt."""
         self._commits_in_vain = False
@@ -88,15 +93,19 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     # ---- life
 
     async def on_start(self) -> None:
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = make_consumer(
             **self.options.consumer, partition_assignment_strategy=[StickyAssignor(self._owned)]
         )
         await self._consumer.start()
-        self._fetch = Fetch(self._consumer, most_unpacked_bytes=self.options.most_unpacked_bytes)
+        self._fetch = Fetch(self._consumer, most_unpacked_bytes=self.options.most_unpacked_bytes, on_cut=self._on_cut)
         self._membership = Membership(self._consumer)
+        self._watching = asyncio.create_task(self._watch_group())
+        self._committer = Committer(self._membership.offsets, self.hold, self.release)
 
     async def on_stop(self) -> None:
         await self.wait_empty()
+        if self._watching is not None:
+            self._watching.cancel()
         if self._consumer is not None:
             await farewell.stop(self._consumer)
 
@@ -107,6 +116,11 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     def membership(self) -> Membership:
         assert self._membership is not None, "the consumer has not started"
         return self._membership
+
+    @property
+    def committer(self) -> Committer:
+        assert self._committer is not None, "the consumer has not started"
+        return self._committer
 
     @property
     def _running(self) -> AIOKafkaConsumer:
@@ -140,6 +154,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
 
         Short lists share an event: where records trickle in, most of the cost is Faust's, 60 us an event.
         """
+        if not self.assigned.is_set():  # nothing of what was assigned has a position
+            return False
         some = False
         left = self.options.records_a_poll
         events: list[list[RecordList]] = []
@@ -152,6 +168,8 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             most = min(left, self.options.records_a_list, self.flow.room(partition))
             records, position = await self._take(partition, most)
             made = None if position is None or not offsets.live else offsets.deliver(records, position)
+            if position is not None:
+                offsets.leader_epoch = self._fetched.epoch(partition)
             if made is None:
                 continue
             self.flow.add(partition, made.unfinished, made.unfinished * made.mean_bytes)
@@ -209,6 +227,11 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             self._fetched.fetch_again(partition)
         self.release(partition, _CORRUPT)
 
+    def _on_cut(self, partition: TopicPartition, end: int | None) -> None:
+        offsets = self.partitions.get(partition)
+        if offsets is not None:
+            offsets.begin_anew() if end is None else offsets.cut(end)
+
     def _message(self, lists: Sequence[RecordList]) -> ConsumerMessage:
         """Faust's event wants one partition and offset, and uses neither: its acks are off."""
         last = lists[-1]
@@ -264,53 +287,27 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
             if self.flow_active or self.draining:  # in a rebalance a commit would only ask for another one
                 await self.commit()
 
+    async def _watch_group(self) -> None:
+        try:
+            await self.membership.watch()
+        except GroupRefusedError as error:
+            self._refusal = error
+            self._refused.set()
+        except Exception as error:  # the client's coordination has ended: without it nothing goes on
+            await self.crash(error)
+
+    async def wait_refused(self) -> GroupRefusedError:
+        """Until it is known that the group takes this worker not at all; why. Never, where it does."""
+        await self._refused.wait()
+        assert self._refusal is not None
+        return self._refusal
+
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit every partition whose position has moved. Refused and failed ones are tried again with the next."""
-        async with self._commit_lock:
-            positions = self._positions()
-            if not positions or self.membership.generation < 0:
-                # Outside the group Kafka takes a commit without a generation as long as nobody is in it.
-                return False
-            began = time.monotonic()
-            try:
-                await asyncio.wait_for(self._send_commit(positions), _COMMIT_TIMEOUT_S)
-            except (CommitFailedError, IllegalStateError) as error:  # rebalanced: decided at the next assignment
-                log.info("commit refused, partitions are moving", error=str(error))
-                metrics.COMMITS.labels("refused").inc()
-                return False
-            except (KafkaError, TimeoutError) as error:
-                log.warning("commit failed, next try with the next commit", error=repr(error))
-                metrics.COMMITS.labels("failed").inc()
-                return False
-        for partition, position in positions.items():
-            if partition in self.partitions:
-                self.partitions[partition].committed = position
-        metrics.COMMITS.labels("ok").inc()
-        metrics.COMMIT_SECONDS.observe(time.monotonic() - began)
-        return True
-
-    def _positions(self) -> dict[TopicPartition, Position]:
-        """What is to be committed; on the way, hold partitions whose commit can carry no more, and let go the others."""
-        positions = {}
-        for partition, offsets in self.partitions.items():
-            position = offsets.snapshot()
-            if position.next_offset is not None and position != offsets.committed:
-                positions[partition] = position
-            if offsets.metadata_full:
-                self.hold(partition, _METADATA_FULL)
-            else:
-                self.release(partition, _METADATA_FULL)
-        return positions
-
-    async def _send_commit(self, positions: Mapping[TopicPartition, Position]) -> None:
-        for partition, position in positions.items():
-            self.partitions[partition].attempted = position
-        await self._running.commit(
-            {
-                partition: OffsetAndMetadata(position.next_offset, position.metadata)
-                for partition, position in positions.items()
-            }
-        )
+        if not self.partitions or self.membership.generation < 0:
+            # Outside the group Kafka takes a commit without a generation as long as nobody is in it.
+            return False
+        return await self.committer.commit(self.partitions)
 
     # ---- rebalance
 
@@ -333,23 +330,29 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Faust calls it when partitions are assigned: keep, drop and gain."""
         assignment = self._running._subscription.subscription.assignment
-        committed = await self.membership.committed(list(assignment.tps)) if assignment.tps else {}
+        try:
+            committed = await asyncio.wait_for(self.membership.offsets.committed(assignment.tps), _POSITIONS_WITHIN_S)
+        except (KafkaError, TimeoutError) as error:  # no answer is no position
+            self.membership.join_again(error)
+            return
         if not assignment.active:
-            raise IllegalStateError("the group rebalances again")
+            return  # the group rebalances again
         before, self.partitions = self.partitions, {}
         kept = 0
         for partition, position in committed.items():
             offsets = before.get(partition)
-            if offsets is not None and position in (offsets.committed, offsets.attempted):
+            if offsets is not None and offsets.wrote(position):
                 del before[partition]
-                offsets.committed = position
+                offsets.commit(position)
                 offsets.take_back()
                 kept += 1
             else:
                 offsets = PartitionOffsets(partition, position, self)
             self.partitions[partition] = offsets
-            if offsets.position is not None:
-                self._fetched.seek(partition, offsets.position)
+            if offsets.position is None:
+                self._fetched.seek_to_start(partition)
+            else:
+                self._fetched.seek(partition, offsets.position, offsets.leader_epoch)
         for partition, lost in before.items():
             lost.live = False
             # Nobody else will: its answers find no owner any more, and the partition may be ours anew.
@@ -360,6 +363,7 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
                 for partition, offsets in self.partitions.items()
             }
         )
+        self.membership.joined()
         self._owned_generation = self.membership.generation
         self._positioned_at = self.membership.last_heartbeat_at = time.monotonic()  # who may join is a member
         self.assignments += 1
@@ -388,59 +392,23 @@ class RecordListConsumer(FaustConsumer):  # type: ignore[misc]
         return self.unfinished
 
     @property
+    def moving(self) -> bool:
+        """Whether work moves: partitions are assigned and placed, the group hears of us, fetches are answered, commits taken."""
+        if not self.assigned.is_set():
+            return False
+        now, failing_since = time.monotonic(), self.committer.failing_since
+        heard_at = self.membership.last_heartbeat_at
+        silent_s = max(_STALLED_S, 3 * self.options.consumer["heartbeat_interval_ms"] / 1000)
+        return (
+            (heard_at is None or now - heard_at < silent_s)
+            and self._fetched.stalled_s(now) < _STALLED_S
+            and (failing_since is None or now - failing_since < _STALLED_S)
+        )
+
+    @property
     def unfinished(self) -> int:
         """Records handed to the pipeline and not finished."""
         return sum(offsets.unfinished for offsets in self.partitions.values())
-
-    # ---- what Faust asks of a consumer, besides
-
-    def assignment(self) -> set[TP]:
-        return {TP(*partition) for partition in self._running.assignment()}
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        raise NotImplementedError("perform_seek positions all partitions at once")
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        raise NotImplementedError("commits carry metadata: see commit()")
-
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109
-        raise NotImplementedError("records are handed out by the list")
-
-    async def _seek(self, partition: TP, offset: int) -> None:
-        self._fetched.seek(partition, offset)
-
-    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        raise NotImplementedError("there are no tables to recover")
-
-    async def position(self, tp: TP) -> int | None:
-        return int(await self._running.position(TopicPartition(*tp)))
-
-    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
-        return dict(await self._running.beginning_offsets([TopicPartition(*tp) for tp in partitions]))
-
-    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
-        return dict(await self._running.end_offsets([TopicPartition(*tp) for tp in partitions]))
-
-    def highwater(self, tp: TP) -> int:
-        return int(self._running.highwater(TopicPartition(*tp)) or 0)
-
-    def topic_partitions(self, topic: str) -> int | None:
-        found = self._running._client.cluster.partitions_for_topic(topic)
-        return len(found) if found else None
-
-    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> Any:
-        raise NotImplementedError("the producer's partitioner decides")
-
-    async def create_topic(self, topic: str, *_: Any, **__: Any) -> None:
-        raise NotImplementedError("topics are made by `headrace topics apply`")
-
-    def _new_topicpartition(self, topic: str, partition: int) -> TP:
-        return TP(topic, partition)
-
-    def _to_message(self, tp: TP, record: Any) -> Message:
-        raise NotImplementedError("records are handed out by the list")
-
-    def close(self) -> None: ...
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -8,16 +8,16 @@ this file and in fetcher.py, and tests/contract/test_aiokafka.py holds its names
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.transport.fetcher import RecordFetcher
-from streams.transport.offsets import Position, Record
+from streams.transport.log_epochs import NO_EPOCH
+from streams.transport.offsets import Record
 
 PAUSE_S = 0.004
 """Between fetches that bring few records (docs/decisions/0012-paced-fetches.md has what it costs and brings)."""
@@ -30,15 +30,25 @@ class Fetch:
     """The fetched records of one aiokafka consumer. Make it before the consumer has partitions."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, pause_s: float = PAUSE_S, most_unpacked_bytes: int = MOST_UNPACKED_BYTES
+        self,
+        consumer: AIOKafkaConsumer,
+        pause_s: float = PAUSE_S,
+        most_unpacked_bytes: int = MOST_UNPACKED_BYTES,
+        on_cut: Callable[[TopicPartition, int | None], None] = lambda partition, end: None,
     ) -> None:
+        """`on_cut` is told of a log that was cut, and at which offset; None: its topic was made anew."""
         self._consumer = consumer
-        self._fetcher = RecordFetcher(consumer, pause_s, most_unpacked_bytes)
+        self._fetcher = RecordFetcher(consumer, pause_s, most_unpacked_bytes, on_cut)
         self._subscriptions = consumer._subscription
         # Inside this context aiokafka counts no idle time. Held for good: neither a pause nor a long drain may end in
         # max_poll_interval, after which it would leave the group and wait for a poll before it comes back.
         self._context = self._subscriptions.fetch_context()
         self._context.__enter__()
+
+    def stalled_s(self, now: float) -> float:
+        """Seconds for which no broker has answered a fetch, though one was asked. `now` is monotonic."""
+        since = self._fetcher.asked_in_vain_since
+        return 0.0 if since is None else max(0.0, now - since)
 
     def ready(self) -> Sequence[TopicPartition]:
         """Partitions that have fetched records, or an error to report."""
@@ -93,6 +103,8 @@ class Fetch:
         timer = asyncio.get_running_loop().call_later(timeout_s, self._fetcher._notify, waiter)
         try:
             await waiter
+        except KafkaError:
+            pass  # aiokafka tells the group's refusals here, too: membership.py reads them
         finally:
             timer.cancel()
 
@@ -101,40 +113,15 @@ class Fetch:
         for waiter in list(self._fetcher._fetch_waiters):
             self._fetcher._notify(waiter)
 
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Fetch from `offset` on; what was fetched is dropped."""
+    def epoch(self, partition: TopicPartition) -> int:
+        """The leader epoch of what was fetched last; -1 where it is not known."""
+        return self._fetcher.epochs.epoch(partition)
+
+    def seek(self, partition: TopicPartition, offset: int, epoch: int = NO_EPOCH) -> None:
+        """Fetch from `offset` on; what was fetched is dropped. The log is checked against the epoch first, where it is known."""
+        self._fetcher.epochs.begin(partition, offset, epoch)
         self._fetcher.seek_to(partition, offset)
 
-
-class Membership:
-    """What a consumer's group coordinator knows: generation, committed positions, the age of the last heartbeat."""
-
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self._consumer = consumer
-        self._coordinator = consumer._coordinator
-        self.last_heartbeat_at: float | None = None
-        """Monotonic time of the last heartbeat that the broker accepted. aiokafka keeps it in a local variable."""
-        beat = self._coordinator._do_heartbeat
-
-        async def watched() -> bool:
-            alive: bool = await beat()
-            if alive:
-                self.last_heartbeat_at = time.monotonic()
-            return alive
-
-        self._coordinator._do_heartbeat = watched
-
-    @property
-    def generation(self) -> int:
-        """The group's generation that this worker is a member of; negative when it is not in the group."""
-        return int(self._coordinator.generation)
-
-    async def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
-        """Committed offsets with their metadata, for all partitions in one request."""
-        found = await self._coordinator.fetch_committed_offsets(list(partitions))
-        return {
-            partition: Position(found[partition].offset, found[partition].metadata or "")
-            if partition in found
-            else Position(None)
-            for partition in partitions
-        }
+    def seek_to_start(self, partition: TopicPartition) -> None:
+        """Fetch from where the broker's log begins."""
+        self._fetcher.seek_to_start(partition)

@@ -20,30 +20,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import Fetcher, FetchResult, OffsetResetStrategy
-from aiokafka.errors import (
-    KafkaError,
-    NotLeaderForPartitionError,
-    OffsetOutOfRangeError,
-    RecordTooLargeError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-    for_code,
-)
+from aiokafka.consumer.fetcher import FetchResult, OffsetResetStrategy
+from aiokafka.errors import KafkaError, RecordTooLargeError, for_code
 from aiokafka.structs import TopicPartition
 
 from streams.transport.batch_reader import BatchReader, ReadRules
+from streams.transport.checked_logs import CheckedLogs
 from streams.transport.fetch_session import FetchLimits, SessionFetches
+from streams.transport.log_epochs import NO_EPOCH, extent
 from streams.transport.pacing import EMPTY_FETCH_FLOOR_S
+from streams.transport.repeats import Repeats
+from topics.broker_errors import Advice, advice_for_code, explain_error, name_of
 
 log = structlog.get_logger("headrace.transport")
+
+_OUT_OF_RANGE: Final = 1
+_TOPIC_AUTHORIZATION: Final = 29
 
 _FEW_RECORDS: Final = 100
 """Where more wait there is no pause: a backlog of one partition comes in fetches that are done sooner than that."""
@@ -66,13 +66,19 @@ class _Brought:
     """A partition of it was refused: not at once again."""
 
 
-class RecordFetcher(Fetcher):  # type: ignore[misc]
+class RecordFetcher(CheckedLogs):
     """aiokafka's fetcher with our fetching. Takes the place of a started consumer's own, before anything is assigned.
 
     Who holds partitions back does not take them: `consumer.pause` is not looked at.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, pause_s: float, most_unpacked_bytes: int) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        pause_s: float,
+        most_unpacked_bytes: int,
+        on_cut: Callable[[TopicPartition, int | None], None] = lambda partition, end: None,
+    ) -> None:
         consumer._fetcher._fetch_task.cancel()
         self._read_rules = ReadRules(
             most_unpacked_bytes, consumer._check_crcs, consumer._isolation_level == "read_committed"
@@ -80,6 +86,11 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
         self._distrusted: dict[TopicPartition, int] = {}
         """Where a batch was found to be corrupt, and is to be set aside if it is again."""
         self._pause_s = pause_s
+        self._repeats = Repeats()
+        self._begin_checks(on_cut)
+        self.asked_in_vain_since: float | None = None
+        """Since when no broker has answered a fetch though one was asked (monotonic); None: the last one was answered."""
+        self._leaders: dict[TopicPartition, Any] = {}
         self._led: dict[int, list[tuple[TopicPartition, Any]]] = {}
         """By broker: the partitions that it leads, with their states."""
         self._leaders_may_have_moved = asyncio.Event()
@@ -128,6 +139,16 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
         super().seek_to(tp, offset)
         self._look()
 
+    def seek_to_start(self, partition: TopicPartition) -> None:
+        """Fetch from where the log begins; without it aiokafka would ask the group once more."""
+        self._subscriptions.subscription.assignment.state_value(partition).await_reset(OffsetResetStrategy.EARLIEST)
+        self._records.pop(partition, None)
+        self._look()
+
+    def _asked(self, now: float) -> None:
+        if self.asked_in_vain_since is None:
+            self.asked_in_vain_since = now
+
     def _look(self) -> None:
         for look in self._looks.values():
             look.set()
@@ -141,6 +162,9 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
 
     def _on_metadata(self, _: Any) -> None:
         self._leaders_may_have_moved.set()
+        known = getattr(self._client, "known", None)
+        if known is not None and known.made_anew:
+            self._begin_anew(known.made_anew)
 
     async def _fetch_requests_routine(self) -> None:
         """aiokafka starts it as a task, and cancels it in the end."""
@@ -176,12 +200,19 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
             )
         leaderless = [node for node in (None, -1) if led.pop(node, None)]
         self._led = dict(led)
+        leaders = {partition: node for node, states in led.items() for partition, _ in states}
+        self.epochs.doubt(
+            partition for partition, node in leaders.items() if self._leaders.get(partition, node) != node
+        )
+        self._leaders |= leaders
         self._look()
         for node_id in led:
             if node_id not in loops:
                 loops[node_id] = asyncio.create_task(self._ask(node_id, assignment))
         moved = asyncio.create_task(self._leaders_may_have_moved.wait())
         try:
+            if leaderless and not led:
+                self._asked(asyncio.get_running_loop().time())
             if leaderless:  # and again and again: an update that fails is told to nobody
                 self._client.force_metadata_update()
             waits = [moved, assignment.unassign_future, *loops.values()]
@@ -215,17 +246,28 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
                 if not all(assignment.state_value(partition).has_valid_position for partition in unplaced):
                     self._client.force_metadata_update()  # it may lead them no more
                 continue
+            unsure = self.epochs.unsure(partition for partition, _ in states)
+            if unsure:
+                if not await self._check_logs(node_id, unsure, assignment):
+                    await asyncio.sleep(self._retry_backoff)
+                continue
             wanted, max_wait_ms = self._wanted(states)
             if not wanted:
                 await look.wait()
                 continue
             began = clock()
+            self._asked(began)
             try:
                 response = await self._fetches.fetch(node_id, wanted, max_wait_ms)
             except KafkaError as error:
-                log.warning("a fetch failed, trying again", broker=node_id, error=repr(error))
+                self.epochs.doubt(wanted)
+                if times := self._repeats.due(node_id, time.monotonic()):
+                    log.warning("a fetch failed, trying again", broker=node_id, error=explain_error(error), times=times)
                 await asyncio.sleep(self._retry_backoff)
                 continue
+            self.asked_in_vain_since = None
+            if self._repeats.over(node_id):
+                log.info("fetches work again", broker=node_id)
             brought = self._take_in(response, wanted, assignment)
             if brought.some:
                 self._tell()
@@ -275,8 +317,11 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
                 if partition in self._records:
                     continue  # its new leader was faster
                 if error_code:
-                    self._take_error(partition, state, for_code(error_code), brought)
+                    self._take_error(partition, state, error_code, brought)
                     continue
+                found = extent(rest[-1] or b"")
+                if found is not None and not self.epochs.take(partition, found):
+                    continue  # of a newer leader: first its log is checked
                 state.highwater, state.lso = highwater, rest[0] if version >= 4 else None
                 read = BatchReader(rest[-1], _aborted(version, rest), offset, highwater, self._read_rules)
                 if read.has_next():
@@ -291,19 +336,24 @@ class RecordFetcher(Fetcher):  # type: ignore[misc]
                     self._take_too_large(partition, state, brought)
         return brought
 
-    def _take_error(self, partition: TopicPartition, state: Any, error: type[KafkaError], brought: _Brought) -> None:
-        if error is OffsetOutOfRangeError and self._default_reset_strategy != OffsetResetStrategy.NONE:
-            log.info("the offset is not in the log, resetting it", partition="{}:{}".format(*partition))
-            state.await_reset(self._default_reset_strategy)
+    def _take_error(self, partition: TopicPartition, state: Any, code: int, brought: _Brought) -> None:
+        if code == _OUT_OF_RANGE and self._default_reset_strategy != OffsetResetStrategy.NONE:
+            if self.epochs.epoch(partition) == NO_EPOCH:
+                self._reset(partition, state)
+            else:  # before its start, or behind its end: the leader's epochs tell whether it was cut
+                self._out_of_range.add(partition)
+                self.epochs.doubt([partition])
             return
         brought.refused = True
-        if error in (NotLeaderForPartitionError, UnknownTopicOrPartitionError):
+        if advice_for_code(code) is Advice.ELSEWHERE:
+            self.epochs.doubt([partition])
             self._client.force_metadata_update()
-        elif error in (OffsetOutOfRangeError, TopicAuthorizationFailedError):
-            self._set_error(partition, error(partition.topic))
+        elif code in (_OUT_OF_RANGE, _TOPIC_AUTHORIZATION):
+            self._set_error(partition, for_code(code)(partition.topic))
             brought.some = True
-        else:
-            log.warning("a partition was not fetched", partition="{}:{}".format(*partition), error=error.__name__)
+        elif times := self._repeats.due((partition, code), time.monotonic()):
+            name = "{}:{}".format(*partition)
+            log.warning("a partition was not fetched", partition=name, error=name_of(code), times=times)
 
     def _take_too_large(self, partition: TopicPartition, state: Any, brought: _Brought) -> None:
         """A broker before KIP-74 holds a record back that is larger than a fetch: it is passed by, loudly."""

@@ -10,14 +10,17 @@ Records come and go by the list (one fetch of one partition), so that the cost p
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from streams.transport import commit_metadata
 from streams.transport.commit_metadata import Run
+
+_MOST_ATTEMPTS = 100
+"""Commits without an answer that are remembered: those of a broker that stands still for a minute or two."""
 
 _FINISHED = re.compile(rb"\x01+")
 
@@ -65,6 +68,8 @@ class Position:
 
     next_offset: int | None
     metadata: str = ""
+    leader_epoch: int = field(default=-1, compare=False)
+    """The epoch of the leader whose log the offset is of (KIP-320); -1: not known."""
 
 
 class PartitionListener(Protocol):
@@ -125,7 +130,9 @@ class RecordList:
 
     def finish(self, start: int, stop: int | None = None) -> None:
         """Mark the records with index `start` to `stop - 1` (default: the one at `start`) as answered. Twice is fine."""
-        stop = start + 1 if stop is None else stop
+        stop = min(start + 1 if stop is None else stop, len(self._finished))  # what was cut off counts no more
+        if start >= stop:
+            return
         newly = stop - start - self._finished.count(1, start, stop)
         if newly:
             self._finished[start:stop] = b"\x01" * (stop - start)
@@ -140,6 +147,25 @@ class RecordList:
         """Refuse to start: the first offset, from which the records are to be fetched again."""
         self._records = None
         return self._offsets[0]
+
+    def cut(self, end: int) -> int:
+        """Forget the records at `end` and above: the log has others there now. How many unfinished ones there were.
+
+        Work on them goes on and its answers are written; that they are finished means nothing for the log any more.
+        """
+        kept = bisect_left(self._offsets, end)
+        gone = len(self._offsets) - kept - self._finished.count(1, kept)
+        if self._records is not None:
+            self._records = self._records[:kept]
+        del self._offsets[kept:], self._finished[kept:]
+        self.next_offset = min(self.next_offset, end)
+        self.unfinished -= gone
+        return gone
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of it was kept."""
+        return not self._offsets
 
     def first_unfinished_offset(self) -> int:
         """Offset of the first record that is not finished; `next_offset` if all are."""
@@ -165,10 +191,11 @@ class PartitionOffsets:
         self.partition = partition
         self.origin = Origin(*partition)
         self.committed = committed
-        self.attempted = committed
-        """The last position that was sent to the broker: its answer may have been lost."""
+        self._attempts: list[Position] = []
         self.position = committed.next_offset
         """Where the next fetch begins: behind everything delivered. None: where the broker's log begins."""
+        self.leader_epoch = committed.leader_epoch
+        """Of the last record that was delivered; -1: not known."""
         self.unfinished = 0
         self.unfinished_bytes = 0.0
         self.skipped = 0
@@ -189,7 +216,7 @@ class PartitionOffsets:
         `next_offset` is where the fetch ended, past markers and aborted records at its end.
         """
         if records and self.position is not None and records[0].offset < self.position:
-            self._known = []  # the topic was deleted and created again: what was finished is not of this log
+            self.cut(records[0].offset)  # another log than before, whoever should have said so
         if self._known and records and records[0].offset < self._known[-1][1]:
             wanted = [record for record in records if not self._finished_before(record.offset)]
             self.skipped += len(records) - len(wanted)
@@ -204,6 +231,23 @@ class PartitionOffsets:
         self.unfinished += made.unfinished
         self.unfinished_bytes += made.unfinished * made.mean_bytes
         return made
+
+    def cut(self, end: int) -> None:
+        """The log was cut at `end`, and may have other records there by now: what is known from `end` on is forgotten."""
+        for delivered in self._lists:
+            if gone := delivered.cut(end):
+                self._count_finished(delivered, gone)
+        self._lists = deque(delivered for delivered in self._lists if not delivered.empty)
+        self._known = [(start, min(stop, end)) for start, stop in self._known if start < end]
+        self._known_starts = [start for start, _ in self._known]
+        if self.position is not None:
+            self.position = min(self.position, end)
+
+    def begin_anew(self) -> None:
+        """The topic was deleted and made again: nothing that is known is of this log."""
+        self.cut(0)
+        self.position = None
+        self.leader_epoch = -1
 
     def take_back(self) -> None:
         """Forget delivered lists on which no work has begun: they are fetched again from `position`."""
@@ -222,8 +266,22 @@ class PartitionOffsets:
         if self.live:
             self._listener.on_stuck(self, is_stuck)
 
-    def snapshot(self) -> Position:
-        """What to commit now."""
+    def attempt(self, position: Position) -> None:
+        """It is about to be sent to the broker, whose answer may be lost."""
+        if position not in self._attempts:
+            self._attempts = [*self._attempts[1 - _MOST_ATTEMPTS :], position]
+
+    def commit(self, position: Position) -> None:
+        """The broker has it."""
+        self.committed = position
+        self._attempts = []
+
+    def wrote(self, position: Position) -> bool:
+        """Whether a position that the broker has is one that this worker sent since the last answer, or that answer's."""
+        return position == self.committed or position in self._attempts
+
+    def snapshot(self, metadata_chars: int = commit_metadata.LIMIT_CHARS) -> Position:
+        """What to commit now, with metadata of at most so many characters."""
         lists = self._lists
         while lists and not lists[0].unfinished:
             lists.popleft()
@@ -234,9 +292,11 @@ class PartitionOffsets:
         ahead = [run for delivered in lists for run in delivered.finished_runs()]
         if self._known:
             ahead = sorted([*ahead, *((max(start, next_offset), stop) for start, stop in self._known)])
-        metadata, whole = commit_metadata.encode(next_offset, _merged(run for run in ahead if run[1] > next_offset))
+        metadata, whole = commit_metadata.encode(
+            next_offset, _merged(run for run in ahead if run[1] > next_offset), metadata_chars
+        )
         self.metadata_full = not whole
-        return Position(next_offset, metadata)
+        return Position(next_offset, metadata, self.leader_epoch)
 
     @property
     def taken(self) -> int:

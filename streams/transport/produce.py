@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import TopicPartition
+
+from topics.broker_errors import BrokerRefusalError
 
 _ALL_IN_SYNC: Final = -1
 
@@ -33,7 +35,7 @@ async def produce(
         for number, error_code, *_ in partitions:
             partition = TopicPartition(topic, number)
             if error_code:
-                errors[partition] = for_code(error_code)()
+                errors[partition] = BrokerRefusalError(error_code, f"{topic}:{number}")
             else:
                 errors.pop(partition, None)
     return errors

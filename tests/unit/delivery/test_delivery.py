@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.intake.decode import Refused
 from streams.pipeline import Outcome, expired, refused
-from streams.transport.offsets import Origin
+from streams.transport.offsets import Origin, Original
 from tests.unit.flow.samples import SampleRecord, SampleSource, pending
 from topics.names import DEAD_LETTERS, RESPONSES
 from topics.partitioner import partition_for
@@ -283,3 +284,27 @@ def test_while_a_topic_has_vanished_its_messages_wait_for_partition_0() -> None:
     outbox = KeptOutbox()
     delivery(outbox, agent_responses=0).respond(pending(), OUTCOMES["ok"])
     assert outbox.posted[0][0] == (RESPONSES, 0)
+
+
+def test_an_answer_that_a_callers_topic_does_not_take_becomes_a_dead_letter_of_its_request() -> None:
+    outbox = KeptOutbox()
+    record = SampleRecord(value=b'{"payload": {}}', key=b"k")
+    asked = replace(pending(reply_topic="agent.responses.b"), original=Original(record, record.origin))
+    delivery(outbox).respond(asked, OUTCOMES["ok"])
+    ((to, message),) = outbox.posted
+    assert to.topic == "agent.responses.b"
+    assert message.on_undeliverable is not None
+    message.on_undeliverable("UNKNOWN_TOPIC_OR_PARTITION")
+    letter_to, letter = outbox.posted[1]
+    assert letter_to.topic == DEAD_LETTERS
+    assert (letter.key, letter.value) == (record.key, record.value)
+    read_back = DeadLetter.from_headers(letter.headers)
+    assert (read_back.dlq_reason, read_back.dlq_stage, read_back.dlq_attempts) == ("undeliverable", "delivery", 2)
+    assert "agent.responses.b" in read_back.dlq_error_message
+    assert letter.on_undeliverable is None  # a dead letter is never given up
+
+
+def test_an_answer_to_our_own_topic_is_never_given_up() -> None:
+    outbox = KeptOutbox()
+    delivery(outbox).respond(pending(), OUTCOMES["ok"])
+    assert outbox.posted[0][1].on_undeliverable is None

@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.delivery import outbox as outbox_module
+from streams.delivery import reply_trouble
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
+from streams.delivery.reply_trouble import ReplyTroubles
 from streams.metrics import definitions as metrics
 from tests.unit.flow.samples import SampleSource, until
 
@@ -172,7 +174,7 @@ async def test_nothing_is_finished_before_its_ack() -> None:
         ([LOST_BEFORE], [False]),
         ([NOT_LEADER, NOT_LEADER], [True, False]),
         ([NOT_ALLOWED], [True, False]),
-        ([UNSAID, NOT_LEADER, LOST_AFTER], [True, True, True, False]),
+        ([UNSAID, NOT_LEADER, LOST_AFTER], [True, True, False]),
     ],
 )
 async def test_a_failure_that_passes_is_quiet_once_and_the_next_one_holds_the_partition(
@@ -273,3 +275,100 @@ async def test_after_stop_nothing_leaves() -> None:
     await outbox.stop()
     await asyncio.sleep(0.01)
     assert (brokers.requests, source.finished) == ([], [])
+
+
+INVALID_TIMESTAMP, UNKNOWN_TOPIC, INVALID_RECORD = 32, 3, 87
+MINE, THEIRS = TopicPartition("t", 0), TopicPartition("agent.responses.b", 0)
+
+
+class GivenUp:
+    """What was given up, and why."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[int, str] = {}
+
+    def post(self, outbox: Outbox, number: int, source: SampleSource, to: TopicPartition = THEIRS) -> None:
+        def note(reason: str) -> None:
+            self.reasons[number] = reason
+
+        outbox.post(to, Message(b"k", value(number), [], source, number, None, note))
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        pytest.param(UNKNOWN_TOPIC, "UNKNOWN_TOPIC_OR_PARTITION", id="kafka#21672: the topic was deleted"),
+        pytest.param(NOT_ALLOWED, "TOPIC_AUTHORIZATION_FAILED", id="SECURITY: no Write"),
+        pytest.param(NOT_ENOUGH_REPLICAS, "NOT_ENOUGH_REPLICAS", id="min.insync.replicas above what there is"),
+    ],
+)
+async def test_a_callers_topic_that_takes_nothing_is_given_up_and_holds_no_partition(code: int, name: str) -> None:
+    brokers, source, gone = Brokers([code] * 10_000), SampleSource(), GivenUp()
+    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=0.05, most_waiting=1000))
+    with short_pauses():
+        for number in range(5):
+            gone.post(outbox, number, source)
+        await until(lambda: len(gone.reasons) == 5)
+    assert all(reason.startswith(name) for reason in gone.reasons.values())
+    assert source.marks == []
+    assert source.finished == []
+    assert outbox.refuses(THEIRS.topic)
+    assert not outbox.refuses(MINE.topic)
+    await outbox.stop()
+
+
+@pytest.mark.parametrize("code", [INVALID_TIMESTAMP, INVALID_RECORD], ids=["tulios/kafkajs#188", "KIP-467"])
+async def test_an_answer_that_a_callers_topic_refuses_for_what_it_is_goes_at_once_and_its_company_does_not(
+    code: int,
+) -> None:
+    brokers, source, gone = Brokers([code, 0, code, 0]), SampleSource(), GivenUp()
+    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=1000))
+    for number in range(3):  # one batch, refused; then each by itself
+        gone.post(outbox, number, source)
+    await until(lambda: source.finished == [0, 2] and gone.reasons)
+    assert list(gone.reasons) == [1]
+
+
+async def test_a_topic_of_ours_is_never_given_up_and_its_partition_is_held() -> None:
+    brokers, source = Brokers([INVALID_TIMESTAMP] * 30), SampleSource()
+    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=0.001, most_waiting=0))
+    with short_pauses():
+        post(outbox, 0, 0, source)
+        await until(lambda: source.finished)
+    assert source.marks[-1] is False
+    assert True in source.marks
+
+
+async def test_a_callers_topic_that_mends_itself_in_time_gets_its_answers_in_order() -> None:
+    brokers, source, gone = Brokers([UNKNOWN_TOPIC] * 6), SampleSource(), GivenUp()
+    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=1000))
+    with short_pauses():
+        for number in range(20):
+            gone.post(outbox, number, source)
+            await asyncio.sleep(0)
+        await until(lambda: len(source.finished) == 20)
+    assert first_seen(brokers.log[THEIRS]) == [value(number) for number in range(20)]
+    assert gone.reasons == {}
+
+
+async def test_a_cluster_that_is_away_costs_a_caller_no_answer() -> None:
+    brokers, source, gone = Brokers([LOST_BEFORE] * 200), SampleSource(), GivenUp()
+    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=0.02, most_waiting=1000))
+    with short_pauses():
+        gone.post(outbox, 0, source)
+        await until(lambda: source.finished == [0])
+    assert gone.reasons == {}
+
+
+async def test_what_exceeds_the_bound_of_waiting_answers_is_given_up_at_once() -> None:
+    brokers, source, gone = Brokers([UNKNOWN_TOPIC] * 100_000), SampleSource(), GivenUp()
+    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=10))
+    with short_pauses(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reply_trouble, "GRACE_S", 0.0)
+        gone.post(outbox, 0, source)
+        await until(lambda: THEIRS.topic in outbox._troubles)
+        for number in range(1, 50):
+            gone.post(outbox, number, source)
+            await asyncio.sleep(0)
+    assert 35 <= len(gone.reasons) <= 40
+    await outbox.stop()

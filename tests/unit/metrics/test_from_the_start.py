@@ -55,4 +55,4 @@ def test_every_counter_that_an_alert_asks_for_is_0_in_a_process_that_counted_not
 
 def test_every_reason_of_a_dead_letter_is_there_from_the_start(shown: set[tuple[str, str, str]]) -> None:
     reasons = {value for name, label, value in shown if (name, label) == ("headrace_dead_letters_total", "reason")}
-    assert reasons == {"poison", "exhausted", "too_large"}
+    assert reasons == {"poison", "exhausted", "too_large", "undeliverable"}

@@ -192,3 +192,83 @@ def test_metadata_that_does_not_fit_is_cut_and_says_so() -> None:
     kept = commit_metadata.decode(0, text)
     assert kept == runs[: len(kept)]
     assert len(kept) > 50
+
+
+def test_a_log_that_was_cut_under_a_call_under_way_commits_where_it_was_cut_and_goes_on() -> None:
+    """parallel-consumer#409; KAFKA.md K4: `byte must be in range(0, 256)` from the commit's metadata."""
+    offsets = tracker(0)
+    first = deliver(offsets, *range(10))
+    first.finish(0, 5)
+    first.finish(6, 10)  # 5 is under way
+    behind = deliver(offsets, *range(10, 30))
+    behind.finish(0, 15)
+    offsets.cut(12)
+    assert offsets.position == 12
+    assert offsets.snapshot().next_offset == 5
+    assert commit_metadata.decode(5, offsets.snapshot().metadata) == [(6, 12)]
+    new = deliver(offsets, *range(12, 40))
+    behind.finish(0, 20)  # answers of the log that is gone
+    assert not any(start >= 12 for start, _ in commit_metadata.decode(5, offsets.snapshot().metadata))
+    first.finish(5)
+    assert offsets.snapshot().next_offset == 12
+    new.finish(0, 28)
+    assert offsets.snapshot().next_offset == 40
+    assert offsets.unfinished == 0
+
+
+def test_what_an_earlier_owner_finished_above_the_cut_is_delivered() -> None:
+    offsets = tracker(5, commit_metadata.encode(5, [(6, 9), (12, 20)])[0])
+    offsets.cut(8)
+    made = offsets.deliver(records(*range(5, 20)), 20)
+    assert made is not None
+    assert [record.offset for record in made.start()] == [5, *range(8, 20)]
+
+
+def test_a_topic_made_anew_begins_where_its_log_does() -> None:
+    offsets = tracker(0)
+    slow = deliver(offsets, *range(10))
+    slow.finish(3)
+    offsets.begin_anew()
+    assert (offsets.position, offsets.unfinished) == (None, 0)
+    new = deliver(offsets, 0, 1, 2)
+    slow.finish(0, 10)
+    assert offsets.snapshot() == Position(0)
+    new.finish(0, 3)
+    assert offsets.snapshot() == Position(3)
+
+
+@given(st.lists(st.tuples(st.sampled_from("dfcu"), st.integers(0, 40), st.integers(1, 9)), max_size=60))
+def test_whatever_is_cut_a_commit_passes_no_unfinished_record_of_the_log_and_names_none_as_finished(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    offsets = tracker(0)
+    lists: list[RecordList] = []
+    log: dict[int, tuple[int, int] | None] = {}  # by offset: the list and index that has it
+    done: set[int] = set()
+    for step, number, count in steps:
+        if step == "d":
+            start = offsets.position or 0
+            made = offsets.deliver(records(*range(start, start + count)), start + count)
+            assert made is not None
+            made.start()
+            log |= {start + index: (len(lists), index) for index in range(count)}
+            lists.append(made)
+        elif step == "f" and lists:
+            which, index = number % len(lists), count - 1
+            lists[which].finish(index)
+            done |= {offset for offset, where in log.items() if where == (which, index)}
+        elif step == "c":
+            offsets.cut(number)
+            log = {offset: where for offset, where in log.items() if offset < number}
+            done = {offset for offset in done if offset < number}
+        position = offsets.snapshot()
+        assert position.next_offset is not None
+        unfinished = sorted(set(log) - done)
+        assert position.next_offset <= min(unfinished, default=position.next_offset)
+        named = {
+            o
+            for start, stop in commit_metadata.decode(position.next_offset, position.metadata)
+            for o in range(start, stop)
+        }
+        assert not named & set(unfinished)
+        assert offsets.unfinished == len(unfinished)

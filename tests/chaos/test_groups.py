@@ -1,0 +1,130 @@
+"""A group that refuses: one line and exit 2 at the start; while a worker runs it waits, says so, and goes on when it may."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from ops.brokers import Broker, kafka_jars
+from ops.brokers.apache import ApacheBroker
+from ops.fleet import WorkerProcess
+from tests.chaos.fixtures import Measured
+from tests.chaos.pipeline import Pipeline, fresh_topics, request, send_steadily, wait_until
+from tests.chaos.simulator import Simulator
+from tests.support.acls import ACLS, Acls
+
+pytestmark = pytest.mark.chaos
+
+WITHIN_S = 10
+STARTED_S = 8
+"""What a process takes on a busy machine before it asks the group at all."""
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Broker]:
+    """Authorization is on, everybody may do everything until an ACL denies it, and a group has one member at most."""
+    reason = kafka_jars.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with ApacheBroker(settings={**ACLS, "group.max.size": "1"}) as started:
+        yield started
+
+
+@pytest.fixture
+async def pipeline(guarded: Broker, tmp_path: Path, unique: Callable[[str], str]) -> AsyncIterator[Pipeline]:
+    await fresh_topics({"bootstrap_servers": guarded.bootstrap_servers})
+    async with Simulator(tmp_path) as simulator:
+        yield Pipeline(guarded, unique("workers"), tmp_path, simulator)
+
+
+async def start_and_fail(pipeline: Pipeline, name: str = "refused") -> tuple[str, float]:
+    """The lines at warning and above of a worker that may not take part, and how long it took to end."""
+    began = time.monotonic()
+    worker = WorkerProcess(name, pipeline.settings(), pipeline.directory / f"{name}.log")
+    assert await worker.wait_ended(WITHIN_S + STARTED_S)
+    text = worker.log_text()
+    assert worker.exit_code == 2, text
+    assert "Traceback" not in text
+    return text, time.monotonic() - began
+
+
+@asynccontextmanager
+async def member(pipeline: Pipeline, **options: Any) -> AsyncIterator[None]:
+    """Somebody else in the group."""
+    consumer = AIOKafkaConsumer("agent.requests.low", **pipeline.client_options, group_id=pipeline.group_id, **options)
+    await consumer.start()
+    try:
+        async with asyncio.timeout(20):
+            while not consumer.assignment():
+                await consumer.getmany(timeout_ms=100)
+        yield
+    finally:
+        await consumer.stop()
+
+
+@pytest.mark.timeout(120)
+async def test_a_group_that_may_not_be_read_is_one_line_and_exit_code_2(pipeline: Pipeline, measured: Measured) -> None:
+    """aiokafka#344 in kind: GROUP_AUTHORIZATION_FAILED."""
+    async with Acls(pipeline.client_options) as acls:
+        await acls.deny_group(pipeline.group_id)
+        text, took_s = await start_and_fail(pipeline)
+    measured(f"{took_s:.1f} s: {text.splitlines()[-1]}")
+    assert f"the group {pipeline.group_id} refuses this process (GROUP_AUTHORIZATION_FAILED)" in text.splitlines()[-1]
+
+
+@pytest.mark.timeout(120)
+async def test_a_full_group_and_one_of_another_kind_are_one_line_and_exit_code_2(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    """aiokafka#1154 in kind. A group of one member at most is full before its protocols are compared."""
+    async with member(pipeline, partition_assignment_strategy=[RangePartitionAssignor]):
+        text, took_s = await start_and_fail(pipeline)
+    measured(f"{took_s:.1f} s: {text.splitlines()[-1]}")
+    assert (
+        "(GROUP_MAX_SIZE_REACHED)" in text.splitlines()[-1] or "(INCONSISTENT_GROUP_PROTOCOL)" in text.splitlines()[-1]
+    )
+
+
+@pytest.mark.timeout(180)
+async def test_a_worker_whose_group_is_taken_away_waits_says_so_and_goes_on(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    """KAFKA.md K6: it ended with a traceback."""
+    values = [request(f"taken-{n}", latency_ms=100) for n in range(20 * 20)]
+    async with (
+        Acls(pipeline.client_options) as acls,
+        pipeline.fleet(kafka__session_timeout="3s") as fleet,
+        pipeline.traffic() as traffic,
+    ):
+        (worker,) = await fleet.start(1)
+        sending = asyncio.create_task(send_steadily(traffic, values, 20))
+        await asyncio.sleep(3)
+        await acls.deny_group(pipeline.group_id)
+        await asyncio.sleep(10)
+        assert worker.alive
+        await acls.allow_group(pipeline.group_id)
+        given_back_at = time.monotonic()
+
+        async def is_caught_up() -> bool:
+            return traffic.open <= 20
+
+        await wait_until(is_caught_up, 30)
+        healed_s = time.monotonic() - given_back_at
+        await sending
+        assert await traffic.wait_answered(30)
+        await pipeline.wait_all_committed(30)
+        assert worker.alive
+        text, summary = worker.log_text(), traffic.ledger.summary()
+    measured(f"healed {healed_s:.1f} s after; {summary}")
+    assert (summary.lost, summary.ok) == (0, len(values))
+    assert healed_s < 15
+    assert "Traceback" not in text
+    assert 1 <= text.count("the group does not take this process now") <= 3
