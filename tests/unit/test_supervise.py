@@ -183,7 +183,7 @@ ALONE = {
     "ops/worker_process.py", "streams/cache/publisher.py", "streams/cache/stage.py", "streams/control.py",
     "streams/delivery/outbox.py", "streams/delivery/reply_topics.py", "streams/flow/dispatch.py",
     "streams/intake/intake.py", "streams/limits/topic.py", "streams/scaling/actuator.py", "streams/scaling/tail.py",
-    "streams/supervise.py", "streams/transport/fetcher.py",
+    "streams/supervise.py", "streams/transport/consumer.py", "streams/transport/fetcher.py",
 }  # fmt: skip
 OUTSIDE = ("ops/bench/", "ops/simulation/", "ops/load/", "ops/provider_sim/", "ops/demo/", "ops/cli/", "ops/brokers/")
 
