@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# It matches at every quote, an unfinished one to the end of the value (also behind a lone backslash): else each quote that follows
-# would be tried as a beginning, in quadratic time. Nothing is tried twice.
+# It matches at every quote, an unfinished string to the end of the value (also behind a lone backslash): else each quote that
+# follows would be tried as a beginning, in quadratic time. Nothing is tried twice.
 _STRING: Final = re.compile(rb'"(?>[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
