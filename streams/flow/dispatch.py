@@ -189,7 +189,7 @@ class Dispatch:
             else:
                 group = [request, *self._mates(request, tokens - 1, now)]
                 called = request if len(group) == 1 else merge(group)
-                reserved = self._providers.reserve(called)
+                reserved = self._reserve(called)
                 if isinstance(reserved, Busy):
                     self._block(request, reserved, clock)
                 elif isinstance(reserved, Outcome):
@@ -199,6 +199,13 @@ class Dispatch:
                 else:
                     self._start(group, called, reserved, now, clock)
         return float("inf")
+
+    def _reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:
+        try:
+            return self._providers.reserve(request)
+        except Exception:  # a fault of ours: left at the head of its queue it would hold up everybody behind it
+            log.exception("a reservation broke", request_id=request.request_id)
+            return refused("internal", "a fault of the pipeline's own, see its log")
 
     def _block(self, request: PendingRequest, busy: Busy, clock: float) -> None:
         if busy.scope == "model":

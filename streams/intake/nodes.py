@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# An unfinished one ends with the value: without that each quote in it would be tried as a beginning. Nothing is tried twice.
-_STRING: Final = re.compile(rb'"(?>[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
+# It matches at every quote, an unfinished string to the end of the value (also behind a lone backslash): else each quote that
+# follows would be tried as a beginning, in quadratic time. Nothing is tried twice.
+_STRING: Final = re.compile(rb'"(?>[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def most_nodes(value: bytes) -> int:

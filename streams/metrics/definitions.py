@@ -58,8 +58,11 @@ DEAD_LETTERS = _from_the_start(
 )
 
 # cache
-CACHE_REQUESTS = Counter(
-    "headrace_cache_requests", "Requests by where their answer came from: memory, disk, joined, miss.", ["result"]
+CACHE_REQUESTS = _from_the_start(
+    Counter(
+        "headrace_cache_requests", "Requests by where their answer came from: memory, disk, joined, miss.", ["result"]
+    ),
+    *("memory", "disk", "joined", "miss"),
 )
 
 CACHE_BYTES = Gauge("headrace_cache_bytes", "Bytes in the memory tier, by segment.", ["segment"])

@@ -31,6 +31,8 @@ class Search:
     """Attempts in this stage that count against the most that there may be."""
     _unable: set[Target] = field(default_factory=set)
     """Targets that cannot take this request, however long it waits."""
+    _never: Failure | None = None
+    """Why the target that was given up last cannot take the request."""
     _refusing: set[Endpoint] = field(default_factory=set)
     """Endpoints that refused it in this stage, and would again."""
 
@@ -121,19 +123,18 @@ class Search:
         stage ever will.
         """
         lacks: list[NoCapacity] = []
-        never: Failure | None = None
         for target, free in self._candidates():
             found = self._take_at(target, free)
             if isinstance(found, Attempt):
                 return found
             if isinstance(found, Failure):
-                never = found
+                self._never = found
                 self.give_up(target)
             else:
                 lacks.append(found)
         if not lacks:
-            assert never is not None, "every stage has a target, and each either lacks something or never can"
-            return never
+            assert self._never is not None, "every stage has a target, and each either lacks something or never can"
+            return self._never
         return NoCapacity(
             only_for_high=any(each.only_for_high for each in lacks),
             retry_in_s=min((each.retry_in_s for each in lacks if each.retry_in_s is not None), default=None),

@@ -95,7 +95,7 @@ def _wrong_agent(rng: random.Random, n: int) -> Hostile:
 
 
 def _nested(rng: random.Random, n: int) -> Hostile:
-    depth, end = rng.choice([(300, "dead and rejected"), (900, "dead and rejected"), (50_000, "dead")])
+    depth, end = rng.choice([(300, "dead and rejected"), (900, "dead and rejected"), (50_000, "dead and rejected")])
     inner = b"[" * depth + b"]" * depth
     value = b'{"agent_id": "agent-3", "payload": {"model": "m", "messages": [1], "deep": ' + inner + b"}}"
     return Hostile(f"{depth} levels", value, end)  # type: ignore[arg-type]

@@ -127,7 +127,8 @@ def request(request_id: str, *, timeout_s: float | None = 300.0, **simulated: ob
             "model": "small",
             "messages": [{"role": "user", "content": f"What is {request_id}?"}],
             "max_tokens": 8,
-            "headrace_sim": {"id": request_id, **simulated},
+            # As many as there may be: an answer that is cut off is not shared.
+            "headrace_sim": {"id": request_id, "completion_tokens": 8, **simulated},
         },
     } | ({} if timeout_s is None else {"timeout_s": timeout_s})
 

@@ -21,7 +21,7 @@ def same(request_id: str, question: str = "the same", **simulated: int) -> dict[
     """A request whose payload is that of every other one with this question."""
     value = request(request_id)
     value["payload"]["messages"] = [{"role": "user", "content": question}]
-    value["payload"]["headrace_sim"] = {"id": question, **simulated}
+    value["payload"]["headrace_sim"] |= {"id": question, **simulated}
     return value
 
 

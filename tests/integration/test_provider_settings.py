@@ -14,6 +14,7 @@ from streams.providers.call import Call
 from streams.settings import Settings, SettingsError
 from tests.integration.provider_rig import API_KEY, ask
 from tests.integration.test_aiohttp_transport import Server, running
+from tests.support.scripted_upstream import Reply, completion
 from tests.unit.flow.samples import pending
 
 
@@ -100,7 +101,8 @@ async def test_a_provider_and_a_host_get_no_more_calls_than_their_connections(si
 async def test_how_long_an_idle_connection_is_kept_is_a_setting(
     sections: dict[str, dict[str, object]], connections: int
 ) -> None:
-    async with running(Server()) as server, AsyncExitStack() as stack:
+    well = Reply(200, completion()).encode()
+    async with running(Server(answers=[well])) as server, AsyncExitStack() as stack:
         url = server.url.removesuffix("/chat/completions")
         made = Settings.model_validate({"providers": [{"name": "sim", "endpoints": [{"url": url}]}], **sections})
         providers = await open_providers(made, stack)

@@ -121,6 +121,21 @@ async def test_a_request_that_breaks_flow_is_answered_and_those_beside_it_go_on(
     assert error.type == "internal"
 
 
+async def test_a_reservation_that_breaks_is_answered_and_holds_up_nobody_behind_it() -> None:
+    answered, providers = Answered(), HandledProviders()
+    dispatch = Dispatch(default_rules(), providers, answered, time.time, time.monotonic)
+    providers.reserve = Once(providers.reserve)  # type: ignore[method-assign]
+    try:
+        dispatch.accept([pending(dispatch_by=time.time() + 60), fine := pending(dispatch_by=time.time() + 60)])
+        await providers.wait_started(1)
+        assert providers.started == [fine]
+        providers.end(fine)
+        await answered.wait(2)
+    finally:
+        await dispatch.stop()
+    assert answered.statuses() == ["error", "ok"]
+
+
 async def test_a_governor_that_fails_lets_go_of_what_it_holds_and_goes_on() -> None:
     rig = Rig(load_settings(environ={}))
     rig.look(910_000_000)

@@ -66,7 +66,7 @@ PROVIDERS: Final = Board(
         graph(
             "Set aside, by whose fault",
             "Endpoints and models of endpoints that get no calls: illness, key, credit, model.",
-            ("max by (provider, endpoint, fault) (headrace_endpoint_set_aside) > 0", "{{endpoint}} {{fault}}"),
+            ("max by (provider, endpoint, fault) (headrace_endpoint_set_aside)", "{{endpoint}} {{fault}}"),
         ),
         graph(
             "Retries and failed checks",

@@ -53,12 +53,15 @@ def test_what_a_document_becomes_is_counted_and_its_texts_are_not(document: obje
     ],
 )
 def test_counting_takes_time_in_proportion_whatever_the_bytes(hostile: bytes) -> None:
-    took = []
-    for part in (hostile[: len(hostile) // 8], hostile):
-        began = time.process_time()
-        nodes(part)
-        took.append(time.process_time() - began)
-    assert took[1] < 8 * took[0] * 4 + 0.1
+    def least_s(part: bytes) -> float:
+        took = []
+        for _ in range(5):  # the machine may be busy with something else
+            began = time.process_time()
+            nodes(part)
+            took.append(time.process_time() - began)
+        return min(took)
+
+    assert least_s(hostile) < 8 * least_s(hostile[: len(hostile) // 8]) * 4 + 0.1
 
 
 BOMBS = [
