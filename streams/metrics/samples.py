@@ -11,8 +11,8 @@ from schemas.metric_sample import Application, Series
 from schemas.response import Status
 from streams.metrics.answers import AnswerCounts, Tags
 from streams.metrics.histogram import merge, since
-from streams.metrics.merge import error_rate
 from streams.settings.fleet import ApplicationMetrics
+from streams.windows.merge import error_rate
 from topics.names import Priority
 
 
