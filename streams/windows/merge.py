@@ -15,13 +15,11 @@ from schemas.metric_window import MetricWindow, WindowApplication, WindowSystem
 from schemas.response import Status
 from streams.metrics.histogram import merge
 from streams.metrics.period import Period, moment
+from streams.metrics.samples import error_rate
 from topics.names import PRIORITIES, Priority
 
 FLEET = "fleet"
 """Scope and key of the windows of all workers together."""
-
-FAILURES: frozenset[Status] = frozenset({"error", "expired"})
-"""Answers that count for the error rate; what is `rejected` is its sender's mistake."""
 
 
 def worker_window(period: Period, end_ms: int, samples: Sequence[MetricSample]) -> MetricWindow:
@@ -34,12 +32,6 @@ def fleet_window(
 ) -> MetricWindow:
     """The window of all workers' samples (there may be none) and what waited in Kafka meanwhile."""
     return _window(period, end_ms, FLEET, samples, _application(period, samples, backlog))
-
-
-def error_rate(answered: dict[Status, int]) -> float:
-    """Share of the answers that failed; 0 where there are none."""
-    total = sum(answered.values())
-    return sum(count for status, count in answered.items() if status in FAILURES) / total if total else 0.0
 
 
 def _window(

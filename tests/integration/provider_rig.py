@@ -16,9 +16,8 @@ import httpx2
 import pytest
 
 from ops.provider_sim import ProviderSim
-from streams.flow.calls import Busy
 from streams.limits import Route
-from streams.pipeline import Outcome, PendingRequest
+from streams.pipeline import Busy, Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.providers.call import Call
 from streams.providers.endpoint import Endpoint
