@@ -18,7 +18,8 @@ from aiokafka import AIOKafkaProducer
 
 from ops.fleet import Fleet, WorkerProcess
 from tests.chaos.pipeline import Pipeline
-from topics.names import FRONT_RESPONSES
+from tests.chaos.positions import read_all
+from topics.names import FRONT_RESPONSES, REQUEST_TOPICS
 
 _LISTENS = re.compile(r'"listen":"(http://[^"]+)"')
 
@@ -33,7 +34,7 @@ class Fronts:
 
     def sdk(self, number: int = 0, **options: Any) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
-            base_url=f"{self.urls[number]}/v1", api_key="none", **{"max_retries": 0, "timeout": 30, **options}
+            base_url=f"{self.urls[number]}/v1", api_key="none", **{"max_retries": 0, "timeout": 60, **options}
         )
 
 
@@ -128,20 +129,20 @@ async def test_a_client_that_does_not_wait_finds_its_answer_on_any_front(pipelin
 
 async def test_an_answer_that_somebody_else_wrote_is_not_believed(pipeline: Pipeline) -> None:
     async with (
-        fronts(pipeline, front__lanes=1) as serving,
+        fronts(pipeline) as serving,
         aiohttp.ClientSession() as http,
         AIOKafkaProducer(**pipeline.client_options) as producer,
     ):
         body = {"model": "small", "messages": [{"role": "user", "content": "?"}], "headrace_sim": {"latency_ms": 1500}}
         asking = asyncio.create_task(_post(http, serving.urls[0], body))
-        request_id = await _last_request_id(pipeline)
+        request_id, lane = await _only_request(pipeline)
         forged = {
             "request_id": request_id, "agent_id": "http", "status": "ok",
             "payload": {"choices": [{"message": {"content": "APPROVED"}}]},
             "timing": {"queue_ms": 0, "provider_ms": 0, "total_ms": 0}, "completed_at": "2026-01-01T00:00:00Z",
         }  # fmt: skip
         headers = [("request_id", request_id.encode()), ("ce_id", b"agent.requests.normal:0:999")]
-        await producer.send_and_wait(FRONT_RESPONSES, orjson.dumps(forged), partition=0, headers=headers)
+        await producer.send_and_wait(FRONT_RESPONSES, orjson.dumps(forged), partition=lane, headers=headers)
         status, answer = await asking
     assert status == 200
     assert "APPROVED" not in str(answer)
@@ -152,15 +153,13 @@ async def _post(http: aiohttp.ClientSession, url: str, body: Any) -> tuple[int, 
         return response.status, await response.json()
 
 
-async def _last_request_id(pipeline: Pipeline) -> str:
-    """The id of the one request that was published: its owner is the only one who should know it."""
-    from tests.chaos.positions import read_all
-    from topics.names import REQUEST_TOPICS
-
+async def _only_request(pipeline: Pipeline) -> tuple[str, int]:
+    """The id of the one request that was published, and its lane: more than a stranger should know."""
     async with asyncio.timeout(10):
         while True:
             if records := await read_all(pipeline.client_options, REQUEST_TOPICS):
-                return str(orjson.loads(records[0].value)["request_id"])
+                lane = int(dict(records[0].headers)["reply_partition"])
+                return str(orjson.loads(records[0].value)["request_id"]), lane
 
 
 async def test_killed_workers_cost_no_client_its_answer(pipeline: Pipeline) -> None:
