@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -17,14 +18,16 @@ from streams.front.problems import Problem, ProblemError
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def read(body: Any = CHAT, operation: Operation = "chat.completions", **headers: str) -> Inbound:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+def read(
+    body: Any = CHAT, headers: Mapping[str, str] | None = None, operation: Operation = "chat.completions"
+) -> Inbound:
+    named = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
     return read_inbound(operation, named, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
-def problem_of(body: Any = CHAT, operation: Operation = "chat.completions", **headers: str) -> Problem:
+def problem_of(body: Any = CHAT, headers: Mapping[str, str] | None = None) -> Problem:
     with pytest.raises(ProblemError) as caught:
-        read(body, operation, **headers)
+        read(body, headers)
     return caught.value.problem
 
 
@@ -36,7 +39,7 @@ def test_a_chat_is_a_request_of_the_contract() -> None:
 
 
 def test_embeddings_are_too() -> None:
-    request = Request.model_validate_json(read({"model": "e", "input": ["a"]}, "embeddings").value("embd-1"))
+    request = Request.model_validate_json(read({"model": "e", "input": ["a"]}, operation="embeddings").value("embd-1"))
     assert request.operation == "embeddings"
 
 
@@ -52,7 +55,7 @@ def test_embeddings_are_too() -> None:
     ],
 )
 def test_the_agent_is_who_the_client_says(body: dict[str, Any], headers: dict[str, str], agent: str) -> None:
-    assert read({**CHAT, **body}, **headers).agent_id == agent
+    assert read({**CHAT, **body}, headers).agent_id == agent
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,7 @@ def test_the_agent_is_who_the_client_says(body: dict[str, Any], headers: dict[st
 )
 def test_the_class_is_the_service_tier_or_the_header(tier: Any, header: str | None, priority: str) -> None:
     headers = {} if header is None else {"x_headrace_class": header}
-    assert read({**CHAT, "service_tier": tier}, **headers).priority == priority
+    assert read({**CHAT, "service_tier": tier}, headers).priority == priority
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_the_class_is_the_service_tier_or_the_header(tier: Any, header: str | No
     ],
 )
 def test_preferences_are_read_as_rfc_7240_writes_them(prefer: str, wait_s: float | None, respond_async: bool) -> None:
-    preference = read(prefer=prefer).preference
+    preference = read(headers={"prefer": prefer}).preference
     assert (preference.wait_s, preference.respond_async) == (wait_s, respond_async)
 
 
@@ -123,7 +126,7 @@ def test_what_the_fleet_would_refuse_is_refused_before_it_costs_anything(body: A
     ],
 )
 def test_headers_that_say_nothing_are_refused(headers: dict[str, str]) -> None:
-    assert problem_of(CHAT, **headers).status == 400
+    assert problem_of(CHAT, headers).status == 400
 
 
 @given(st.binary(max_size=200) | st.from_regex(rb'\{"model": ?"m", ?"messages": ?\[.{0,80}\]\}', fullmatch=True))
