@@ -17,6 +17,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from math import inf
 from typing import Any, Final
 
 import structlog
@@ -71,11 +72,14 @@ async def keep(name: str, work: Callable[[], Awaitable[None]], on_fault: Callabl
             faults = 1 if loop.time() > began + _WELL_AFTER_S else faults + 1
             longest_s = min(_LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(faults - 1, 10))
             pause_s = random.uniform(longest_s / 2, longest_s)
-            _ailing[name] = time.monotonic() + 2 * pause_s
+            _ailing[name] = inf
             log.exception("a background loop failed, it begins again", loop=name, faults=faults, in_s=round(pause_s, 3))
             metrics.LOOP_FAULTS.labels(name).inc()
             settle(name, on_fault)
-            await asyncio.sleep(pause_s)
+            try:
+                await asyncio.sleep(pause_s)
+            finally:  # also where its owner ends it meanwhile
+                _ailing[name] = time.monotonic() + pause_s
         else:
             return
 
@@ -115,7 +119,7 @@ class Jobs:
 
     def start(self, work: Coroutine[Any, Any, None], on_fault: Callable[[], None] = lambda: None) -> asyncio.Task[None]:
         """Run it; after a fault, settle it by `on_fault`. The task raises nothing but its own cancellation."""
-        task = asyncio.create_task(self._run(work, on_fault), name=self._name)
+        task = _held(asyncio.create_task(self._run(work, on_fault), name=self._name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

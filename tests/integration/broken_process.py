@@ -69,5 +69,5 @@ class BreakableStop(service.Stop):
 if __name__ == "__main__":
     from ops import control_process, worker_process
 
-    worker_process.Stop = control_process.Stop = BreakableStop  # type: ignore[misc, attr-defined]
+    worker_process.Stop = control_process.Stop = BreakableStop  # type: ignore[attr-defined]
     main()
