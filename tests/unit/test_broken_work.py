@@ -66,7 +66,7 @@ def break_failure(outbox: Outbox, brokers: Brokers) -> None:
 
 
 def break_look_up(outbox: Outbox, brokers: Brokers) -> None:
-    brokers.leader_for_partition = Leaderless(brokers.leader_for_partition)  # type: ignore[method-assign]
+    brokers.leader_for_partition = Leaderless(brokers.leader_for_partition)  # type: ignore[method-assign, assignment]
     brokers.add_topic = Once(brokers.add_topic)  # type: ignore[method-assign]
 
 
@@ -107,7 +107,7 @@ async def test_a_cache_whose_disk_look_up_breaks_asks_the_provider(error: BaseEx
     async def find(*_: Any) -> Any:
         raise error
 
-    bench.shelf.find = find  # type: ignore[method-assign]
+    bench.shelf.find = find  # type: ignore[method-assign, assignment]
     bench.stage.accept([cache_pending("first")])
     await until(lambda: len(bench.calls.requests) == 1)
 
