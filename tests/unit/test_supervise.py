@@ -265,6 +265,7 @@ async def test_the_upkeep_of_the_cache_goes_on() -> None:
 ALONE = {
     # streams/supervise.py itself, and what is awaited by whoever makes it, or whose end is seen there
     "ops/control_process.py": "start, readiness and end are awaited",
+    "ops/front_process.py": "start and end are awaited",
     "ops/service.py": "whichever comes first is awaited",
     "ops/supervisor/supervise.py": "what ends the supervisor is awaited",
     "ops/worker_process.py": "start, readiness, end and drain are awaited",
