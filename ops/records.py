@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas import limits
 from streams.transport.pacing import pace_empty_fetches
-from topics.provision import BrokerUnreachableError, ProvisionError
+from topics.provision import ProvisionError, unreachable
 
 _POLL_MS: Final = 200
 
@@ -28,12 +28,7 @@ async def unreachable_in_one_line(client_options: Mapping[str, Any]) -> AsyncIte
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
-        servers = client_options.get("bootstrap_servers", "localhost:9092")
-        shown = servers if isinstance(servers, str) else ",".join(servers)
-        raise BrokerUnreachableError(
-            f"no Kafka broker answers at {shown}: does it run, and are kafka.bootstrap_servers and the security settings "
-            "beside it right?"
-        ) from error
+        raise await unreachable(client_options) from error
 
 
 @asynccontextmanager

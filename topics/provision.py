@@ -17,6 +17,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyE
 
 from topics.broker_errors import explain_error, name_of
 from topics.catalogue import TopicSpec
+from topics.connection_causes import diagnose
 from topics.plan import Difference, FoundTopic, plan, repartition_effect
 
 # The broker answers a creation before every node has heard of it; a cluster of three takes well under a second.
@@ -33,6 +34,14 @@ class ProvisionError(Exception):
 
 class BrokerUnreachableError(ProvisionError):
     """No broker answered."""
+
+
+async def unreachable(client_options: Mapping[str, Any]) -> BrokerUnreachableError:
+    """What to raise where no bootstrap address could be used: why, by address, and what to change."""
+    servers = _written(client_options.get("bootstrap_servers", "localhost:9092"))
+    return BrokerUnreachableError(
+        f"no Kafka broker can be used at {servers} (kafka.bootstrap_servers): {await diagnose(client_options)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +110,7 @@ async def _admin(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdm
         try:
             await admin.start()
         except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerUnreachableError(
-                f"no Kafka broker answers at {servers}: does it run, and are kafka.bootstrap_servers and the security "
-                "settings beside it right?"
-            ) from error
+            raise await unreachable(client_options) from error
         try:
             yield admin
         except NodeNotReadyError as error:
