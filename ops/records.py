@@ -13,13 +13,14 @@ from aiokafka.structs import TopicPartition
 
 from schemas import limits
 from streams.transport.pacing import pace_empty_fetches
+from topics.access import allowed_operations, missing_acl
 from topics.provision import ProvisionError, unreachable
 
 _POLL_MS: Final = 200
 
 
 class TopicMissingError(ProvisionError):
-    """A topic is not on the broker."""
+    """A topic is not on the broker, or this user may not see it."""
 
 
 @asynccontextmanager
@@ -66,6 +67,10 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
     cluster = await consumer._client.fetch_all_metadata()
     known = cluster.topics()
     missing = [topic for topic in topics if topic not in known]
+    allowed = await allowed_operations(consumer._client, missing) if missing else {}
+    denied = [topic for topic in missing if allowed.get(topic) == frozenset()]
+    if denied:
+        raise TopicMissingError("; ".join(missing_acl("Describe", topic) for topic in denied))
     if missing:
         raise TopicMissingError(
             f"not on the broker: {', '.join(missing)}; `headrace topics apply` makes the contract's topics"

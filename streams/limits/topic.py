@@ -19,6 +19,7 @@ from streams.limits.election import Election
 from streams.limits.route import Route
 from streams.limits.shared import Shared
 from streams.metrics import definitions as metrics
+from streams.transport.list_offsets import end_offsets
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import (
     CE_ID,
@@ -106,7 +107,7 @@ class LeaseTopic:
         try:
             await consumer.start()
             consumer.assign([_PARTITION])
-            ends = await consumer.end_offsets([_PARTITION])
+            ends = await end_offsets(consumer, [_PARTITION])
             if self._next is not None and self._next > ends[_PARTITION]:
                 self._begin_anew()
             if self._next is None:

@@ -21,7 +21,7 @@ from topics.broker_errors import code_of, explain_error, name_of
 
 log = structlog.get_logger("headrace.transport")
 
-START_PATIENCE_S: Final = 5.0
+START_PATIENCE_S: Final = 3.0
 """Before the first assignment: a member that leaves makes room in this time, and an ACL that was just written arrives."""
 _LOOK_S: Final = 0.1
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 5.0

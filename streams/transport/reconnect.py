@@ -29,10 +29,11 @@ from aiokafka.util import create_task
 
 from streams.transport.backoff import Backoff
 from streams.transport.connection import Connection
-from streams.transport.metadata import KnownTopics, Metadata
+from streams.transport.metadata import KnownTopics
 from streams.transport.repeats import Repeats
 from topics.broker_errors import Advice, advice_for
 from topics.connection_causes import explain_connection
+from topics.metadata_request import Metadata
 
 log = structlog.get_logger("headrace.transport")
 
