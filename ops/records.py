@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas import limits
+from streams.transport.list_offsets import end_offsets
 from streams.transport.pacing import pace_empty_fetches
 from topics.access import allowed_operations, missing_acl
 from topics.provision import ProvisionError, unreachable
@@ -107,5 +108,5 @@ async def read_until(
 async def from_the_end(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
     """Assign the partitions, positioned behind the last record that is there now, not when the first fetch comes."""
     consumer.assign(partitions)
-    for partition, offset in (await consumer.end_offsets(partitions)).items():
+    for partition, offset in (await end_offsets(consumer, partitions)).items():
         consumer.seek(partition, offset)

@@ -1,7 +1,7 @@
 """Where partitions begin and end, and what a group has committed, as seen from outside: every error code is read.
 
-In place of aiokafka's own, which knows four codes of these answers, and takes the error of a whole OffsetFetch answer for "nothing
-is committed": a lag of everything that is retained.
+In place of aiokafka's own, which knows four codes of these answers, and takes the error of a whole OffsetFetch answer for
+"nothing is committed": a lag of everything that is retained.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -301,13 +300,6 @@ def make_producer(**options: Any) -> AIOKafkaProducer:
     producer = AIOKafkaProducer(**_fresh(options))
     reconnecting(producer.client)
     return producer
-
-
-def make_admin(**options: Any) -> AIOKafkaAdminClient:
-    """An AIOKafkaAdminClient with these options that finds its cluster again."""
-    admin = AIOKafkaAdminClient(**_fresh(options))
-    reconnecting(admin._client)
-    return admin
 
 
 def made_anew(consumer: AIOKafkaConsumer, topic: str) -> bool:
