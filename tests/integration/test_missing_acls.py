@@ -41,7 +41,7 @@ def options() -> Iterator[dict[str, Any]]:
 async def test_a_worker_does_not_start_and_says_which_acl_is_missing(
     options: dict[str, Any], topic: str, allowed: tuple[Operation, ...], needed: str
 ) -> None:
-    """strimzi-kafka-operator#2148 in kind: what may not be described looks as if it were not there."""
+    """kafka#1428, akhq#116 and kafka-node#1304 in kind: what may not be described looks as if it were not there."""
     await provision.apply(options, catalogue(12))
     settings = load_settings(
         environ={
@@ -64,6 +64,7 @@ async def test_a_worker_does_not_start_and_says_which_acl_is_missing(
 
 
 async def test_topics_apply_and_check_and_a_reader_name_the_acl(options: dict[str, Any]) -> None:
+    """druid#3598 and ansible-kafka-admin#123 in kind."""
     await provision.apply(options, catalogue(12))
     async with Acls(options) as acls:
         await acls.allow_only("scaling.events")
