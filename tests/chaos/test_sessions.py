@@ -63,7 +63,7 @@ def troubles(log: str) -> list[str]:
 async def test_sessions_that_end_are_renewed_without_a_word_and_a_new_password_needs_no_restart(
     guarded: GuardedBroker, pipeline: Pipeline, measured: Measured, tmp_path: Path
 ) -> None:
-    """aiokafka#1105, librdkafka#3293 and kafka_protocol#118 in kind. It was 60 error lines in 50 s, and stuck after a rotation."""
+    """aiokafka#1105, librdkafka#3293 and kafka_protocol#118 in kind. It was 60 lines in 50 s, and stuck after a rotation."""
     password_file = tmp_path / "password"
     values = [request(f"session-{n}", latency_ms=100) for n in range(RATE * 5 * SESSION_S)]
     async with (
