@@ -245,7 +245,7 @@ RECLAIM_SECONDS = Histogram(
 )
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
-    "election", "supervisor_group",
+    "election", "supervisor_group", "metadata",
 )  # fmt: skip
 """Background loops (streams/supervise.py)."""
 LOOP_FAULTS = _from_the_start(

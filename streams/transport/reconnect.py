@@ -24,8 +24,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError
-from aiokafka.util import create_task
 
+from streams.supervise import supervised
 from streams.transport.backoff import Backoff
 from streams.transport.connection import Connection
 from streams.transport.metadata import KnownTopics
@@ -96,7 +96,7 @@ class ReconnectingClient(AIOKafkaClient):  # type: ignore[misc]
         else:
             raise KafkaConnectionError(f"Unable to bootstrap from {self.hosts}")
         if self._sync_task is None:
-            self._sync_task = create_task(self._md_synchronizer())
+            self._sync_task = supervised("metadata", self._md_synchronizer)
 
     async def _get_conn(self, node_id: Any, *, group: Any = ConnectionGroup.DEFAULT, no_hint: bool = False) -> Any:
         """A connection to this broker; None where there is none now. In place of aiokafka's, which connects to one broker at a
