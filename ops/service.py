@@ -65,7 +65,7 @@ async def check_start(settings: Settings, needed: Needs) -> None:
     """Raise CannotStartError where the broker does not answer, one of these topics is missing or wrong, or an ACL is missing."""
     wanted = [
         spec
-        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor)
+        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
         if spec.name in needed
     ]
     try:
