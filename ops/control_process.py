@@ -15,11 +15,19 @@ from streams.control import Control
 from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError
 from streams.unhandled import Unhandled
+from topics.access import READ, READ_WRITE, WRITE
 from topics.names import METRIC_SAMPLES, METRIC_WINDOWS, REQUEST_TOPICS, SCALING_DECISIONS, SCALING_EVENTS
+from topics.plan import Needs
 
 log = structlog.get_logger("headrace.control")
 
-NEEDED: Final = frozenset({*REQUEST_TOPICS, METRIC_SAMPLES, METRIC_WINDOWS, SCALING_DECISIONS, SCALING_EVENTS})
+NEEDED: Final[Needs] = {
+    **dict.fromkeys(REQUEST_TOPICS, READ),
+    METRIC_SAMPLES: READ_WRITE,
+    METRIC_WINDOWS: READ_WRITE,
+    SCALING_DECISIONS: READ_WRITE,
+    SCALING_EVENTS: WRITE,
+}
 
 DESIRED: Final = "/scaling/desired"
 """Where KEDA's metrics-api scaler asks: `{"desired": 3, "epoch": 17, "at": "…"}`."""

@@ -17,11 +17,13 @@ from streams.front.front import Front
 from streams.front.server import front_app
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
+from topics.access import READ, WRITE
 from topics.names import FRONT_RESPONSES, REQUEST_TOPICS
+from topics.plan import Needs
 
 log = structlog.get_logger("headrace.front")
 
-_NEEDED: Final = frozenset({*REQUEST_TOPICS, FRONT_RESPONSES})
+_NEEDED: Final[Needs] = {**dict.fromkeys(REQUEST_TOPICS, WRITE), FRONT_RESPONSES: READ}
 _LAST_ANSWERS_S: Final = 30.0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -20,6 +20,7 @@ from streams.unhandled import FaultError, Unhandled
 from topics import provision
 from topics.catalogue import catalogue
 from topics.names import LEASES
+from topics.plan import Needs
 from topics.provision import ProvisionError
 
 log = structlog.get_logger("headrace.service")
@@ -52,8 +53,20 @@ class Stop:
         log.info("stopping", signal=name, at_once=self.at_once.is_set())
 
 
-async def check_start(settings: Settings, needed: Collection[str]) -> None:
-    """Raise CannotStartError where the broker does not answer, or one of these topics is missing or wrong."""
+def both(one: Needs, other: Needs) -> Needs:
+    """What two processes in one need.
+
+    >>> both({"a": ("Read",)}, {"a": ("Write",), "b": ("Read",)})
+    {'a': ('Read', 'Write'), 'b': ('Read',)}
+    """
+    return {
+        topic: tuple(sorted({*one.get(topic, ()), *other.get(topic, ())}))
+        for topic in sorted(one.keys() | other.keys())
+    }
+
+
+async def check_start(settings: Settings, needed: Needs) -> None:
+    """Raise CannotStartError where the broker does not answer, one of these topics is missing or wrong, or an ACL is missing."""
     wanted = [
         spec
         for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
@@ -61,13 +74,13 @@ async def check_start(settings: Settings, needed: Collection[str]) -> None:
     ]
     try:
         with client_is_quiet():
-            report = await provision.check(settings.kafka.client_options(), wanted)
+            report = await provision.check(settings.kafka.client_options(), wanted, needed)
     except ProvisionError as error:
         raise CannotStartError(str(error)) from error
     fatal = [
         difference
         for difference in report.differences
-        if difference.kind in ("missing", "partitions") or (difference.topic, difference.key) == _ONE_CLOCK
+        if difference.kind in ("missing", "denied", "partitions") or (difference.topic, difference.key) == _ONE_CLOCK
     ]
     if fatal:
         raise CannotStartError(str(fatal[0]))

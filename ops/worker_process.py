@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import AsyncExitStack
+from typing import Final
 
 import structlog
 
@@ -15,16 +16,24 @@ from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError
 from streams.unhandled import FaultError, Unhandled
 from streams.worker import Worker
+from topics.access import READ, READ_WRITE, WRITE
 from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, METRIC_SAMPLES, REQUEST_TOPICS, RESPONSES
+from topics.plan import Needs
 
 log = structlog.get_logger("headrace.worker")
 
-_NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS, CACHE_ENTRIES, METRIC_SAMPLES})
+_NEEDED: Final[Needs] = {
+    **dict.fromkeys(REQUEST_TOPICS, READ),
+    RESPONSES: WRITE,
+    DEAD_LETTERS: WRITE,
+    CACHE_ENTRIES: READ_WRITE,
+    METRIC_SAMPLES: WRITE,
+}
 
 
-def needed_topics(settings: Settings) -> frozenset[str]:
+def needed_topics(settings: Settings) -> Needs:
     """What a worker with these settings reads and writes."""
-    return _NEEDED | {LEASES} if leases_needed(settings) else _NEEDED
+    return {**_NEEDED, LEASES: READ_WRITE} if leases_needed(settings) else _NEEDED
 
 
 async def run_worker(settings: Settings) -> None:

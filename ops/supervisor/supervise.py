@@ -14,7 +14,7 @@ import structlog
 
 from ops.control_process import NEEDED
 from ops.health import serve_health
-from ops.service import CannotStartError, Stop, check_start, unless
+from ops.service import CannotStartError, Stop, both, check_start, unless
 from ops.supervisor.keeper import Keeper
 from ops.supervisor.process_realizer import ProcessRealizer
 from ops.supervisor.roster import Pauses, Roster
@@ -57,7 +57,7 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
             f"scaling.realizer is {settings.scaling.realizer}, and `headrace up` keeps workers on this machine: set it to "
             "process, or run `headrace control` and `headrace worker` in the cluster"
         )
-    await check_start(settings, NEEDED | needed_topics(settings))
+    await check_start(settings, both(NEEDED, needed_topics(settings)))
     async with AsyncExitStack() as stack:
         workers = _keeper(settings, options, "worker")
         controls = _keeper(settings, options, "control")

@@ -23,6 +23,7 @@ from streams.limits.route import Route
 from streams.limits.worker.shared import Shared
 from streams.metrics import definitions as metrics
 from streams.supervise import end, supervised
+from streams.transport.list_offsets import end_offsets
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import (
     CE_ID,
@@ -112,7 +113,7 @@ class LeaseTopic:
         try:
             await consumer.start()
             consumer.assign([_PARTITION])
-            ends = await consumer.end_offsets([_PARTITION])
+            ends = await end_offsets(consumer, [_PARTITION])
             if self._next is not None and self._next > ends[_PARTITION]:
                 self._begin_anew()
             if self._next is None:

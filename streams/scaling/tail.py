@@ -21,6 +21,7 @@ from schemas.scaling_decision import Signals
 from streams.scaling.log import DecisionLog, read_decision
 from streams.scaling.signals import FLEET, in_order, signals_of
 from streams.supervise import supervised
+from streams.transport.list_offsets import begin_offsets, end_offsets
 from streams.transport.reconnect import make_consumer
 from topics.names import METRIC_WINDOWS, SCALING_DECISIONS
 
@@ -92,7 +93,7 @@ class ScalingTail:
 
     async def catch_up(self) -> None:
         """Wait until everything is read that the topics hold now. Raises KafkaError and TimeoutError."""
-        ends = await self._consumer.end_offsets(self._partitions)
+        ends = await end_offsets(self._consumer, self._partitions)
         if not await self.until(
             lambda: all(self._positions.get(partition, 0) >= end for partition, end in ends.items()), _CATCH_UP_S
         ):
@@ -109,8 +110,8 @@ class ScalingTail:
         return True
 
     async def _begin(self) -> None:
-        begins = await self._consumer.beginning_offsets(self._partitions)
-        ends = await self._consumer.end_offsets(self._partitions)
+        begins = await begin_offsets(self._consumer, self._partitions)
+        ends = await end_offsets(self._consumer, self._partitions)
         self._positions = {_DECISIONS: max(begins[_DECISIONS], ends[_DECISIONS] - _DECISIONS_BACK)}
         if self._windows_s:
             since_ms = round((self._now() - self._windows_s) * 1000)
