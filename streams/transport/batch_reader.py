@@ -27,7 +27,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from streams.transport.offsets import Record
 from streams.transport.set_aside import set_aside
-from streams.transport.tolerant import CarefulBatch
+from streams.transport.tolerant import CarefulBatch, has_many_headers
 from streams.transport.unpack import BrokenError, TooLargeError, most_unpacked, unpack
 
 _FRAME_BYTES: Final = 12
@@ -36,6 +36,8 @@ _MAGIC_AT: Final = 16
 _HEADER_BYTES: Final = 61
 _COUNT_AT: Final = 57
 """How many records there are: the one field of the header for which aiokafka's batch has no property."""
+_ATTRIBUTES_AT: Final = 22
+"""The lower byte."""
 _CODEC, _TRANSACTIONAL, _CONTROL = 0x07, 0x10, 0x20
 _NOT_PLAIN: Final = _CODEC | _TRANSACTIONAL | _CONTROL
 _i32 = struct.Struct(">i").unpack_from
@@ -46,9 +48,8 @@ _LEGACY_BYTES: Final = 26
 _HEAVY_BYTES: Final = 1_250_000
 """What may unpack to more is unpacked in a thread, and read by a slower reader that counts headers. A batch of 1 MiB as an honest
 application wrote it is below."""
-_LARGE_RECORD_BYTES: Final = 4_096
 _LARGE_BATCH_BYTES: Final = 65_536
-"""A batch from this size on whose records are so large on average is read by that reader too: there it costs next to nothing."""
+"""Above, unpacked, it is first looked for records with very many headers. What is smaller can hold 5 MB of them at most."""
 _MOST_BYTES: Final = 4_000_000
 """A list ends behind so many bytes: what is not handed out yet stays packed."""
 
@@ -215,19 +216,25 @@ class BatchReader:
             except BrokenError as error:
                 return self._give_up(batch, base + last_delta, timestamp, f"it does not unpack: {error}")
             if unpacked is not None:
-                self._begin(CarefulBatch.of_unpacked(batch[:_HEADER_BYTES], unpacked), base, last_delta)
+                if len(unpacked) > _HEAVY_BYTES or has_many_headers(unpacked):
+                    self._begin(CarefulBatch.of_unpacked(batch[:_HEADER_BYTES], unpacked), base, last_delta)
+                else:
+                    self._begin(DefaultRecordBatch(_plain(batch, unpacked)), base, last_delta)
                 return len(unpacked)
-        if len(batch) > _LARGE_BATCH_BYTES and len(batch) > _LARGE_RECORD_BYTES * max(1, _i32(batch, _COUNT_AT)[0]):
+        if len(batch) > _LARGE_BATCH_BYTES and not codec and has_many_headers(batch[_HEADER_BYTES:]):
             self._begin(CarefulBatch(batch), base, last_delta)
         else:
             self._begin(made, base, last_delta)
         return len(batch)
 
     def _unpack_within_bounds(self, codec: int, packed: memoryview) -> bytes | memoryview | None:
-        """None where it is small enough to be unpacked while it is read. Raises as `unpack` does, and HeavyBatchError."""
+        """None where it is so small that it is unpacked while it is read. Raises as `unpack` does, and HeavyBatchError."""
         if self._unpacked is None:
-            if most_unpacked(codec, packed, _HEAVY_BYTES) <= _HEAVY_BYTES:
+            most = most_unpacked(codec, packed, _HEAVY_BYTES)
+            if most <= _LARGE_BATCH_BYTES:
                 return None
+            if most <= _HEAVY_BYTES:
+                return unpack(codec, packed, min(_HEAVY_BYTES, self._rules.most_unpacked_bytes))
             self._packed = codec, packed
             raise HeavyBatchError
         if isinstance(self._unpacked, Exception):
@@ -311,6 +318,13 @@ class BatchReader:
         self._behind = last_offset + 1
         self._open = iter(set_aside(start, self._behind, max(0, timestamp), "unreadable", f"a corrupt batch: {why}"))
         return 0
+
+
+def _plain(batch: memoryview, unpacked: bytes | memoryview) -> bytes:
+    """The batch as if it had not been compressed; its checksum is that of before."""
+    header = bytearray(batch[:_HEADER_BYTES])
+    header[_ATTRIBUTES_AT] &= ~_CODEC
+    return b"".join((header, unpacked))
 
 
 def _is_abort(batch: DefaultRecordBatch) -> bool:
