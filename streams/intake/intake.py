@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from streams.intake.dated import dated
 from streams.intake.decode import Decoder
 from streams.intake.nodes import most_nodes
 from streams.metrics import definitions as metrics
@@ -87,7 +88,7 @@ class Intake:
         now = self._now()
         valid: list[PendingRequest] = []
         for records in lists:
-            origin, taken = records.origin, records.start()
+            origin, taken = records.origin, dated(records.start(), now)
             for index, record in enumerate(taken):
                 value = record.value
                 if value is not None and len(value) > _HEAVY_BYTES and most_nodes(value) > _HEAVY_NODES:

@@ -35,6 +35,8 @@ _CATCH_UP_S: Final = 20.0
 _DECISIONS_BACK: Final = 200
 """How many of the newest records are read at the start. The newest epoch is among them, or 200 late ones came in a row."""
 _MOST_WINDOWS: Final = 2_000
+_AHEAD_S: Final = 86_400.0
+"""A window that ends further ahead of this process's clock is of no clock: it would push out all others, and stay the newest."""
 
 
 class ScalingTail:
@@ -151,6 +153,9 @@ class ScalingTail:
             window = signals_of(MetricWindow.model_validate_json(record.value or b""))
         except ValidationError:
             log.warning("a record on the windows' topic is none", offset=record.offset)
+            return
+        if window.end_s > self._now() + _AHEAD_S:
+            log.warning("a window of a time far ahead is left out", offset=record.offset, end_s=window.end_s)
             return
         self._windows.append(window)
         while self._windows and self._windows[0].end_s < window.end_s - self._windows_s:
