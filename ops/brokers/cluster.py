@@ -1,8 +1,8 @@
 """Three nodes of Apache Kafka on loopback, each broker and controller, that tests may kill, stop and move.
 
-Every node has two listeners for clients. DIRECT is advertised as it is: for the other brokers, and for who keeps the books. CLIENT
-is advertised under an address that the caller chooses, for instance of a proxy that breaks things. Replication factor 3, two in
-sync: one broker may fail and neither data nor writes stop.
+Every node has two listeners for clients. DIRECT is advertised as it is: for the other brokers, and for who keeps the books.
+CLIENT is advertised under an address that the caller chooses, for instance of a proxy that breaks things. Replication factor 3,
+two in sync: one broker may fail and neither data nor writes stop.
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ class ApacheCluster:
                 said = node.child.last_words() if node.child else "it was not started"
                 raise BrokerError(f"node {node.number} ended: {said}")
             if time.monotonic() > ends_at:
-                raise BrokerError(f"node {node.number} did not serve within {within_s:.0f} s: {node.child.last_words()}")
+                raise BrokerError(
+                    f"node {node.number} did not serve within {within_s:.0f} s: {node.child.last_words()}"
+                )
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def kill(self, node: Node) -> None:

@@ -200,7 +200,16 @@ ALONE = {
     "streams/intake/intake.py", "streams/limits/topic.py", "streams/scaling/actuator.py", "streams/scaling/tail.py",
     "streams/supervise.py", "streams/transport/consumer.py", "streams/transport/fetcher.py",
 }  # fmt: skip
-OUTSIDE = ("ops/bench/", "ops/simulation/", "ops/load/", "ops/provider_sim/", "ops/demo/", "ops/cli/", "ops/brokers/")
+OUTSIDE = (
+    "ops/bench/",
+    "ops/simulation/",
+    "ops/load/",
+    "ops/provider_sim/",
+    "ops/demo/",
+    "ops/cli/",
+    "ops/brokers/",
+    "ops/lab/",
+)
 
 
 def test_tasks_are_made_by_the_supervisor_or_where_their_end_is_seen() -> None:
