@@ -2,7 +2,7 @@
 
 A request is slow if its answer took `SLOW_S` longer than its provider's call. It is put down to the fault that began last before
 it became slow; a fault was felt until the last request that is put down to it was answered. With several faults at once the blame
-may fall on the wrong one, never on none.
+may fall on the wrong one. Requests to a provider with a limit do not count: after an outage they wait for the limit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def recoveries(book: Book) -> list[Recovery]:
     for name, asked in book.asked.items():
         end = first.get(name)
         slow_at = asked.at + asked.takes_s + SLOW_S
-        if end is None or end.at <= slow_at:
+        if end is None or end.at <= slow_at or asked.provider in book.limits:
             continue
         place = bisect_right(begins, slow_at) - 1
         if place >= 0:

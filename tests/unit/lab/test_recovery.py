@@ -14,9 +14,13 @@ from ops.lab.recovery import recoveries
 from ops.lab.report import bars, write_report
 from ops.lab.run import Outcome, Sample
 from ops.lab.schedule import make_schedule
-from tests.unit.lab.test_checker import name, ok, well
+from tests.unit.lab.test_checker import LIMIT, name, ok, well
 
 CUT = Disturbance("net_cut", "broker 1", 10.0, 14.0, 14.0)
+
+
+def unlimited() -> Book:
+    return replace(well(), limits={})
 
 
 def held_up(book: Book, begin: int, end: int, until: float) -> Book:
@@ -31,13 +35,18 @@ def test_a_fault_that_nobody_felt_took_no_time() -> None:
 
 
 def test_a_fault_is_felt_until_the_last_slow_answer() -> None:
-    (one,) = recoveries(replace(held_up(well(), 9, 15, 18.0), disturbances=[CUT]))
+    (one,) = recoveries(replace(held_up(unlimited(), 9, 15, 18.0), disturbances=[CUT]))
     assert (one.slow, one.felt_s, one.recovered_s) == (6, 8.0, 4.0)
+
+
+def test_requests_that_may_wait_for_a_limit_do_not_count() -> None:
+    (one,) = recoveries(replace(held_up(well(), 9, 15, 18.0), disturbances=[CUT], limits={"open": LIMIT}))
+    assert one.slow == 0
 
 
 def test_a_slow_answer_is_put_down_to_the_fault_that_began_last_before_it_was_slow() -> None:
     later = Disturbance("worker_kill", "w1", 20.0, 21.0, 20.0)
-    one, two = recoveries(replace(held_up(well(), 9, 15, 18.0), disturbances=[later, CUT]))
+    one, two = recoveries(replace(held_up(unlimited(), 9, 15, 18.0), disturbances=[later, CUT]))
     assert (one.fault.kind, one.slow) == ("net_cut", 6)
     assert (two.fault.kind, two.slow) == ("worker_kill", 0)
 
@@ -58,7 +67,7 @@ def test_answers_are_counted_by_step_and_only_once() -> None:
 
 
 def test_a_report_is_one_page_without_scripts_and_a_json_with_all_figures(tmp_path: Path) -> None:
-    book = replace(held_up(well(), 9, 15, 18.0), disturbances=[CUT], exits=["worker <b>w1</b> ended"])
+    book = replace(held_up(unlimited(), 9, 15, 18.0), disturbances=[CUT], exits=["worker <b>w1</b> ended"])
     samples = [Sample(float(n), {"w0": 100 * 2**20}) for n in range(30)]
     outcome = Outcome(make_schedule(7, 90), book, check(book), recoveries(book), samples, 0.0, 30.0)
     page, data = write_report(outcome, tmp_path)
