@@ -1,8 +1,8 @@
 """How long each fault was felt, from the book alone. Pure.
 
 A request is slow if its answer took `SLOW_S` longer than its provider's call. It is put down to the fault that began last before
-it became slow; a fault was felt until the last request that is put down to it was answered. With several faults at once the blame
-may fall on the wrong one. Requests to a provider with a limit do not count: after an outage they wait for the limit.
+it became slow; a fault was felt until the last request that is put down to it was answered. Where others came on top before that,
+recovery is due from the last of them. Requests to a provider with a limit do not count: after an outage they wait for the limit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def recoveries(book: Book) -> list[Recovery]:
     first: dict[str, Ended] = {}
     for each in sorted(book.ended, key=lambda each: each.at):
         first.setdefault(each.request_id, each)
-    slow, last = [0] * len(faults), [0.0] * len(faults)
+    slow, felt, recovered = [0] * len(faults), [0.0] * len(faults), [0.0] * len(faults)
     for name, asked in book.asked.items():
         end = first.get(name)
         slow_at = asked.at + asked.takes_s + SLOW_S
@@ -42,8 +42,7 @@ def recoveries(book: Book) -> list[Recovery]:
         place = bisect_right(begins, slow_at) - 1
         if place >= 0:
             slow[place] += 1
-            last[place] = max(last[place], end.at)
-    return [
-        Recovery(fault, count, max(0.0, at - fault.begin), max(0.0, at - fault.counted_from))
-        for fault, count, at in zip(faults, slow, last, strict=True)
-    ]
+            felt[place] = max(felt[place], end.at - begins[place])
+            due = max(fault.counted_from for fault in faults[place : bisect_right(begins, end.at)])
+            recovered[place] = max(recovered[place], end.at - due)
+    return [Recovery(*each) for each in zip(faults, slow, felt, recovered, strict=True)]

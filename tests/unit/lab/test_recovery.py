@@ -51,6 +51,13 @@ def test_a_slow_answer_is_put_down_to_the_fault_that_began_last_before_it_was_sl
     assert (two.fault.kind, two.slow) == ("worker_kill", 0)
 
 
+def test_recovery_is_due_from_the_last_fault_that_came_on_top() -> None:
+    on_top = Disturbance("worker_kill", "w1", 16.0, 17.0, 16.0)
+    one, two = recoveries(replace(held_up(unlimited(), 9, 13, 18.0), disturbances=[CUT, on_top]))
+    assert (one.slow, one.felt_s, one.recovered_s) == (4, 8.0, 2.0)
+    assert two.slow == 0
+
+
 def test_memory_drifts_from_the_second_quarter_to_the_last() -> None:
     samples = [Sample(float(n), {"w0": 100 * 2**20 + (5 * 2**20 if n >= 30 else 0), "w1": 2**20}) for n in range(40)]
     grown, steady = drifts(samples)
