@@ -141,7 +141,13 @@ async def _break(world: World, schedule: Schedule, disturbances: list[Disturbanc
             if time.monotonic() - began > schedule.seconds:
                 return
             say(f"{time.monotonic() - began:6.1f} s  {fault.kind}")
-            done = await apply(world, fault)
+            try:
+                done = await apply(world, fault)
+            except Exception as error:
+                # The run goes on, and fails: what was not undone may be felt to its end.
+                world.exits.append(f"the lab could not do or undo {fault}: {error!r}")
+                say(world.exits[-1])
+                continue
             disturbances.append(done)
             say(f"{time.monotonic() - began:6.1f} s  {fault.kind} is over: {done.detail}")
 
@@ -156,7 +162,7 @@ async def _mend(world: World) -> None:
         if not node.alive:
             world.cluster.start(node)
         await world.cluster.wait_live(node)
-    world.look()
+    await world.replace_dead()
     await wait_in_sync(world)
 
 

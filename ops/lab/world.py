@@ -120,6 +120,14 @@ class World:
         self.workers = [self.start_worker() for _ in range(self._wanted)]
         await asyncio.gather(*(worker.wait_ready(READY_S) for worker in self.workers))
 
+    async def replace_dead(self) -> None:
+        """New processes for all that do not run, whoever ended them."""
+        self.look()
+        self.workers = [worker if worker.alive else self.start_worker() for worker in self.workers]
+        if not self.control.alive:
+            self.control = self.start_control()
+        await asyncio.gather(*(wait_ready_or_ended(worker) for worker in self.workers))
+
     def look(self) -> list[str]:
         """Replace what ended by itself, as a supervisor would; returns a line for each of these ends."""
         found = []

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -34,11 +35,13 @@ def main() -> int:
             print("\n  ".join([schedule.command(), *map(str, schedule.faults)]))
         return 0
     folder = given.report or Path(tempfile.mkdtemp(prefix="headrace-lab-"))
+    for library in ("aiokafka", "asyncio"):
+        logging.getLogger(library).addHandler(logging.NullHandler())  # brokers that fail are what this is about
     options = SessionOptions(folder, given.rate, given.shrink if given.only is None else 0, given.verbose)
-    outcomes = asyncio.run(run_session(schedules, options, lambda line: print(line, flush=True)))
+    outcomes, not_run = asyncio.run(run_session(schedules, options, lambda line: print(line, flush=True)))
     broken = sum(not outcome.held for outcome in outcomes)
-    print(f"{len(outcomes)} schedules, {broken} broken; figures and logs in {folder}")
-    return 1 if broken else 0
+    print(f"{len(outcomes)} schedules, {broken} broken, {len(not_run)} not run; figures and logs in {folder}")
+    return 1 if broken or not_run else 0
 
 
 if __name__ == "__main__":
