@@ -15,8 +15,8 @@ from ops.lab.schedule import Fault
 from ops.lab.world import World, now, wait_ready_or_ended
 from topics.names import REQUESTS_NORMAL
 
-Doing = Callable[[World, Fault], Awaitable[str]]
-"""Does and undoes a fault; returns whom it met."""
+Doing = Callable[[World, Fault], Awaitable[str | None]]
+"""Does and undoes a fault; returns whom it met, None for nobody."""
 
 _SYNC_WITHIN_S: Final = 30.0
 _SYNC_LOOK_S: Final = 0.5
@@ -31,10 +31,12 @@ _AT_ONCE: Final = frozenset(
 """Faults that the fleet has to work round while they last: recovery counts from their beginning."""
 
 
-async def apply(world: World, fault: Fault) -> Disturbance:
-    """Do a fault, undo it, and say when it was there."""
+async def apply(world: World, fault: Fault) -> Disturbance | None:
+    """Do a fault, undo it, and say when it was there; None where it met nobody."""
     begin = now()
     detail = await _DO[fault.kind](world, fault)
+    if detail is None:
+        return None
     end = now()
     counted_from = begin if fault.kind in _AT_ONCE else end
     return Disturbance(fault.kind, detail, begin, end, counted_from, not fault.kind.startswith("provider_"))
@@ -169,10 +171,10 @@ async def _worker_term(world: World, fault: Fault) -> str:
     return await _replace(world, _pick(world, fault, world.spare_first), signal.SIGTERM, fault.lasts_s)
 
 
-async def _grantor_kill(world: World, fault: Fault) -> str:
+async def _grantor_kill(world: World, fault: Fault) -> str | None:
     grantor = world.grantor()
     if grantor is None or (world.spare_first and grantor is world.workers[0]):
-        return "nobody: there is no grantor that may be ended"
+        return None
     return await _replace(world, world.workers.index(grantor), signal.SIGKILL, fault.lasts_s)
 
 

@@ -16,6 +16,9 @@ from ops.plot import COLOURS, Line, Panel, line_chart, round_ticks
 
 AVAILABILITY: Final = 0.999
 DRIFT_PERCENT: Final = 2.0
+_LEAST_FOR_DRIFT_S: Final = 600.0
+"""What is shorter is all warming up."""
+
 _STEPS: Final = 120
 _COLOUR: Final = {
     "ok": COLOURS[4],
@@ -45,18 +48,18 @@ def bars(outcome: Outcome) -> list[tuple[str, str, bool]]:
     """What must be reached: its name, what was seen, and whether it is."""
     verdict = outcome.verdict
     recovered = max((each.recovered_s for each in outcome.recoveries), default=0.0)
-    memory = [
-        each for each in drifts(outcome.samples) if each.lived_s > outcome.load_s * 0.9 and each.process[0] in "wc"
-    ]
-    drift = max((each.percent for each in memory), default=0.0)
-    return [
+    found = [
         ("requests lost", str(verdict.lost), not verdict.lost),
         ("promises broken", str(len(verdict.violations)), not verdict.violations),
         ("ok where providers live", f"{verdict.availability:.3%}", verdict.availability >= AVAILABILITY),
         ("longest recovery", f"{recovered:.1f} s", recovered <= BOUND_S),
         ("fullest window of a limit", f"{verdict.most_of_limit:.0%}", verdict.most_of_limit <= 1),
-        ("memory, last quarter beside the second", f"{drift:+.1f} %", drift < DRIFT_PERCENT),
     ]
+    if outcome.load_s >= _LEAST_FOR_DRIFT_S:
+        followed = [each for each in drifts(outcome.samples) if each.lived_s > outcome.load_s * 0.9]
+        drift = max((each.percent for each in followed if each.process[0] in "wc"), default=0.0)
+        found.append(("memory, last quarter beside the second", f"{drift:+.1f} %", drift < DRIFT_PERCENT))
+    return found
 
 
 def as_html(outcome: Outcome) -> str:

@@ -148,8 +148,10 @@ async def _break(world: World, schedule: Schedule, disturbances: list[Disturbanc
                 world.exits.append(f"the lab could not do or undo {fault}: {error!r}")
                 say(world.exits[-1])
                 continue
-            disturbances.append(done)
-            say(f"{time.monotonic() - began:6.1f} s  {fault.kind} is over: {done.detail}")
+            if done is not None:
+                disturbances.append(done)
+            met = done.detail if done is not None else "it met nobody"
+            say(f"{time.monotonic() - began:6.1f} s  {fault.kind} is over: {met}")
 
     await _together(lane("cluster"), lane("fleet"))
 
