@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import structlog
+from aiokafka.errors import KafkaError, NodeNotReadyError
 
 from streams.settings import Settings
 from topics import provision
-from topics.catalogue import catalogue
+from topics.catalogue import TopicSpec, catalogue
 from topics.names import LEASES
-from topics.provision import ProvisionError
+from topics.provision import BrokerUnreachableError, ProvisionError
 
 log = structlog.get_logger("headrace.service")
+
+_CLUSTER_WITHIN_S: Final = 15.0
+"""Kafka's controller takes a dead broker out after 9 s (broker.session.timeout.ms)."""
+
+_ASK_AGAIN_S: Final = 0.5
 
 _ONE_CLOCK: Final = (LEASES, "message.timestamp.type")  # without the broker's time no lease holds
 
@@ -57,7 +64,7 @@ async def check_start(settings: Settings, needed: Collection[str]) -> None:
     ]
     try:
         with client_is_quiet():
-            report = await provision.check(settings.kafka.client_options(), wanted)
+            report = await _check_topics(settings, wanted)
     except ProvisionError as error:
         raise CannotStartError(str(error)) from error
     fatal = [
@@ -69,6 +76,24 @@ async def check_start(settings: Settings, needed: Collection[str]) -> None:
         raise CannotStartError(str(fatal[0]))
     for difference in report.differences:
         log.warning("a topic differs from the contract", difference=str(difference))
+
+
+async def _check_topics(settings: Settings, wanted: Collection[TopicSpec]) -> provision.Report:
+    """Compare the topics. One broker of several that fails while it is asked is no reason not to start: others are asked then.
+
+    Raises ProvisionError at once where no broker answers or one refuses for good, else after `_CLUSTER_WITHIN_S`.
+    """
+    gives_up_at = time.monotonic() + _CLUSTER_WITHIN_S
+    while True:
+        try:
+            return await provision.check(settings.kafka.client_options(), wanted)
+        except ProvisionError as error:
+            cause = error.__cause__
+            answers = not isinstance(error, BrokerUnreachableError) or isinstance(cause, NodeNotReadyError)
+            passing = isinstance(cause, TimeoutError) or (isinstance(cause, KafkaError) and cause.retriable)
+            if not (answers and passing) or time.monotonic() > gives_up_at:
+                raise
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 @contextmanager

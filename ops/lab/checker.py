@@ -2,9 +2,9 @@
 
 1. **Answered at least once.** Every request that the brokers accepted has an answer or a dead letter; what is not `ok` says why.
 2. **In time.** Once nothing is broken any more, all is answered within `BOUND_S`.
-3. **Not paid again after its commit.** A commit follows the answer within `COMMIT_S` where nothing is broken. So a request whose
+3. **Not paid or answered again after its commit.** A commit follows the answer within `COMMIT_S` where nothing is broken. So a request whose
    life, from its record to `COMMIT_S` after its (first) answer, no disturbance touched is settled: it was called no more often
-   than its provider failed, and is never called again. Only what was under way when something broke may be paid twice; that is
+   than its provider failed, and is neither called nor answered again. Only what was under way when something broke may be paid twice; that is
    counted.
 4. **No limit exceeded.** By the provider's own book, in any window, refused calls included; and it refused none for its limit.
 5. **No answer of another's.** An answer carries the mark of what its own request asked, and goes to its own agent.
@@ -185,6 +185,9 @@ def _paid_beyond(asked: Sequence[Asked], calls: Mapping[str, Sequence[Call]]) ->
 
 def _paid_again(book: Book, first: Mapping[str, Ended], calls: Mapping[str, Sequence[Call]]) -> Iterator[Violation]:
     moving = [each for each in book.disturbances if each.moves_calls]
+    ends: dict[str, list[float]] = defaultdict(list)
+    for end in book.ended:
+        ends[end.request_id].append(end.at)
     for prompt, asked in _by_prompt(book).items():
         if any(each.request_id not in first for each in asked):
             continue  # lost, or not answered yet
@@ -195,6 +198,8 @@ def _paid_again(book: Book, first: Mapping[str, Ended], calls: Mapping[str, Sequ
         if again:
             since = again[0].at - settled_at + COMMIT_S
             yield Violation("paid again", f"{asked[0].request_id} was called again {since:.1f} s after its answer")
+        elif late := [each.request_id for each in asked if max(ends[each.request_id]) > settled_at]:
+            yield Violation("answered again", f"{late[0]} was answered again more than {COMMIT_S} s after its answer")
         elif _paid_beyond(asked, calls):
             yield Violation("paid again", f"{asked[0].request_id} was paid twice, and nothing was broken")
 

@@ -110,6 +110,14 @@ def test_a_call_after_the_commit_is_paid_again(place: int, later: float) -> None
     assert kinds(replace(book, calls=[*book.calls, again])) == ["paid again"]
 
 
+@given(places, st.floats(COMMIT_S + 0.01, 1000))
+def test_an_answer_after_the_commit_is_found_though_nothing_is_paid(place: int, later: float) -> None:
+    """A commit that is lost is seen so where the fleet remembers the answer: no provider is called."""
+    book = well()
+    again = ok(book.asked[name(place)], place + 0.3 + later)
+    assert kinds(replace(book, ended=[*book.ended, again], faults_over_at=0.0)) == ["answered again"]
+
+
 @given(places, st.floats(0, COMMIT_S))
 def test_two_calls_of_one_request_with_nothing_broken_are_paid_again(place: int, later: float) -> None:
     book = well()
