@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import shutil
 import signal
 import tempfile
@@ -21,7 +22,7 @@ from typing import Final, Self
 from ops.brokers.apache import LOG_SETTINGS, SETTINGS, cluster_id, format_storage, kafka_command
 from ops.brokers.base import BrokerError, Progress
 from ops.brokers.kafka_jars import jars, java
-from ops.brokers.ready import free_ports, live_brokers
+from ops.brokers.ready import insist_free, live_brokers
 from ops.process import ChildProcess
 
 NODES: Final = 3
@@ -29,6 +30,9 @@ READY_DEADLINE_S: Final = 120.0
 _LOOK_EVERY_S: Final = 0.2
 _STOP_DEADLINE_S: Final = 30.0
 """A controlled shutdown hands leadership over first: 2 to 5 s on an idle machine."""
+
+_PORTS: Final = (15_000, 32_000)
+"""Below those that Linux gives to connections (32,768 and up): a node that is away for seconds finds its own again."""
 
 _JAVA: Final = (
     "-Xms96m",
@@ -98,7 +102,7 @@ class ApacheCluster:
         self._settings = settings
         self._folder = Path(tempfile.mkdtemp(prefix="headrace-cluster-"))
         self._cluster_id = cluster_id()
-        ports = free_ports(3 * NODES)
+        ports = _lasting_ports(3 * NODES)
         self.nodes = [Node(n + 1, self._folder, ports[3 * n : 3 * n + 3]) for n in range(NODES)]
 
     @property
@@ -184,3 +188,15 @@ class ApacheCluster:
                 node.signal(signal.SIGKILL)
         await asyncio.gather(*(asyncio.to_thread(node.child.stop) for node in self.nodes if node.child is not None))
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _lasting_ports(count: int) -> list[int]:
+    """Different ports of loopback that are free now and that no outgoing connection takes."""
+    found: list[int] = []
+    for port in random.sample(range(*_PORTS), 50 * count):
+        if len(found) == count:
+            break
+        with contextlib.suppress(BrokerError):
+            insist_free(port)
+            found.append(port)
+    return found

@@ -2,10 +2,10 @@
 
 1. **Answered at least once.** Every request that the brokers accepted has an answer or a dead letter; what is not `ok` says why.
 2. **In time.** Once nothing is broken any more, all is answered within `BOUND_S`.
-3. **Not paid or answered again after its commit.** A commit follows the answer within `COMMIT_S` where nothing is broken. So a request whose
-   life, from its record to `COMMIT_S` after its (first) answer, no disturbance touched is settled: it was called no more often
-   than its provider failed, and is neither called nor answered again. Only what was under way when something broke may be paid twice; that is
-   counted.
+3. **Not paid or answered again after its commit.** A commit follows the answer within `COMMIT_S` where nothing is broken. So a
+   request whose life, from its record to `COMMIT_S` after its (first) answer, no disturbance touched is settled: it was called no
+   more often than its provider failed, and is neither called nor answered again. Only what was under way when something broke
+   may be paid twice; that is counted.
 4. **No limit exceeded.** By the provider's own book, in any window, refused calls included; and it refused none for its limit.
 5. **No answer of another's.** An answer carries the mark of what its own request asked, and goes to its own agent.
 6. **No process ends by itself.**
