@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine, Iterator
+import time
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import structlog
+from aiokafka.errors import KafkaError, NodeNotReadyError
 
 from streams.scaling.realizers import RealizeError
 from streams.settings import Settings
@@ -18,12 +20,17 @@ from streams.supervise import end, is_told_to_stop
 from streams.transport.membership import GroupRefusedError
 from streams.unhandled import FaultError, Unhandled
 from topics import provision
-from topics.catalogue import catalogue
+from topics.catalogue import TopicSpec, catalogue
 from topics.names import LEASES
 from topics.plan import Needs
-from topics.provision import ProvisionError
+from topics.provision import BrokerUnreachableError, ProvisionError
 
 log = structlog.get_logger("headrace.service")
+
+_CLUSTER_WITHIN_S: Final = 15.0
+"""Kafka's controller takes a dead broker out after 9 s (broker.session.timeout.ms)."""
+
+_ASK_AGAIN_S: Final = 0.5
 
 _ONE_CLOCK: Final = (LEASES, "message.timestamp.type")  # without the broker's time no lease holds
 
@@ -74,7 +81,7 @@ async def check_start(settings: Settings, needed: Needs) -> None:
     ]
     try:
         with client_is_quiet():
-            report = await provision.check(settings.kafka.client_options(), wanted, needed)
+            report = await _check_topics(settings, wanted, needed)
     except ProvisionError as error:
         raise CannotStartError(str(error)) from error
     fatal = [
@@ -86,6 +93,24 @@ async def check_start(settings: Settings, needed: Needs) -> None:
         raise CannotStartError(str(fatal[0]))
     for difference in report.differences:
         log.warning("a topic differs from the contract", difference=str(difference))
+
+
+async def _check_topics(settings: Settings, wanted: Sequence[TopicSpec], needed: Needs) -> provision.Report:
+    """Compare the topics. One broker of several that fails while it is asked is no reason not to start: others are asked then.
+
+    Raises ProvisionError at once where no broker answers or one refuses for good, else after `_CLUSTER_WITHIN_S`.
+    """
+    gives_up_at = time.monotonic() + _CLUSTER_WITHIN_S
+    while True:
+        try:
+            return await provision.check(settings.kafka.client_options(), wanted, needed)
+        except ProvisionError as error:
+            cause = error.__cause__
+            answers = not isinstance(error, BrokerUnreachableError) or isinstance(cause, NodeNotReadyError)
+            passing = isinstance(cause, TimeoutError) or (isinstance(cause, KafkaError) and cause.retriable)
+            if not (answers and passing) or time.monotonic() > gives_up_at:
+                raise
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 @contextmanager

@@ -282,7 +282,16 @@ THREADS = {
     "streams/cache/disk.py": "an executor: who asks awaits the answer",
     "streams/governor/stall.py": "watches the event loop, and goes on after a fault",
 }
-OUTSIDE = ("ops/bench/", "ops/simulation/", "ops/load/", "ops/provider_sim/", "ops/demo/", "ops/cli/", "ops/brokers/")
+OUTSIDE = (
+    "ops/bench/",
+    "ops/simulation/",
+    "ops/load/",
+    "ops/provider_sim/",
+    "ops/demo/",
+    "ops/cli/",
+    "ops/brokers/",
+    "ops/lab/",
+)
 
 
 def _callers_of(*names: str) -> set[str]:
