@@ -3,12 +3,16 @@
 One broker serves the whole run: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a container where a docker engine runs,
 else Apache Kafka where Java and Maven are, else the embedded one. The header of the run says which, and why not the
 ones before it. TEST_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
+
+With `pytest -n 2` every test that needs a broker runs in one of the two processes: there is one broker still, and tests that
+measure or starve real workers run one after the other. The other process has what needs none.
 """
 
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -58,6 +62,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("TEST_REQUIRE_APACHE") == "1" and choice.kind not in REAL_KAFKA:
         why = "; ".join(choice.passed_over)
         raise pytest.UsageError(f"TEST_REQUIRE_APACHE=1, but the broker would be {choice.kind}. {why}")
+
+
+_NEED_A_BROKER: Final = frozenset({"broker", "kafka", "private_broker"})
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not _NEED_A_BROKER.isdisjoint(getattr(item, "fixturenames", ())) or item.get_closest_marker("chaos"):
+            item.add_marker(pytest.mark.xdist_group("broker"))
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

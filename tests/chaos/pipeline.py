@@ -19,6 +19,8 @@ from topics import catalogue, partition_for, provision
 from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES, Priority
 
 PARTITIONS = 12
+SESSION_TIMEOUT = "3s"
+"""Half of the default: tests that kill a worker wait for its session to end. A test of a bar in seconds sets its own."""
 
 _POLL_S = 0.1
 
@@ -37,10 +39,11 @@ class Pipeline:
         return {"bootstrap_servers": self.broker.bootstrap_servers}
 
     def settings(self, **changed: object) -> Path:
-        """A settings file: limits that are out of the way, and `changed` (`kafka__session_timeout="3s"`)."""
+        """A settings file: limits that are out of the way, short sessions, and `changed` (`http__listen="127.0.0.1:0"`)."""
         values: dict[str, object] = {
             "kafka.bootstrap_servers": self.broker.bootstrap_servers,
             "kafka.group_id": self.group_id,
+            "kafka.session_timeout": SESSION_TIMEOUT,
             "topics.partitions": PARTITIONS,
             "http.listen": "127.0.0.1:0",
             "cache.disk.path": str(self.directory / "cache"),

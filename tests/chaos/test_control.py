@@ -14,6 +14,8 @@ from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import Pipeline, wait_until
 from tests.chaos.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision
 
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
+
 COOLDOWN_S = 10.0 if FULL else 8.0
 
 

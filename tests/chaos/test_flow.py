@@ -62,6 +62,7 @@ async def play(traffic: Traffic, name: str, *, noisy: bool) -> None:
         sent += 1
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     not FULL, reason="takes minutes: TEST_FULL=1; tests/unit/flow/test_bars.py has it on a virtual clock"
 )
@@ -131,6 +132,7 @@ async def write(pipeline: Pipeline, count: int) -> None:
         await producer.stop()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_a_backlog_costs_little_memory_and_is_taken_up_at_once(pipeline: Pipeline, measured: Measured) -> None:
     limits = {"concurrency__per_host": 20, "concurrency__high_share": "0%", "cache__memory__size": "1MB"}

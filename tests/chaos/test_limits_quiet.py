@@ -19,7 +19,7 @@ from tests.chaos.pipeline import Pipeline, agent_on, wait_until
 from tests.chaos.simulator import Simulator
 from tests.chaos.test_limits import BYTES_PER_TOKEN, SCALE, WINDOW_S, limited
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(900)]
 
 SIZES = [int(tokens * SCALE) for tokens in (20_000, 33_000, 46_000, 62_000, 80_000)]
 LIMIT_TOKENS = int(90_000 * SCALE)

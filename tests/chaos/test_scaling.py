@@ -20,6 +20,8 @@ from tests.chaos.pipeline import Pipeline, request, wait_until
 from tests.chaos.scaling import decisions, dotted
 from tests.integration.cli import headrace
 
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
+
 CYCLES = 10 if FULL else 1
 LOW_PER_S, HIGH_PER_S = 10.0, 28.0
 """A worker does 20 a second: ten calls of 0.5 s at a time."""

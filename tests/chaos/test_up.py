@@ -13,9 +13,13 @@ from ops.fleet import WorkerProcess
 from tests.chaos.fixtures import FULL
 from tests.chaos.pipeline import Pipeline, request, wait_until
 
-pytestmark = pytest.mark.skipif(
-    not FULL, reason="test_scaling.py brings a fleet up, kills a worker and drains; TEST_FULL=1 runs it"
-)
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not FULL, reason="test_scaling.py brings a fleet up, kills a worker and drains; TEST_FULL=1 runs it"
+    ),
+]
 
 
 async def _children(http: str) -> dict[str, str]:

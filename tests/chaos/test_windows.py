@@ -25,7 +25,7 @@ from tests.chaos.pipeline import Pipeline, request
 from tests.unit.metrics.raw_samples import Scope, as_sent, expected, fleet
 from topics.names import METRIC_SAMPLES, METRIC_WINDOWS
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
 
 WORKERS = 21
 INTERVALS = 498 if FULL else 120

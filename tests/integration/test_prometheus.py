@@ -100,6 +100,7 @@ def prometheus_program() -> str:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_rules_evaluate_and_the_dashboards_show_a_worker_under_load(
     pipeline: Pipeline, prometheus_program: str, tmp_path: Path
