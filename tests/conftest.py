@@ -12,7 +12,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,6 +20,7 @@ from hypothesis import settings
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
 from ops.brokers import embedded as embedded_broker
 from tests.docker_broker import DockerBroker, docker_missing
+from tests.support.lanes import BROKER, LaneScheduling, lane_of
 
 # Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -64,14 +65,15 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"TEST_REQUIRE_APACHE=1, but the broker would be {choice.kind}. {why}")
 
 
-_NEED_A_BROKER: Final = frozenset({"broker", "kafka", "private_broker"})
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LaneScheduling:
+    return LaneScheduling(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that takes a broker by a fixture of a fixture, which its file does not name, would get a second broker."""
     for item in items:
-        if not _NEED_A_BROKER.isdisjoint(getattr(item, "fixturenames", ())) or item.get_closest_marker("chaos"):
-            item.add_marker(pytest.mark.xdist_group("broker"))
+        if "broker" in getattr(item, "fixturenames", ()) and lane_of(item.path) != BROKER:
+            raise pytest.UsageError(f"{item.nodeid} needs a broker, and its file does not name the fixture")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
