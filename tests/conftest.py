@@ -20,7 +20,7 @@ from hypothesis import settings
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
 from ops.brokers import embedded as embedded_broker
 from tests.docker_broker import DockerBroker, docker_missing
-from tests.support.lanes import BROKER, LaneScheduling, lane_of
+from tests.support.lanes import BROKER, lane_of
 
 # Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -65,7 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"TEST_REQUIRE_APACHE=1, but the broker would be {choice.kind}. {why}")
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LaneScheduling:
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which a run in one process can do without
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.support.lane_scheduling import LaneScheduling
+
     return LaneScheduling(config, log)
 
 

@@ -7,9 +7,7 @@ kill, starve or measure real workers do not disturb each other. Every other file
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
-
-from xdist.scheduler import LoadScopeScheduling
+from typing import Final
 
 BROKER: Final = "broker"
 _NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker): |mark\.chaos\b")
@@ -19,14 +17,3 @@ _NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker): 
 def lane_of(file: Path) -> str:
     """The lane of a test file, by the fixtures that it names."""
     return BROKER if _NEEDS_A_BROKER.search(file.read_text()) else str(file)
-
-
-class LaneScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives each process whole lanes; those with the most tests first.
-
-    In place of `--dist loadgroup`, which pytest 9.2 does without a word: pytest-dev/pytest-xdist#1386.
-    """
-
-    def _split_scope(self, nodeid: str) -> Any:
-        file, _, _ = nodeid.partition("::")
-        return lane_of(self.config.rootpath / file)
