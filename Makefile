@@ -23,7 +23,7 @@ bench: $(READY)         ## the pipeline beside its peers; ARGS="latency", "provi
 
 # Two processes: what needs a broker runs in one, what needs none in the other (tests/support/lanes.py).
 test: $(READY)          ## everything that guards the promise, on a real broker; ARGS="tests/unit -k offsets" narrows
-	$(BIN)/python -m pytest -m "not long" -n 2 $(ARGS)
+	$(BIN)/python -m pytest -m "not long" -n 2 --no-loadscope-reorder $(ARGS)
 
 test-all: test          ## that, then what measures or takes long (marker `long`, docs/testing.md), with the machine to itself
 	$(BIN)/python -m pytest -m long $(ARGS)

@@ -14,14 +14,18 @@ from ops.service import CannotStartError, Stop, check_start, unless
 from streams.control import Control
 from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError
-from topics.names import METRIC_SAMPLES, METRIC_WINDOWS, REQUEST_TOPICS, SCALING_DECISIONS, SCALING_EVENTS
 
 log = structlog.get_logger("headrace.control")
 
-NEEDED: Final = frozenset({*REQUEST_TOPICS, METRIC_SAMPLES, METRIC_WINDOWS, SCALING_DECISIONS, SCALING_EVENTS})
-
 DESIRED: Final = "/scaling/desired"
 """Where KEDA's metrics-api scaler asks: `{"desired": 3, "epoch": 17, "at": "…"}`."""
+
+
+def topics_of_control(settings: Settings) -> frozenset[str]:
+    """What a control process with these settings reads and writes."""
+    names = settings.topics.names
+    metrics_and_scaling = (names.metric_samples, names.metric_windows, names.scaling_decisions, names.scaling_events)
+    return frozenset({*names.requests, *metrics_and_scaling})
 
 
 async def run_control(settings: Settings) -> None:
@@ -38,7 +42,7 @@ async def _run(settings: Settings) -> None:
     Raises CannotStartError, SettingsError for secrets that are not there, RealizeError, and what crashed the control.
     """
     stop = Stop.on_signals()
-    await check_start(settings, NEEDED)
+    await check_start(settings, topics_of_control(settings))
     async with AsyncExitStack() as stack:
         control = Control(settings)
         documents = {DESIRED: lambda: desired(control, settings)}

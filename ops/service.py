@@ -15,12 +15,11 @@ import structlog
 from streams.settings import Settings
 from topics import provision
 from topics.catalogue import catalogue
-from topics.names import LEASES
 from topics.provision import ProvisionError
 
 log = structlog.get_logger("headrace.service")
 
-_ONE_CLOCK: Final = (LEASES, "message.timestamp.type")  # without the broker's time no lease holds
+_ONE_CLOCK: Final = "message.timestamp.type"  # without the broker's time no lease holds
 
 
 class CannotStartError(Exception):
@@ -50,9 +49,10 @@ class Stop:
 
 async def check_start(settings: Settings, needed: Collection[str]) -> None:
     """Raise CannotStartError where the broker does not answer, or one of these topics is missing or wrong."""
+    names = settings.topics.names
     wanted = [
         spec
-        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor)
+        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor, names)
         if spec.name in needed
     ]
     try:
@@ -63,7 +63,8 @@ async def check_start(settings: Settings, needed: Collection[str]) -> None:
     fatal = [
         difference
         for difference in report.differences
-        if difference.kind in ("missing", "partitions") or (difference.topic, difference.key) == _ONE_CLOCK
+        if difference.kind in ("missing", "partitions")
+        or (difference.topic, difference.key) == (names.leases, _ONE_CLOCK)
     ]
     if fatal:
         raise CannotStartError(str(fatal[0]))

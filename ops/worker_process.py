@@ -14,16 +14,15 @@ from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError
 from streams.worker import Worker
-from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, METRIC_SAMPLES, REQUEST_TOPICS, RESPONSES
 
 log = structlog.get_logger("headrace.worker")
-
-_NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS, CACHE_ENTRIES, METRIC_SAMPLES})
 
 
 def needed_topics(settings: Settings) -> frozenset[str]:
     """What a worker with these settings reads and writes."""
-    return _NEEDED | {LEASES} if leases_needed(settings) else _NEEDED
+    names = settings.topics.names
+    needed = {*names.requests, names.responses, names.dead_letters, names.cache_entries, names.metric_samples}
+    return frozenset(needed | {names.leases} if leases_needed(settings) else needed)
 
 
 async def run_worker(settings: Settings) -> None:

@@ -23,7 +23,7 @@ from streams.pipeline import PendingRequest, Source
 from streams.transport.offsets import Origin, Original, Record
 from streams.transport.set_aside import SetAside
 from topics.headers import NO_HEADERS, read_request_headers
-from topics.names import PRIORITY_OF, RESPONSES, Priority
+from topics.names import V1, Priority, TopicNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Refused:
     request_id: str
     agent_id: str | None = None
     conversation_id: str | None = None
-    reply_topic: str = RESPONSES
-    """Where the answer is wanted; whether it may go there is for others to say."""
+    reply_topic: str | None = None
+    """Where the answer is wanted, if its headers say; whether it may go there is for others to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Decoder:
     """Arrays, objects and keys in a value."""
     keeps_records: bool = False
     """Whether requests hold their records, for dead letters. Those that name a reply topic of their own always do."""
+    names: TopicNames = V1
     payloads: KnownPayloads = field(default_factory=KnownPayloads)
 
     def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Refused:
@@ -81,7 +82,7 @@ class Decoder:
         if headers.fault is not None:
             return _refuse(record, event_id, headers.fault)
 
-        priority = PRIORITY_OF[origin.topic]
+        priority = self.names.priority_of[origin.topic]
         received_at = record.timestamp / 1000
         expires_at = headers.expires_at_s
         if request.timeout_s is not None:
@@ -101,7 +102,7 @@ class Decoder:
             received_at,
             received_at + self.waits_s[priority] if expires_at is None else expires_at,
             expires_at,
-            headers.reply_to or RESPONSES,
+            headers.reply_to or self.names.responses,
             headers.traceparent,
             len(value),
             Original(record, origin) if self.keeps_records or headers.reply_to else None,
@@ -142,7 +143,7 @@ def _refuse(
         _identifier(found.get("request_id")) or event_id.decode(),
         _identifier(found.get("agent_id")) or _agent_of_key(record.key),
         _identifier(found.get("conversation_id")),
-        (read_request_headers(record.headers).reply_to if record.headers else None) or RESPONSES,
+        (read_request_headers(record.headers).reply_to if record.headers else None) or None,
     )
 
 

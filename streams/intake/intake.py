@@ -17,7 +17,7 @@ from streams.intake.nodes import most_nodes
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, PendingRequest, Source, Stage, expired, refused
 from streams.transport.offsets import Origin, Record, RecordList
-from topics.names import PRIORITY_OF, RESPONSES
+from topics.names import V1, TopicNames
 
 log = structlog.get_logger("headrace.intake")
 
@@ -68,6 +68,7 @@ class Intake:
         rejections: Rejections,
         reply_topics: ReplyTopics,
         now: Callable[[], float],
+        names: TopicNames = V1,
     ) -> None:
         self._decoder = decoder
         self._following = following
@@ -78,11 +79,12 @@ class Intake:
         self._heavy: deque[_Heavy] = deque()
         self._decoding: asyncio.Task[None] | None = None
         self._looking_up: set[asyncio.Task[None]] = set()
-        self._received = {topic: metrics.RECEIVED.labels(priority) for topic, priority in PRIORITY_OF.items()}
+        self._received = {topic: metrics.RECEIVED.labels(priority) for topic, priority in names.priority_of.items()}
+        self._responses = names.responses
 
     def accept(self, lists: Sequence[RecordList]) -> None:
         """Take over the records of these lists. Every one of them ends in a response or a dead letter."""
-        now = self._now()
+        now, responses = self._now(), self._responses
         valid: list[PendingRequest] = []
         for records in lists:
             origin, taken = records.origin, records.start()
@@ -94,7 +96,7 @@ class Intake:
                 found = self._decode(record, origin, records, index)
                 if isinstance(found, Refused):
                     self._reject(record, origin, records, index, found)
-                elif found.reply_topic != RESPONSES:
+                elif found.reply_topic != responses:
                     self._check_reply_topic(found)
                 elif found.dispatch_by <= now:
                     self._answers.respond(found, expired("before the request was read"))
@@ -142,16 +144,16 @@ class Intake:
         """The caller is told where it wants to be told, if answers may go there."""
 
         def go_on(known: bool) -> None:
-            told = found if known else replace(found, reply_topic=RESPONSES)
+            told = found if known else replace(found, reply_topic=None)
             self._rejections.reject(record, origin, source, index, told)
 
-        if found.agent_id is None or found.reply_topic == RESPONSES:
+        if found.agent_id is None or found.reply_topic is None:
             self._rejections.reject(record, origin, source, index, found)
         else:
             self._once_known(found.reply_topic, go_on)
 
     def _once_known(self, topic: str, go_on: Callable[[bool], None]) -> None:
-        known = topic == RESPONSES or self._reply_topics.is_known(topic)
+        known = topic == self._responses or self._reply_topics.is_known(topic)
         if known is None:
             task = asyncio.create_task(self._look_up(topic, go_on))
             self._looking_up.add(task)
@@ -169,7 +171,7 @@ class Intake:
 
     def _go_on(self, request: PendingRequest, known: bool) -> None:
         if not known:
-            wanted, request.reply_topic = request.reply_topic, RESPONSES
+            wanted, request.reply_topic = request.reply_topic, self._responses
             message = f"reply_to names no topic that answers may go to: {wanted[:249]!r}"
             self._answers.respond(request, refused("invalid_reply_to", message))
         elif request.dispatch_by <= self._now():

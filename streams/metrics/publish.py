@@ -12,15 +12,15 @@ from schemas.metric_sample import BacklogSample, MetricSample
 from streams.identity import process_id
 from streams.metrics import definitions as metrics
 from topics.headers import message_headers
-from topics.names import METRIC_SAMPLES
 
 log = structlog.get_logger("headrace.samples")
 
 
 class SamplePublisher:
-    """Sends samples and waits for the ack, `within_s` at most. What is not taken is lost, and its window tells."""
+    """Sends samples to `topic` and waits for the ack, `within_s` at most. What is not taken is lost, and its window tells."""
 
-    def __init__(self, producer: AIOKafkaProducer, within_s: float) -> None:
+    def __init__(self, producer: AIOKafkaProducer, within_s: float, topic: str) -> None:
+        self._topic = topic
         self._producer = producer
         self._within_s = within_s
         self._losing = False
@@ -33,7 +33,7 @@ class SamplePublisher:
         try:
             async with asyncio.timeout(self._within_s):
                 await self._producer.send_and_wait(
-                    METRIC_SAMPLES, sample.to_json(), key.encode(), partition=0, headers=headers
+                    self._topic, sample.to_json(), key.encode(), partition=0, headers=headers
                 )
         except (KafkaError, TimeoutError) as error:
             metrics.SAMPLES_SENT.labels("failed").inc()

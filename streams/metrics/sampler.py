@@ -24,18 +24,24 @@ _LAST_WITHIN_S = 1.0
 
 
 class Sampler:
-    """Publishes samples from `start` to `stop`. `figures()` tells what is in the worker now.
+    """Publishes samples from `start` to `stop`. `figures()` tells what is in the worker now; samples go to `topic`.
 
     `producer` is started and stopped by others. `budget_bytes` is the worker's memory budget.
     """
 
     def __init__(
-        self, settings: Metrics, producer: AIOKafkaProducer, budget_bytes: int, figures: Callable[[], Figures]
+        self,
+        settings: Metrics,
+        producer: AIOKafkaProducer,
+        budget_bytes: int,
+        figures: Callable[[], Figures],
+        topic: str,
     ) -> None:
         self._settings = settings
         self._producer = producer
         self._figures = figures
-        self._publisher = SamplePublisher(producer, settings.interval)
+        self._publisher = SamplePublisher(producer, settings.interval, topic)
+        self._topic = topic
         self._system = SystemMeter(settings.system.metrics, budget_bytes)
         self._answers = AnswersSince(metrics.RESPONSES)
         self._limited = _limited_waits()
@@ -50,7 +56,7 @@ class Sampler:
         if self._task is None:
             return
         await end([self._task])
-        last = SamplePublisher(self._producer, _LAST_WITHIN_S)
+        last = SamplePublisher(self._producer, _LAST_WITHIN_S, self._topic)
         await last.publish(process_id(), self.take(int(time.time() * 1000)))
 
     async def _run(self) -> None:
