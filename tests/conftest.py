@@ -19,7 +19,7 @@ from hypothesis import settings
 
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
 from ops.brokers import embedded as embedded_broker
-from tests.docker_broker import DockerBroker, docker_missing
+from tests.support.docker_broker import DockerBroker, docker_missing
 from tests.support.lanes import BROKER, lane_of
 
 # Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.

@@ -10,8 +10,8 @@ import pytest
 
 from ops.brokers.ready import free_ports
 from ops.fleet import WorkerProcess
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import Pipeline, delete_topics, request, send_steadily
+from tests.support.fixtures import Measured
+from tests.support.pipeline import Pipeline, delete_topics, request, send_steadily
 from topics.names import REQUEST_TOPICS
 
 pytestmark = pytest.mark.chaos

@@ -14,10 +14,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from ops.load.traffic import Answer, Traffic
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, agent_on, request
-from tests.chaos.simulator import SimCall
 from tests.chaos.test_kill import Kill, kill_now_and_then
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request
+from tests.support.simulator import SimCall
 from topics.names import PRIORITIES, TOPIC_OF
 from topics.partitioner import contract_partitioner
 

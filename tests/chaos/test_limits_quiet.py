@@ -14,10 +14,10 @@ import pytest
 
 from ops.fleet import Fleet
 from ops.load.traffic import Answer, Traffic
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, agent_on, wait_until
-from tests.chaos.simulator import Simulator
 from tests.chaos.test_limits import BYTES_PER_TOKEN, SCALE, WINDOW_S, limited
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, agent_on, wait_until
+from tests.support.simulator import Simulator
 
 pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(900)]
 

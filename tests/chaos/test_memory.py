@@ -11,8 +11,8 @@ import pytest
 
 from ops.fleet import WorkerProcess
 from streams.governor.budget import CGROUP_SHARE
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, fresh_topics, request
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, fresh_topics, request
 
 pytestmark = [pytest.mark.chaos, pytest.mark.long]
 

@@ -9,8 +9,8 @@ from itertools import count, pairwise
 import pytest
 
 from ops.load.traffic import Traffic
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, agent_on, request
+from tests.support.fixtures import Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request
 
 pytestmark = pytest.mark.chaos
 

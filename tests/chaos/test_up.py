@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from ops.fleet import WorkerProcess
-from tests.chaos.fixtures import FULL
-from tests.chaos.pipeline import Pipeline, request, wait_until
+from tests.support.fixtures import FULL
+from tests.support.pipeline import Pipeline, request, wait_until
 
 pytestmark = [
     pytest.mark.chaos,

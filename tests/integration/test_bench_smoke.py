@@ -11,8 +11,8 @@ from ops.brokers import kafka_jars
 from schemas.request import Request
 from schemas.response import Response
 from streams.cache.key import payload_digest
-from tests.chaos.fixtures import Measured
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.fixtures import Measured
 
 RECORDS = 100_000
 ROUNDS = 2

@@ -17,7 +17,7 @@ from schemas.response import Usage
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.layout import Stored
 from streams.cache.rocks import TableOptions, disk_bytes
-from tests.chaos.fixtures import FULL, Measured
+from tests.support.fixtures import FULL, Measured
 
 NOW, LATER = 1_000_000.0, 1_000_000.0 + 86_400
 

@@ -22,8 +22,8 @@ from streams.cache.errors import StoreCorruptError, StoreError, StoreLockedError
 from streams.cache.lock import FolderLock
 from streams.cache.rocks import TableOptions
 from streams.cache.slots import open_slot
-from tests.chaos.fixtures import FULL, Measured
 from tests.integration.test_cache_sharing import keys_of, publish, side, topic, until
+from tests.support.fixtures import FULL, Measured
 
 __all__ = ["topic"]
 

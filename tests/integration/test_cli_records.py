@@ -12,8 +12,8 @@ from ops.load.ledger import Ledger
 from ops.load.traffic import Traffic
 from ops.records import open_reader, read_until
 from schemas.dead_letter import DeadLetter
-from tests.chaos.pipeline import Pipeline, request
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.pipeline import Pipeline, request
 from topics.names import DEAD_LETTERS
 
 DEADLINE_S = 30.0

@@ -9,8 +9,8 @@ import orjson
 import psutil
 
 from ops.fleet import clean_environment, headrace_command
-from tests.chaos.pipeline import Pipeline
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.pipeline import Pipeline
 
 WITHIN_S = 60.0
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from ops.load.traffic import Answer
-from tests.chaos.pipeline import Pipeline, request, wait_until
+from tests.support.pipeline import Pipeline, request, wait_until
 
 
 async def kcat(pipeline: Pipeline, lines: list[bytes], *options: str) -> None:

@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from ops.load.ledger import Ledger
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, request, send_steadily
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, request, send_steadily
 
 MB = 1_000_000
 RATE_PER_S = 300

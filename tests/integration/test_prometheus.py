@@ -14,7 +14,7 @@ import yaml
 
 from ops.grafana import BOARDS
 from ops.process import ChildProcess
-from tests.chaos.pipeline import Pipeline, request, send_steadily, wait_until
+from tests.support.pipeline import Pipeline, request, send_steadily, wait_until
 
 OPS = Path(__file__).parents[2] / "ops"
 

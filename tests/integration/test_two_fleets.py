@@ -12,10 +12,10 @@ import pytest
 
 from ops.brokers import Broker
 from ops.load.traffic import Traffic
-from tests.chaos.pipeline import Pipeline, delete_topics, make_topics, request, wait_until
-from tests.chaos.positions import read_all
-from tests.chaos.simulator import Simulator
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.pipeline import Pipeline, delete_topics, make_topics, request, wait_until
+from tests.support.positions import read_all
+from tests.support.simulator import Simulator
 from topics.names import TopicNames
 
 REQUESTS = 30

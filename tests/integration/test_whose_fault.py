@@ -17,10 +17,10 @@ from streams.flow.dispatch import Dispatch
 from streams.pipeline import Busy, Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.settings import Settings
-from tests.chaos.fixtures import FULL, Measured, measured
 from tests.integration.provider_rig import Rig, ask
+from tests.support.fixtures import FULL, Measured, measured
+from tests.support.requests import pending, rules, until
 from tests.support.scripted_upstream import HANG_UP, Reply, Upstream, completion, upstream
-from tests.unit.flow.samples import pending, rules, until
 
 __all__ = ["measured"]
 

@@ -16,7 +16,7 @@ from streams.flow.scheduler import ClassRules, Scheduler
 from streams.limits import Route
 from streams.limits.estimate import Estimate
 from streams.pipeline import Busy, PendingRequest, Scope
-from tests.unit.flow.samples import pending
+from tests.support.requests import pending
 from topics.names import PRIORITIES, Priority
 
 MB = 1_000_000

@@ -13,7 +13,7 @@ from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.pipeline import Outcome, PendingRequest, Rejected, Source
 from streams.transport.offsets import Origin, PartitionOffsets, Position, Record, RecordList
-from tests.unit.flow.samples import SampleRecord, until
+from tests.support.requests import SampleRecord, until
 from topics.names import RESPONSES, TOPIC_OF
 
 NOW = 1010.0

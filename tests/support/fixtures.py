@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ops.brokers import Broker, kafka_jars, start_broker
-from tests.chaos.pipeline import Pipeline, fresh_topics
-from tests.chaos.simulator import Simulator
+from tests.support.pipeline import Pipeline, fresh_topics
+from tests.support.simulator import Simulator
 
 FULL = os.environ.get("TEST_FULL") == "1"
 """Whether to run the sizes that are promised; the default sizes are smaller, the rates and bars are the same."""

@@ -13,8 +13,8 @@ from ops.brokers import Broker
 from ops.fleet import Fleet
 from ops.load.ledger import Ledger
 from ops.load.traffic import Answer, Traffic
-from tests.chaos.positions import Positions, committed_positions, end_offsets, group_assignment, read_all
-from tests.chaos.simulator import Simulator
+from tests.support.positions import Positions, committed_positions, end_offsets, group_assignment, read_all
+from tests.support.simulator import Simulator
 from topics import catalogue, partition_for, provision
 from topics.names import V1, Priority, TopicNames
 
