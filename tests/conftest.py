@@ -11,49 +11,19 @@ measure or starve real workers run one after the other. The other process has wh
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
-from ops.brokers import embedded as embedded_broker
-from tests.support.docker_broker import DockerBroker, docker_missing
+from tests.support.broker import REAL_KAFKA, Choice, choose, start
 from tests.support.lanes import BROKER, lane_of
 
 # Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
-
-REAL_KAFKA = {"apache", "docker"}
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A kind of broker, or none; and why the kinds before it were passed over."""
-
-    kind: str | None
-    passed_over: tuple[str, ...]
-
-
-def choose() -> Choice:
-    yours = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    if yours:
-        return Choice(yours, ())
-    passed_over: list[str] = []
-    for kind, missing in (
-        ("docker", docker_missing),
-        ("apache", kafka_jars.missing),
-        ("embedded", embedded_broker.missing),
-    ):
-        reason = missing()
-        if reason is None:
-            return Choice(kind, tuple(passed_over))
-        passed_over.append(f"{kind}: {reason}")
-    return Choice(None, tuple(passed_over))
-
 
 _CHOICE = pytest.StashKey[Choice]()
 
@@ -88,10 +58,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(f"broker: {config.stash[_CHOICE].kind}")
 
 
-def _start(kind: str) -> Broker:
-    return DockerBroker() if kind == "docker" else start_broker(kind, progress=print)
-
-
 @pytest.fixture(scope="session")
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """The broker of the run; shared by all tests, so use `unique` names, and `private_broker` to stop or kill one."""
@@ -99,7 +65,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     if choice.kind is None:
         pytest.skip(f"no broker can run here: {'; '.join(choice.passed_over)}")
     try:
-        started = _start(choice.kind)
+        started = start(choice.kind)
     except BrokerError as error:
         pytest.fail(str(error), pytrace=False)
     with started:
@@ -114,13 +80,15 @@ def private_broker() -> Iterator[Callable[[], Broker]]:
         pytest.skip(reason)
     started: list[Broker] = []
 
-    def start() -> Broker:
+    def begin() -> Broker:
         started.append(start_broker("apache", progress=print))
         return started[-1]
 
-    yield start
-    for each in started:
-        each.stop()
+    try:
+        yield begin
+    finally:
+        for each in started:
+            each.stop()
 
 
 @pytest.fixture
