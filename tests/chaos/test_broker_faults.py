@@ -105,7 +105,10 @@ async def start_and_fail(pipeline: Pipeline, settings: Path) -> tuple[str, float
     """Start a worker that cannot start: the one line that it says, and how long it took."""
     began = time.monotonic()
     worker = WorkerProcess("w0", settings, pipeline.directory / "w0.log")
-    assert await worker.wait_ended(START_FAILS_WITHIN_S)
+    try:
+        assert await worker.wait_ended(START_FAILS_WITHIN_S)
+    finally:
+        worker.kill()
     assert worker.exit_code == 2
     (line,) = worker.log_text().splitlines()
     return line, time.monotonic() - began

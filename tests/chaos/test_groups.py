@@ -49,7 +49,10 @@ async def start_and_fail(pipeline: Pipeline, name: str = "refused") -> tuple[str
     """The lines at warning and above of a worker that may not take part, and how long it took to end."""
     began = time.monotonic()
     worker = WorkerProcess(name, pipeline.settings(), pipeline.directory / f"{name}.log")
-    assert await worker.wait_ended(WITHIN_S + STARTED_S)
+    try:
+        assert await worker.wait_ended(WITHIN_S + STARTED_S)
+    finally:
+        worker.kill()
     text = worker.log_text()
     assert worker.exit_code == 2, text
     assert "Traceback" not in text
