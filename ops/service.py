@@ -52,7 +52,9 @@ async def check_start(settings: Settings, needed: Collection[str]) -> None:
     names = settings.topics.names
     wanted = [
         spec
-        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor, names)
+        for spec in catalogue(
+            settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, names
+        )
         if spec.name in needed
     ]
     try:

@@ -20,6 +20,7 @@ class TopicNames:
     prefix: str
     requests: tuple[str, ...]
     responses: str
+    front_responses: str
     dead_letters: str
     cache_entries: str
     leases: str
@@ -40,6 +41,7 @@ class TopicNames:
             prefix=prefix,
             requests=requests,
             responses=f"{prefix}agent.responses",
+            front_responses=f"{prefix}agent.responses.front",
             dead_letters=f"{prefix}agent.requests.dlq",
             cache_entries=f"{prefix}cache.entries",
             leases=f"{prefix}limits.leases",
@@ -59,6 +61,7 @@ class TopicNames:
         return (
             *self.requests,
             self.responses,
+            self.front_responses,
             self.dead_letters,
             self.cache_entries,
             self.leases,
@@ -72,6 +75,7 @@ V1: Final = TopicNames.behind("")
 REQUEST_TOPICS: Final = V1.requests
 REQUESTS_HIGH, REQUESTS_NORMAL, REQUESTS_LOW = REQUEST_TOPICS
 RESPONSES: Final = V1.responses
+FRONT_RESPONSES: Final = V1.front_responses
 DEAD_LETTERS: Final = V1.dead_letters
 CACHE_ENTRIES: Final = V1.cache_entries
 LEASES: Final = V1.leases

@@ -62,7 +62,9 @@ async def open_broker(
 
 async def prepare_topics(settings: Settings, say: Say) -> None:
     """Make the topics that are missing. Raises DemoError where one exists with other partitions, ProvisionError."""
-    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.topics.names)
+    wanted = catalogue(
+        settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, settings.topics.names
+    )
     report = await provision.apply(settings.kafka.client_options(), wanted)
     if report.done:
         say(f"made {len(report.done)} topics")
