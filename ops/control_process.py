@@ -16,21 +16,24 @@ from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError
 from streams.unhandled import Unhandled
 from topics.access import READ, READ_WRITE, WRITE
-from topics.names import METRIC_SAMPLES, METRIC_WINDOWS, REQUEST_TOPICS, SCALING_DECISIONS, SCALING_EVENTS
 from topics.plan import Needs
 
 log = structlog.get_logger("headrace.control")
 
-NEEDED: Final[Needs] = {
-    **dict.fromkeys(REQUEST_TOPICS, READ),
-    METRIC_SAMPLES: READ_WRITE,
-    METRIC_WINDOWS: READ_WRITE,
-    SCALING_DECISIONS: READ_WRITE,
-    SCALING_EVENTS: WRITE,
-}
-
 DESIRED: Final = "/scaling/desired"
 """Where KEDA's metrics-api scaler asks: `{"desired": 3, "epoch": 17, "at": "…"}`."""
+
+
+def topics_of_control(settings: Settings) -> Needs:
+    """What a control process with these settings reads and writes."""
+    names = settings.topics.names
+    return {
+        **dict.fromkeys(names.requests, READ),
+        names.metric_samples: READ_WRITE,
+        names.metric_windows: READ_WRITE,
+        names.scaling_decisions: READ_WRITE,
+        names.scaling_events: WRITE,
+    }
 
 
 async def run_control(settings: Settings) -> None:
@@ -48,7 +51,7 @@ async def _run(settings: Settings, unhandled: Unhandled) -> None:
     the control.
     """
     stop = Stop.on_signals()
-    await check_start(settings, NEEDED)
+    await check_start(settings, topics_of_control(settings))
     async with AsyncExitStack() as stack:
         control = Control(settings)
         documents = {DESIRED: lambda: desired(control, settings)}

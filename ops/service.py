@@ -21,7 +21,6 @@ from streams.transport.membership import GroupRefusedError
 from streams.unhandled import FaultError, Unhandled
 from topics import provision
 from topics.catalogue import TopicSpec, catalogue
-from topics.names import LEASES
 from topics.plan import Needs
 from topics.provision import BrokerUnreachableError, ProvisionError
 
@@ -32,7 +31,7 @@ _CLUSTER_WITHIN_S: Final = 15.0
 
 _ASK_AGAIN_S: Final = 0.5
 
-_ONE_CLOCK: Final = (LEASES, "message.timestamp.type")  # without the broker's time no lease holds
+_ONE_CLOCK: Final = "message.timestamp.type"  # without the broker's time no lease holds
 
 
 class CannotStartError(Exception):
@@ -74,9 +73,12 @@ def both(one: Needs, other: Needs) -> Needs:
 
 async def check_start(settings: Settings, needed: Needs) -> None:
     """Raise CannotStartError where the broker does not answer, one of these topics is missing or wrong, or an ACL is missing."""
+    names = settings.topics.names
     wanted = [
         spec
-        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
+        for spec in catalogue(
+            settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, names
+        )
         if spec.name in needed
     ]
     try:
@@ -87,7 +89,8 @@ async def check_start(settings: Settings, needed: Needs) -> None:
     fatal = [
         difference
         for difference in report.differences
-        if difference.kind in ("missing", "denied", "partitions") or (difference.topic, difference.key) == _ONE_CLOCK
+        if difference.kind in ("missing", "denied", "partitions")
+        or (difference.topic, difference.key) == (names.leases, _ONE_CLOCK)
     ]
     if fatal:
         raise CannotStartError(str(fatal[0]))

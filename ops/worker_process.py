@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import AsyncExitStack
-from typing import Final
 
 import structlog
 
@@ -17,23 +16,22 @@ from streams.transport.membership import GroupRefusedError
 from streams.unhandled import FaultError, Unhandled
 from streams.worker import Worker
 from topics.access import READ, READ_WRITE, WRITE
-from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, METRIC_SAMPLES, REQUEST_TOPICS, RESPONSES
 from topics.plan import Needs
 
 log = structlog.get_logger("headrace.worker")
 
-_NEEDED: Final[Needs] = {
-    **dict.fromkeys(REQUEST_TOPICS, READ),
-    RESPONSES: WRITE,
-    DEAD_LETTERS: WRITE,
-    CACHE_ENTRIES: READ_WRITE,
-    METRIC_SAMPLES: WRITE,
-}
-
 
 def needed_topics(settings: Settings) -> Needs:
     """What a worker with these settings reads and writes."""
-    return {**_NEEDED, LEASES: READ_WRITE} if leases_needed(settings) else _NEEDED
+    names = settings.topics.names
+    needed: Needs = {
+        **dict.fromkeys(names.requests, READ),
+        names.responses: WRITE,
+        names.dead_letters: WRITE,
+        names.cache_entries: READ_WRITE,
+        names.metric_samples: WRITE,
+    }
+    return {**needed, names.leases: READ_WRITE} if leases_needed(settings) else needed
 
 
 async def run_worker(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from ops.control_process import NEEDED
+from ops.control_process import topics_of_control
 from ops.health import serve_health
 from ops.service import CannotStartError, Stop, both, check_start, unless
 from ops.supervisor.keeper import Keeper
@@ -26,7 +26,6 @@ from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
 from streams.transport.reconnect import make_producer
 from streams.unhandled import Unhandled
-from topics.names import SCALING_DECISIONS
 
 log = structlog.get_logger("headrace.supervisor")
 
@@ -57,7 +56,7 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
             f"scaling.realizer is {settings.scaling.realizer}, and `headrace up` keeps workers on this machine: set it to "
             "process, or run `headrace control` and `headrace worker` in the cluster"
         )
-    await check_start(settings, both(NEEDED, needed_topics(settings)))
+    await check_start(settings, both(topics_of_control(settings), needed_topics(settings)))
     async with AsyncExitStack() as stack:
         workers = _keeper(settings, options, "worker")
         controls = _keeper(settings, options, "control")
@@ -90,13 +89,17 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
 
 async def _follow(settings: Settings, workers: Keeper) -> None:
     """Keep as many workers as decisions want, while this is the supervisor that acts; none while another one is."""
-    kafka, limits = settings.kafka, settings.scaling.limits
+    kafka, names, limits = settings.kafka, settings.topics.names, settings.scaling.limits
     async with AsyncExitStack() as stack:
         producer = make_producer(**producer_options(settings))
         stack.push_async_callback(producer.stop)
         await producer.start()
-        tail = await stack.enter_async_context(ScalingTail(kafka.client_options(), least=limits.min, most=limits.max))
-        owner = await stack.enter_async_context(Ownership(kafka, f"{kafka.group_id}-supervisor", SCALING_DECISIONS))
+        tail = await stack.enter_async_context(
+            ScalingTail(kafka.client_options(), names, least=limits.min, most=limits.max)
+        )
+        owner = await stack.enter_async_context(
+            Ownership(kafka, f"{kafka.group_id}-supervisor", names.scaling_decisions)
+        )
         within_s = settings.supervisor.ready_within + kafka.drain_deadline + _AFTER_DRAIN_S
         realizer = ProcessRealizer(workers, within_s)
         actuator = Actuator(tail, producer, realizer, "/supervisor", acts=lambda: owner.owns, now=time.time)

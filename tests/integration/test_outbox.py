@@ -20,7 +20,7 @@ from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
 from streams.pipeline import Outcome
-from tests.unit.flow.samples import SampleSource, pending, until
+from tests.support.requests import SampleSource, pending, until
 
 
 class CountingClient:

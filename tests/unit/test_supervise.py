@@ -23,8 +23,8 @@ from streams.providers.checks import CheckTimes, HealthChecks
 from streams.providers.endpoint import Endpoint
 from streams.settings import load_settings
 from streams.supervise import Jobs, end, supervised
-from tests.unit.flow.samples import pending, until
-from tests.unit.flow.samples import rules as default_rules
+from tests.support.requests import pending, until
+from tests.support.requests import rules as default_rules
 from tests.unit.flow.test_dispatch import Answered, HandledProviders
 from tests.unit.governor.test_governor import BUDGET, Rig
 
