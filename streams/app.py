@@ -48,7 +48,7 @@ def build_samples_app(settings: Settings, group_id: str, producer: AIOKafkaProdu
     """The app that reads `metrics.samples`, not started; in a group of its own, which no rebalance of workers stops.
 
     Its records are finished when their window is published. All of an open window wait for that, so that a quota that pauses
-    the partition would stop it for ever: what bounds them is the window itself (streams/metrics/windows.py).
+    the partition would stop it for ever: what bounds them is the window itself (streams/windows/windows.py).
     """
     options = transport_options(settings, budget_bytes=0)
     unlimited = Quota(2**62, 2**62)

@@ -17,7 +17,6 @@ from aiokafka.errors import KafkaError
 from streams.app import producer_options
 from streams.identity import process_id
 from streams.metrics import definitions as metrics
-from streams.metrics.window_service import WindowService
 from streams.scaling.actuator import Actuator
 from streams.scaling.decider import Decider
 from streams.scaling.policy import Policy
@@ -26,6 +25,7 @@ from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
 from streams.transport import farewell
 from streams.transport.reconnect import make_producer
+from streams.windows.service import WindowService
 
 log = structlog.get_logger("headrace.control")
 

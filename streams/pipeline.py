@@ -1,22 +1,24 @@
-"""What passes between the stages, and the little that one stage knows of the next.
+"""Every seam between the stages: what passes, and the little that one stage knows of the next.
 
-A request goes intake -> flow -> providers -> delivery. Stages hand over lists and return at once; whoever ends a request
-tells delivery, which finishes the record once the broker has the answer.
+A request goes intake -> cache -> flow -> providers -> cache -> delivery; a hit goes from the cache to delivery at once. Stages
+hand over lists and return at once; whoever ends a request tells delivery, which finishes the record once the broker has it.
+No stage imports another: `streams/worker.py` puts them together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
+from schemas.dead_letter import DeadLetterReason
 from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
 from streams.limits.estimate import NO_ESTIMATE, Estimate
 from streams.limits.route import Route
 from streams.transport.offsets import Original
-from topics.names import Priority
+from topics.names import RESPONSES, Priority
 
 NOWHERE: Final = Route("", "")
 """The route of a request that does not wait for dispatch yet."""
@@ -99,6 +101,20 @@ class Outcome:
     """Whether the answer may be kept for others who ask the same: not where it was cut off, or another model stood in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Why a record is no request. `agent_id` None: nobody can be told."""
+
+    reason: DeadLetterReason
+    error_type: ErrorType
+    message: str
+    request_id: str
+    agent_id: str | None = None
+    conversation_id: str | None = None
+    reply_topic: str = RESPONSES
+    """Where the answer is wanted; whether it may go there is for others to say."""
+
+
 def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
     """An outcome that no provider had a part in. A message that quotes a stranger's text is cut to what the wire allows."""
     return Outcome(status, error=WireError(kind, clip(message), retryable))
@@ -147,3 +163,53 @@ class HitAnswers(Answers, Protocol):
 
     def respond_hits(self, hits: Sequence[Hit], found_in: CacheResult) -> None:
         """As `respond` of each, with `outcome(found_in)`; but what a list of hits shares is made once."""
+
+
+Scope = Literal["route", "class", "agent", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """No call now, and whom that holds up.
+
+    `scope` is `route`: every request of the route; `class`: only those of the request's class and of lower ones (what is
+    left is kept for high); `agent`: only those of the request's agent on this route, until one of that agent's calls ends;
+    `model`: only those of the request's model on this route, which wait apart from then on.
+
+    `retry_in_s` is when another try may be worth it, in seconds (tokens refill); None: the next time `on_room` tells.
+    """
+
+    scope: Scope
+    retry_in_s: float | None = None
+
+
+class Reservation(Protocol):
+    """The right to one call: a slot with its host, connection and rate-limit reservation."""
+
+    async def call(self, request: PendingRequest) -> Outcome:
+        """Make the call, with retries and failover, inside the time left to the request. Raises only when cancelled."""
+
+    def release(self) -> None:
+        """Give everything back. Once, after `call` or instead of it."""
+
+
+class Providers(Protocol):
+    """Where calls go."""
+
+    def route(self, request: PendingRequest) -> Route | Outcome:
+        """The name of the request's route: requests of one route wait for the same things (provider and model group).
+
+        Asked once, when the request begins to wait; sets `request.estimate`. An outcome if it can never be served.
+        """
+
+    def reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:
+        """The right to one call; an outcome if it can never have one; Busy if it has to wait."""
+
+    def why_not(self, request: PendingRequest) -> str:
+        """Why the request gets no call now, where its endpoints are the cause: in words, for its caller. Else empty."""
+
+    def on_room(self, tell: Callable[[Route], None]) -> None:
+        """`tell(route)` is called when a route that was Busy may have room: a slot freed, tokens granted, an endpoint healthy.
+
+        It may be called from inside `release`.
+        """

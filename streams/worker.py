@@ -32,7 +32,7 @@ from streams.providers.build import open_providers
 from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_figures
 from streams.route_shares import RouteShares
 from streams.settings import Settings
-from streams.supervise import supervised
+from streams.supervise import end, supervised
 from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
 from streams.transport.reconnect import make_producer
@@ -109,10 +109,9 @@ class Worker:
         self._stack.push_async_callback(governor.stop)
         governor.start()
         sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures)
-        self._stack.push_async_callback(sampler.stop)
-        sampler.start()
-        watch = supervised("worker_gauges", self._watch)
-        self._stack.callback(watch.cancel)
+        self._stack.push_async_callback(sampler.publish_last)
+        loops = [supervised("samples", sampler.run), supervised("worker_gauges", self._watch)]
+        self._stack.push_async_callback(end, loops)
         self._started = True
 
     async def __aexit__(

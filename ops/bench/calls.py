@@ -24,8 +24,7 @@ from ops.bench.figures import quantiles
 from ops.bench.meter import say_result
 from ops.bench.work import Load
 from schemas.request import Request
-from streams.flow.calls import Busy
-from streams.pipeline import Outcome, PendingRequest
+from streams.pipeline import Busy, Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.settings import load_settings
 from topics.names import RESPONSES

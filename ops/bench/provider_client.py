@@ -27,17 +27,17 @@ from ops.provider_sim import ProviderSim, SimSettings
 from schemas.request import Request
 from streams.limits import Route
 from streams.pipeline import PendingRequest
-from streams.providers.aiohttp_transport import AiohttpTransport
-from streams.providers.bandwidth import Bandwidth
-from streams.providers.body import Traffic
 from streams.providers.build import open_providers
 from streams.providers.call import Call
-from streams.providers.client import EndpointClient, Limits
-from streams.providers.memory import ReadBuffers
-from streams.providers.openai import OpenaiFormat
+from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.wire import Answer, Asked
+from streams.providers.http.aiohttp_transport import AiohttpTransport
+from streams.providers.http.bandwidth import Bandwidth
+from streams.providers.http.body import Traffic
+from streams.providers.http.client import EndpointClient, Limits
+from streams.providers.http.memory import ReadBuffers
+from streams.providers.http.sharded_transport import POOL_CALLS, ShardedTransport
 from streams.providers.providers import Providers
-from streams.providers.sharded_transport import POOL_CALLS, ShardedTransport
-from streams.providers.wire import Answer, Asked
 from streams.settings import Settings
 
 CALLS: Final = 900

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from streams.flow.calls import Busy
 from streams.flow.concurrency import Slots
 from streams.limits import Route
-from streams.pipeline import Outcome, PendingRequest
+from streams.pipeline import Busy, Outcome, PendingRequest
 
 _OK = Outcome("ok", payload=b"{}", attempts=1)
 

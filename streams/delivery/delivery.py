@@ -18,9 +18,8 @@ from schemas.response import CacheResult, HitEncoder, WireError, encode_response
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
 from streams.delivery.receipts import Both, Paid
-from streams.intake.decode import Refused
 from streams.metrics import definitions as metrics
-from streams.pipeline import Hit, Outcome, PendingRequest, Source, refused
+from streams.pipeline import Hit, Outcome, PendingRequest, Rejected, Source, refused
 from streams.transport.offsets import Origin, Original, Record
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
 from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
@@ -139,7 +138,7 @@ class Delivery:
     def abandon(self, request: PendingRequest) -> None:
         """Nothing to write: the record's new owner does."""
 
-    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Refused) -> None:
+    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Rejected) -> None:
         """Write a dead letter and, if the caller can be told, a `rejected` response; the record is finished after both."""
         receipt = source if refused.agent_id is None else Both(source, index)
         error = WireError(refused.error_type, refused.message, retryable=False)
@@ -188,7 +187,7 @@ class Delivery:
         self._bury(record, None, letter.model_copy(update={"dlq_error_message": clip(message)}), receipt, index)
 
     def _respond_rejected(
-        self, record: Record, origin: Origin, receipt: Source, index: int, refused: Refused, agent_id: str
+        self, record: Record, origin: Origin, receipt: Source, index: int, refused: Rejected, agent_id: str
     ) -> None:
         now = self._now()
         completed_at, written = _moment(int(now * 1000))

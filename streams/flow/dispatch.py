@@ -14,7 +14,6 @@ import structlog
 
 from streams.flow.admission import TokenBucket
 from streams.flow.agents import Agent, Agents
-from streams.flow.calls import Busy, Providers, Reservation
 from streams.flow.company import Company, Waiting
 from streams.flow.concurrency import Slots
 from streams.flow.estimate import Estimate
@@ -28,7 +27,7 @@ from streams.flow.rules import FlowRules
 from streams.flow.scheduler import Scheduler
 from streams.limits import Route
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers, Outcome, PendingRequest, expired, refused
+from streams.pipeline import Answers, Busy, Outcome, PendingRequest, Providers, Reservation, expired, refused
 from streams.route_shares import RouteShares
 from streams.supervise import supervised
 from topics.names import Priority

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from streams.flow.agents import Agent, Agents
-from streams.flow.calls import Busy
 from streams.flow.concurrency import Slots
 from streams.flow.lanes import ClassQueue, Turn
 from streams.flow.ordering import Order, Ordering
 from streams.limits import Route
-from streams.pipeline import PendingRequest
+from streams.pipeline import Busy, PendingRequest
 from streams.route_shares import RouteShares
 from topics.names import Priority
 

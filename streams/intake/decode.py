@@ -19,7 +19,7 @@ from schemas.limits import ID_CHARS, TIMEOUT_S
 from schemas.request import Request
 from schemas.response import ErrorType
 from streams.intake.nodes import most_nodes, nodes
-from streams.pipeline import PendingRequest, Source
+from streams.pipeline import PendingRequest, Rejected, Source
 from streams.transport.offsets import Origin, Original, Record
 from streams.transport.set_aside import SetAside
 from topics.headers import NO_HEADERS, read_request_headers
@@ -27,20 +27,6 @@ from topics.names import PRIORITY_OF, RESPONSES, Priority
 
 # `model_validate_json` without its keyword arguments: 0.4 us a record.
 _validate: Final = Request.__pydantic_validator__.validate_json
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a record is no request. `agent_id` None: nobody can be told."""
-
-    reason: DeadLetterReason
-    error_type: ErrorType
-    message: str
-    request_id: str
-    agent_id: str | None = None
-    conversation_id: str | None = None
-    reply_topic: str = RESPONSES
-    """Where the answer is wanted; whether it may go there is for others to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +42,14 @@ class Decoder:
     keeps_records: bool = False
     """Whether requests hold their records, for dead letters. Those that name a reply topic of their own always do."""
 
-    def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Refused:
+    def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Rejected:
         """Raises nothing, whatever the record holds."""
         value = record.value
         event_id = origin.event_id(record.offset)
         if value is None:
             if isinstance(record, SetAside):
                 return _refuse_unread(record, event_id)
-            return Refused("poison", "invalid_request", "the value is null (a tombstone)", event_id.decode())
+            return Rejected("poison", "invalid_request", "the value is null (a tombstone)", event_id.decode())
         if len(value) > self.max_value_bytes:
             message = f"the value has {len(value)} bytes, the most is {self.max_value_bytes}"
             return self._refuse_by_size(record, event_id, message)
@@ -109,18 +95,18 @@ class Decoder:
             Original(record, origin) if self.keeps_records or headers.reply_to else None,
         )
 
-    def _refuse_by_size(self, record: Record, event_id: bytes, message: str) -> Refused:
+    def _refuse_by_size(self, record: Record, event_id: bytes, message: str) -> Rejected:
         """Who sent it is looked for in the value only where that costs little: it may hold 8 million lists."""
         value = record.value or b""
         is_cheap = most_nodes(value) <= self.most_nodes or nodes(value) <= self.most_nodes
         return _refuse(record, event_id, message, "too_large", "too_large", look_inside=is_cheap)
 
 
-def _refuse_unread(record: SetAside, event_id: bytes) -> Refused:
+def _refuse_unread(record: SetAside, event_id: bytes) -> Rejected:
     message = clip(f"set aside unread: {record.why}")
     if record.kind == "too_large":
-        return Refused("too_large", "too_large", message, event_id.decode())
-    return Refused("poison", "invalid_request", message, event_id.decode())
+        return Rejected("too_large", "too_large", message, event_id.decode())
+    return Rejected("poison", "invalid_request", message, event_id.decode())
 
 
 def _refuse(
@@ -131,11 +117,11 @@ def _refuse(
     error_type: ErrorType = "invalid_request",
     *,
     look_inside: bool = True,
-) -> Refused:
+) -> Rejected:
     found = _object(record.value or b"") if look_inside else {}
     if found is None:
-        return Refused(reason, error_type, message, event_id.decode())
-    return Refused(
+        return Rejected(reason, error_type, message, event_id.decode())
+    return Rejected(
         reason,
         error_type,
         message,

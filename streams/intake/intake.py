@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 import structlog
 
-from streams.intake.decode import Decoder, Refused
+from streams.intake.decode import Decoder
 from streams.intake.nodes import most_nodes
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers, PendingRequest, Source, Stage, expired, refused
+from streams.pipeline import Answers, PendingRequest, Rejected, Source, Stage, expired, refused
 from streams.transport.offsets import Origin, Record, RecordList
 from topics.names import PRIORITY_OF, RESPONSES
 
@@ -43,7 +43,7 @@ class _Heavy:
 class Rejections(Protocol):
     """Where poison goes."""
 
-    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Refused) -> None:
+    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Rejected) -> None:
         """Write a dead letter, and a `rejected` response if somebody can be told; then the record is finished."""
 
 
@@ -92,7 +92,7 @@ class Intake:
                     self._heavy.append(_Heavy(record, origin, records, index))
                     continue
                 found = self._decode(record, origin, records, index)
-                if isinstance(found, Refused):
+                if isinstance(found, Rejected):
                     self._reject(record, origin, records, index, found)
                 elif found.reply_topic != RESPONSES:
                     self._check_reply_topic(found)
@@ -109,13 +109,13 @@ class Intake:
         if self._heavy and self._decoding is None:
             self._decoding = asyncio.create_task(self._decode_heavy())
 
-    def _decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Refused:
+    def _decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Rejected:
         try:
             return self._decoder.decode(record, origin, source, index)
         except Exception as error:  # a fault of ours must cost one record, not the worker that takes it, and the next
             event_id = origin.event_id(record.offset).decode()
             log.exception("a record that cannot be decoded", record=event_id)
-            return Refused("poison", "internal", f"decoding failed: {type(error).__name__}", event_id)
+            return Rejected("poison", "internal", f"decoding failed: {type(error).__name__}", event_id)
 
     async def _decode_heavy(self) -> None:
         """One heavy value after the other, with as much time for everything else in between as each took."""
@@ -126,7 +126,7 @@ class Intake:
                     began = time.perf_counter()
                     found = self._decode(heavy.record, heavy.origin, heavy.source, heavy.index)
                     took_s = time.perf_counter() - began
-                    if isinstance(found, Refused):
+                    if isinstance(found, Rejected):
                         self._reject(heavy.record, heavy.origin, heavy.source, heavy.index, found)
                     else:
                         found.decode_s = took_s
@@ -138,7 +138,7 @@ class Intake:
     def _check_reply_topic(self, request: PendingRequest) -> None:
         self._once_known(request.reply_topic, partial(self._go_on, request))
 
-    def _reject(self, record: Record, origin: Origin, source: Source, index: int, found: Refused) -> None:
+    def _reject(self, record: Record, origin: Origin, source: Source, index: int, found: Rejected) -> None:
         """The caller is told where it wants to be told, if answers may go there."""
 
         def go_on(known: bool) -> None:

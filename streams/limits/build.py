@@ -10,12 +10,12 @@ from aiokafka import AIOKafkaProducer
 
 from streams.identity import process_id
 from streams.limits.amount import limit_of
+from streams.limits.books.ledger import LeaseRules
 from streams.limits.budget import UNLIMITED, Budget
 from streams.limits.counting import COUNTING, Counting
-from streams.limits.ledger import LeaseRules
 from streams.limits.route import Route
-from streams.limits.shared import Queues, Shared, SharedLimit
 from streams.limits.topic import LeaseTopic
+from streams.limits.worker.shared import Queues, Shared, SharedLimit
 from streams.settings import Provider, Rate, Settings, SettingsError
 from topics.names import LEASES
 

@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 from schemas.lease import LeaseMessage, parse_lease
 from streams.limits.election import Election
 from streams.limits.route import Route
-from streams.limits.shared import Shared
+from streams.limits.worker.shared import Shared
 from streams.metrics import definitions as metrics
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import (

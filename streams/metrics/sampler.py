@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
@@ -17,14 +16,13 @@ from streams.metrics.samples import AnswersSince, Figures, application
 from streams.metrics.system import SystemMeter
 from streams.metrics.ticks import ticks
 from streams.settings.fleet import Metrics
-from streams.supervise import end, supervised
 
 _LAST_WITHIN_S = 1.0
 """How long the last sample may keep a worker that leaves."""
 
 
 class Sampler:
-    """Publishes samples from `start` to `stop`. `figures()` tells what is in the worker now.
+    """Publishes samples while `run` does. `figures()` tells what is in the worker now.
 
     `producer` is started and stopped by others. `budget_bytes` is the worker's memory budget.
     """
@@ -40,22 +38,16 @@ class Sampler:
         self._answers = AnswersSince(metrics.RESPONSES)
         self._limited = _limited_waits()
         self._taken_at = time.monotonic()
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = supervised("samples", self._run)
-
-    async def stop(self) -> None:
-        """Publish what was done since the last sample: what a worker does before it leaves counts too."""
-        if self._task is None:
-            return
-        await end([self._task])
-        last = SamplePublisher(self._producer, _LAST_WITHIN_S)
-        await last.publish(process_id(), self.take(int(time.time() * 1000)))
-
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """A sample every interval, until cancelled."""
         async for at_ms in ticks(round(self._settings.interval * 1000), time.time):
             await self._publisher.publish(process_id(), self.take(at_ms))
+
+    async def publish_last(self) -> None:
+        """Publish what was done since the last sample: what a worker does before it leaves counts too."""
+        last = SamplePublisher(self._producer, _LAST_WITHIN_S)
+        await last.publish(process_id(), self.take(int(time.time() * 1000)))
 
     def take(self, at_ms: int) -> MetricSample:
         """The sample that ends now; the next one begins."""

@@ -11,9 +11,11 @@ from schemas.metric_sample import Application, Series
 from schemas.response import Status
 from streams.metrics.answers import AnswerCounts, Tags
 from streams.metrics.histogram import merge, since
-from streams.metrics.merge import error_rate
 from streams.settings.fleet import ApplicationMetrics
 from topics.names import Priority
+
+FAILURES: frozenset[Status] = frozenset({"error", "expired"})
+"""Answers that count for the error rate; what is `rejected` is its sender's mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +91,9 @@ def _series(answers: Mapping[Tags, Histogram], wanted: ApplicationMetrics) -> tu
             )
         )
     return tuple(made)
+
+
+def error_rate(answered: Mapping[Status, int]) -> float:
+    """Share of the answers that failed; 0 where there are none."""
+    total = sum(answered.values())
+    return sum(count for status, count in answered.items() if status in FAILURES) / total if total else 0.0

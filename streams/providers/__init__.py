@@ -6,6 +6,11 @@ Promises: at most so many calls under way as the connections allow, to a provide
 bytes in memory and a second; a call and its retries together take no longer than their time and the request's own limit;
 failures cost no more extra calls than the retry budget; an answer larger than the limit is never kept in memory.
 
-The cores are pure: routing, breaker, health, retry, retry_budget, slots, bandwidth, memory, and the wire formats. Around them:
-client (HTTP), endpoint, provider, call, providers, checks; build makes them from the settings.
+Read in this order:
+    providers   all of them, as flow sees them; routes: which may be asked; provider: one of them, its endpoints and slots
+    call        one reserved call: search (where the next attempt goes), attempts (what came of them), retry, retry_budget
+    endpoint    one endpoint: routing picks it, health and breaker close it, failures says whose fault a failure is
+    formats/    what is sent, and what an answer says, in each wire format
+    http/       how it is sent: connections, bodies inside their bounds
+    build       all of these from the settings
 """

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from schemas.errors import clip
 from streams.providers.endpoint import Endpoint
+from streams.providers.formats.wire import Failure
 from streams.providers.health import Begun
-from streams.providers.wire import Failure
 
 
 @dataclass(slots=True)

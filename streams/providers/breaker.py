@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Literal
 
-from streams.providers.wire import Fault
+from streams.providers.formats.wire import Fault
 
 State = Literal["closed", "open", "half_open"]
 

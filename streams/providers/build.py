@@ -11,27 +11,27 @@ from urllib.parse import urlsplit
 from streams.limits import UNLIMITED, Budget
 from streams.limits.estimate import TokenEstimator
 from streams.limits.tokenizer import measure_of
-from streams.providers.anthropic import AnthropicFormat
-from streams.providers.bandwidth import Bandwidth
-from streams.providers.body import Traffic
 from streams.providers.breaker import BreakerPolicy
 from streams.providers.checks import CheckTimes, HealthChecks
-from streams.providers.client import EndpointClient, Limits
 from streams.providers.endpoint import Endpoint
 from streams.providers.failures import FaultRules
+from streams.providers.formats.anthropic.format import AnthropicFormat
+from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.wire import Format
 from streams.providers.health import Health
+from streams.providers.http.bandwidth import Bandwidth
+from streams.providers.http.body import Traffic
+from streams.providers.http.client import EndpointClient, Limits
+from streams.providers.http.memory import Bodies, ReadBuffers
+from streams.providers.http.transports import Transports
 from streams.providers.keys import KeyFile, KeyFiles, KeySource
-from streams.providers.memory import Bodies, ReadBuffers
 from streams.providers.model_names import ModelMap
-from streams.providers.openai import OpenaiFormat
 from streams.providers.provider import Provider, Timing
 from streams.providers.providers import Providers
 from streams.providers.retry import RetryPolicy
 from streams.providers.retry_budget import RetryBudget
 from streams.providers.routes import Routes, Rule
 from streams.providers.slots import AgentConnections, Slots
-from streams.providers.transports import Transports
-from streams.providers.wire import Format
 from streams.settings import Settings
 from streams.settings.providers import Endpoint as EndpointSettings
 from streams.settings.providers import Provider as ProviderSettings

@@ -12,14 +12,14 @@ from streams.limits.estimate import NO_ESTIMATE, TokenEstimator
 from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
 from streams.pipeline import Outcome, PendingRequest, expired
-from streams.providers.asked import asked_of
 from streams.providers.attempts import Attempts
+from streams.providers.formats.asked import asked_of
+from streams.providers.formats.wire import Answer, Failure
 from streams.providers.provider import Provider
 from streams.providers.room import Room
 from streams.providers.search import Search
 from streams.providers.slots import AgentConnections
 from streams.providers.target import Attempt
-from streams.providers.wire import Answer, Failure
 
 _SHORTEST_WAIT_S = 0.01
 """Between two tries for room that the budget dates: less would be polling."""

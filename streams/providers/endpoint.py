@@ -15,10 +15,10 @@ from xxhash import xxh64_intdigest
 
 from schemas.request import Operation
 from streams.metrics import definitions as metrics
-from streams.providers.client import Checked, EndpointClient, OnHeaders
+from streams.providers.formats.wire import Answer, Asked, Failure, Fault
 from streams.providers.health import Begun, EndpointState, Health
+from streams.providers.http.client import Checked, EndpointClient, OnHeaders
 from streams.providers.slots import Slots
-from streams.providers.wire import Answer, Asked, Failure, Fault
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.providers")

@@ -15,8 +15,8 @@ from typing import Final
 
 from schemas.errors import clip
 from streams.limits.retry_after import retry_after_s
-from streams.providers.error_bodies import Said
-from streams.providers.wire import Failure, Fault
+from streams.providers.formats.error_bodies import Said
+from streams.providers.formats.wire import Failure, Fault
 
 _STATUSES: Final[dict[int, Fault]] = {
     401: "key",

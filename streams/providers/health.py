@@ -7,7 +7,7 @@ from math import inf
 from typing import Final, Literal, NamedTuple
 
 from streams.providers.breaker import Breaker, BreakerPolicy
-from streams.providers.wire import Failure, Fault
+from streams.providers.formats.wire import Failure, Fault
 
 EndpointState = Literal["healthy", "half_open", "open", "refused", "unhealthy", "draining"]
 """`open`: by itself, or for each model that it is called for. `refused`: it refuses our key, or our credit is used up."""

@@ -10,14 +10,14 @@ import structlog
 from schemas.request import Operation, Request
 from streams.limits import Budget
 from streams.metrics import definitions as metrics
-from streams.providers.body import Traffic
 from streams.providers.endpoint import Endpoint
 from streams.providers.failures import FaultRules
-from streams.providers.memory import Bodies
+from streams.providers.formats.wire import Format
+from streams.providers.http.body import Traffic
+from streams.providers.http.memory import Bodies
 from streams.providers.retry import RetryPolicy
 from streams.providers.retry_budget import RetryBudget
 from streams.providers.slots import Slots
-from streams.providers.wire import Format
 
 log = structlog.get_logger("headrace.providers")
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from streams.flow.calls import Busy
 from streams.limits import UNLIMITED, Route
 from streams.limits.estimate import TokenEstimator
-from streams.pipeline import Outcome, PendingRequest, expired, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, expired, refused
 from streams.providers.attempts import label
 from streams.providers.call import Call
+from streams.providers.formats.wire import Failure
 from streams.providers.provider import Provider
 from streams.providers.room import Room
 from streams.providers.routes import Routes, Stage
 from streams.providers.search import Search
 from streams.providers.slots import AgentConnections
 from streams.providers.target import Attempt, NoCapacity
-from streams.providers.wire import Failure
 
 
 class Providers:

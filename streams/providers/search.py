@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from streams.limits import TooLarge
 from streams.pipeline import PendingRequest
 from streams.providers.endpoint import Endpoint
+from streams.providers.formats.wire import CannotTranslateError, Failure
 from streams.providers.provider import Provider
 from streams.providers.routes import Stage
 from streams.providers.target import Attempt, NoCapacity, Target, acquire, available
-from streams.providers.wire import CannotTranslateError, Failure
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from streams.app import producer_options
-from streams.metrics.window_service import WindowService
 from streams.settings import load_settings
+from streams.windows.service import WindowService
 
 
 async def main(settings_file: str, group_id: str) -> None:

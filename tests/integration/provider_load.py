@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from streams.flow.calls import Busy
 from streams.limits import Route
-from streams.pipeline import Outcome, PendingRequest
+from streams.pipeline import Busy, Outcome, PendingRequest
 from streams.providers.call import Call
 from streams.providers.providers import Providers
 from topics.names import PRIORITIES, Priority

@@ -16,17 +16,16 @@ import httpx2
 import pytest
 
 from ops.provider_sim import ProviderSim
-from streams.flow.calls import Busy
 from streams.limits import Route
-from streams.pipeline import Outcome, PendingRequest
-from streams.providers.aiohttp_transport import AiohttpTransport
+from streams.pipeline import Busy, Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.providers.call import Call
 from streams.providers.endpoint import Endpoint
+from streams.providers.http.aiohttp_transport import AiohttpTransport
+from streams.providers.http.sharded_transport import ShardedTransport
+from streams.providers.http.transports import Transports
 from streams.providers.providers import Providers
 from streams.providers.retry import RetryPolicy
-from streams.providers.sharded_transport import ShardedTransport
-from streams.providers.transports import Transports
 from streams.settings import Settings
 from streams.settings.units import write_duration
 from tests.unit.flow.samples import pending

@@ -20,9 +20,9 @@ import httpx2
 import pytest
 
 from streams.pipeline import Outcome
-from streams.providers.aiohttp_transport import AiohttpTransport
 from streams.providers.build import open_providers
 from streams.providers.call import Call
+from streams.providers.http.aiohttp_transport import AiohttpTransport
 from streams.settings import Settings
 from tests.integration.provider_rig import ask, free_port, over_aiohttp
 from tests.unit.flow.samples import pending

@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.providers.bandwidth import Bandwidth
-from streams.providers.body import Traffic
-from streams.providers.client import EndpointClient, Limits
-from streams.providers.memory import ReadBuffers
-from streams.providers.openai import OpenaiFormat
-from streams.providers.wire import Answer, Asked, Failure
+from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.wire import Answer, Asked, Failure
+from streams.providers.http.bandwidth import Bandwidth
+from streams.providers.http.body import Traffic
+from streams.providers.http.client import EndpointClient, Limits
+from streams.providers.http.memory import ReadBuffers
 from tests.integration.provider_rig import over_aiohttp
 from tests.unit.providers.answer_grammar import CHAT, Case, cut, mutated_case
 

@@ -14,7 +14,7 @@ from ops.service import CannotStartError, check_start
 from ops.worker_process import needed_topics
 from streams.limits import UNLIMITED, Route
 from streams.limits.build import leases_needed
-from streams.limits.shared import Shared
+from streams.limits.worker.shared import Shared
 from streams.settings.model import Settings
 from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import delete_topics, fresh_topics, wait_until

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from ops.provider_sim import ProviderSim, SimSettings
-from streams.flow.calls import Busy
 from streams.limits import Route
-from streams.pipeline import Outcome
+from streams.pipeline import Busy, Outcome
 from streams.providers.build import open_providers
 from streams.providers.call import Call
 from streams.providers.retry import RetryPolicy

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from ops.provider_sim import ProviderSim, SimSettings
-from streams.flow.calls import Busy
+from streams.pipeline import Busy
 from streams.providers.retry import RetryPolicy
 from tests.integration.provider_rig import (
     API_KEY,

@@ -11,9 +11,9 @@ import pytest
 
 from schemas.lease import Grant, LeaseGrant
 from streams.limits import Route
+from streams.limits.books.grantor import moment
 from streams.limits.build import shared_budgets
-from streams.limits.grantor import moment
-from streams.limits.shared import Shared
+from streams.limits.worker.shared import Shared
 from streams.providers.build import open_providers
 from streams.settings.model import Settings
 from tests.integration.provider_rig import Rig, serving

@@ -13,7 +13,7 @@ import pytest
 from ops.health import serve_health
 from ops.provider_sim import ProviderSim
 from streams.providers.figures import drain_endpoint, endpoint_figures
-from streams.providers.wire import Failure
+from streams.providers.formats.wire import Failure
 from tests.integration.cli import headrace
 from tests.integration.provider_rig import Rig, free_port, open_rig, over_aiohttp, url_of
 from tests.unit.flow.samples import pending

@@ -10,7 +10,7 @@ import httpx2
 import orjson
 
 from ops.provider_sim import ProviderSim
-from streams.providers.sharded_transport import POOL_CALLS, ShardedTransport
+from streams.providers.http.sharded_transport import POOL_CALLS, ShardedTransport
 from tests.integration.provider_rig import asking
 from tests.unit.flow.samples import until
 

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from schemas.response import WireError
-from streams.flow.calls import Busy
 from streams.flow.dispatch import Dispatch
-from streams.pipeline import Outcome, PendingRequest
+from streams.pipeline import Busy, Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.settings import Settings
 from tests.chaos.fixtures import FULL, Measured, measured

@@ -19,8 +19,7 @@ from streams.cache.answers import Answer
 from streams.delivery.batch import Message
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
-from streams.intake.decode import Refused
-from streams.pipeline import Outcome, expired, refused
+from streams.pipeline import Outcome, Rejected, expired, refused
 from streams.transport.offsets import Origin, Original
 from tests.unit.flow.samples import SampleRecord, SampleSource, pending
 from topics.names import DEAD_LETTERS, RESPONSES
@@ -28,8 +27,8 @@ from topics.partitioner import partition_for
 
 NOW = 1010.5
 TRACE = b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
-POISON = Refused("poison", "invalid_request", "no good", "request-1")
-POISON_OF_SOMEBODY = Refused("poison", "invalid_request", "no good", "request-1", "agent-1", "chat-1")
+POISON = Rejected("poison", "invalid_request", "no good", "request-1")
+POISON_OF_SOMEBODY = Rejected("poison", "invalid_request", "no good", "request-1", "agent-1", "chat-1")
 
 
 class KeptOutbox(Outbox):

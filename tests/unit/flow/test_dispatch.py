@@ -10,11 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from streams.flow.calls import Busy
 from streams.flow.dispatch import Dispatch
 from streams.flow.rules import FlowRules
 from streams.limits import Route
-from streams.pipeline import Outcome, PendingRequest, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, refused
 from tests.unit.flow.samples import SampleSource, pending, until
 from tests.unit.flow.samples import rules as default_rules
 from topics.names import PRIORITIES

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.flow.calls import Busy
 from streams.flow.dispatch import Dispatch
 from streams.flow.input_caps import FORGET_AFTER_S, InputCaps
 from streams.flow.rules import FlowRules
 from streams.limits import Route
-from streams.pipeline import Outcome, PendingRequest, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, refused
 from tests.unit.flow.samples import rules
 from tests.unit.flow.test_dispatch import Answered
 from tests.unit.flow.test_merge import answer_to, embedding, inputs_of

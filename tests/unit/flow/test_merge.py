@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 
 from schemas.request import Request
 from schemas.response import Usage
-from streams.flow.calls import Busy
 from streams.flow.company import Company
 from streams.flow.dispatch import Dispatch
 from streams.flow.merge import merge, mergeable, split
 from streams.limits import Route
 from streams.limits.estimate import Estimate
-from streams.pipeline import Outcome, PendingRequest, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, refused
 from tests.unit.flow.samples import pending, rules
 from tests.unit.flow.test_dispatch import Answered
 

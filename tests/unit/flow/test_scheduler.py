@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.flow.agents import AgentRules, Agents
-from streams.flow.calls import Busy, Scope
 from streams.flow.concurrency import Slots
 from streams.flow.ordering import Ordering
 from streams.flow.scheduler import ClassRules, Scheduler
 from streams.limits import Route
 from streams.limits.estimate import Estimate
-from streams.pipeline import PendingRequest
+from streams.pipeline import Busy, PendingRequest, Scope
 from tests.unit.flow.samples import pending
 from topics.names import PRIORITIES, Priority
 

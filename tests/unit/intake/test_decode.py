@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.limits import ERROR_MESSAGE_BYTES, ID_CHARS
-from streams.intake.decode import Decoder, Refused
-from streams.pipeline import PendingRequest
+from streams.intake.decode import Decoder
+from streams.pipeline import PendingRequest, Rejected
 from tests.unit.flow.samples import SampleRecord, SampleSource
 from topics.names import RESPONSES, TOPIC_OF, Priority
 
@@ -20,7 +20,7 @@ DECODER = Decoder(max_value_bytes=4096, waits_s={"high": 10.0, "normal": 30.0, "
 CHAT: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def decode(record: SampleRecord) -> PendingRequest | Refused:
+def decode(record: SampleRecord) -> PendingRequest | Rejected:
     return DECODER.decode(record, record.origin, SampleSource(), 0)
 
 
@@ -30,9 +30,9 @@ def decode_valid(record: SampleRecord) -> PendingRequest:
     return found
 
 
-def decode_refused(record: SampleRecord) -> Refused:
+def decode_refused(record: SampleRecord) -> Rejected:
     found = decode(record)
-    assert isinstance(found, Refused), found
+    assert isinstance(found, Rejected), found
     return found
 
 
@@ -212,7 +212,7 @@ def test_whatever_a_record_holds_it_is_a_request_or_refused(
     record = SampleRecord(content, key, headers, TOPIC_OF[priority], timestamp=timestamp)
     found = decode(record)
     names = [found.request_id, found.agent_id or ""]
-    if isinstance(found, Refused):
+    if isinstance(found, Rejected):
         assert 0 < len(found.message.encode()) <= ERROR_MESSAGE_BYTES
         if found.agent_id is not None:
             assert type(orjson.loads(content or b"")) is dict, "only a JSON object has a sender who can be told"

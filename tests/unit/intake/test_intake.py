@@ -9,9 +9,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.intake.decode import Decoder, Refused
+from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
-from streams.pipeline import Outcome, PendingRequest, Source
+from streams.pipeline import Outcome, PendingRequest, Rejected, Source
 from streams.transport.offsets import Origin, PartitionOffsets, Position, Record, RecordList
 from tests.unit.flow.samples import SampleRecord, until
 from topics.names import RESPONSES, TOPIC_OF
@@ -26,7 +26,7 @@ class Ends:
     def __init__(self) -> None:
         self.accepted: list[PendingRequest] = []
         self.responses: list[tuple[PendingRequest, Outcome]] = []
-        self.rejected: list[tuple[int, Refused]] = []
+        self.rejected: list[tuple[int, Rejected]] = []
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
         self.accepted.extend(requests)
@@ -37,7 +37,7 @@ class Ends:
     def abandon(self, request: PendingRequest) -> None:
         raise AssertionError("intake has nothing to abandon")
 
-    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Refused) -> None:
+    def reject(self, record: Record, origin: Origin, source: Source, index: int, refused: Rejected) -> None:
         self.rejected.append((index, refused))
 
     def indexes(self) -> list[int]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.intake.decode import Decoder, Refused
+from streams.intake.decode import Decoder
 from streams.intake.nodes import most_nodes, nodes
-from streams.pipeline import PendingRequest
+from streams.pipeline import PendingRequest, Rejected
 from tests.unit.flow.samples import SampleRecord, SampleSource
 
 texts = st.text() | st.sampled_from(['"', "\\", '\\"', "[[{:", '"[', "\\\\"])
@@ -78,7 +78,7 @@ def test_a_value_that_would_become_too_many_objects_is_refused_unread(bomb: byte
     decoder = Decoder(2 * MIB, {"high": 10.0, "normal": 30.0, "low": 60.0})
     record = SampleRecord(bomb, key=b"agent-7")
     found = decoder.decode(record, record.origin, SampleSource(), 0)
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejected)
     assert (found.reason, found.error_type, found.agent_id) == ("too_large", "too_large", "agent-7")
 
 

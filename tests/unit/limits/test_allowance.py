@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streams.limits import Route
-from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import NONE, Amount, limit_of
-from streams.limits.hold import LeaseHold
 from streams.limits.usage import Used
+from streams.limits.worker.allowance import Allowance, Need
+from streams.limits.worker.hold import LeaseHold
 
 ROUTE = Route("main", "small")
 AT = datetime(2026, 1, 1, tzinfo=UTC)

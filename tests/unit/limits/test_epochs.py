@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.lease import LeaseClaim, LeaseGrant
-from streams.limits.clock import BrokerClock
-from streams.limits.epochs import Epochs
-from streams.limits.grantor import moment
+from streams.limits.books.epochs import Epochs
+from streams.limits.books.grantor import moment
+from streams.limits.worker.clock import BrokerClock
 
 
 def grant(epoch: int, seq: int, by: str, made_at: float = 100.0) -> LeaseGrant:

@@ -7,9 +7,9 @@ import pytest
 from schemas.lease import Grant, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, ProviderView, Slot
 from streams.limits import Route
 from streams.limits.amount import NONE, Amount, limit_of
-from streams.limits.grantor import Grantor, moment
-from streams.limits.ledger import LeaseRules, Ledger
-from streams.limits.share import share
+from streams.limits.books.grantor import Grantor, moment
+from streams.limits.books.ledger import LeaseRules, Ledger
+from streams.limits.books.share import share
 
 LIMIT = limit_of(100, 60_000)
 RULES = LeaseRules(lease_s=3.0, margin_s=1.0, burst_share=0.5, standing_share=0.1)

@@ -7,8 +7,8 @@ import pytest
 
 from schemas.lease import Grant
 from streams.limits.amount import NONE
-from streams.limits.ledger import LeaseRules, Ledger
-from streams.limits.share import share
+from streams.limits.books.ledger import LeaseRules, Ledger
+from streams.limits.books.share import share
 from tests.unit.limits.test_ledger import T, demand, granted
 from tests.unit.limits.test_schedules import SCHEDULES, share_used
 from tests.unit.limits.world import LIMIT, Worker, World, most_in_a_window, offered, refused

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from streams.limits.amount import Amount
-from streams.limits.ledger import LeaseRules
+from streams.limits.books.ledger import LeaseRules
 from tests.unit.limits.world import LIMIT, Worker, World, most_in_a_window, offered
 
 SCHEDULES = int(os.environ.get("LEASE_SCHEDULES", "4"))

@@ -7,14 +7,14 @@ import pytest
 from schemas.lease import Grant, LeaseGrant
 from streams.limits import Route
 from streams.limits.amount import limit_of
+from streams.limits.books.grantor import moment
+from streams.limits.books.ledger import Ledger
+from streams.limits.books.share import share
 from streams.limits.budget import TooLarge, Wait
 from streams.limits.build import leases_needed, shared_budgets
 from streams.limits.counting import Counting
 from streams.limits.estimate import Estimate
-from streams.limits.grantor import moment
-from streams.limits.ledger import Ledger
-from streams.limits.share import share
-from streams.limits.shared import Shared
+from streams.limits.worker.shared import Shared
 from streams.settings import SettingsError
 from streams.settings.model import Settings
 

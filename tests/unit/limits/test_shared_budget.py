@@ -7,11 +7,11 @@ import pytest
 
 from schemas.lease import Grant, LeaseDemand, LeaseGrant
 from streams.limits import UNLIMITED, Budget, Hold, Route, TooLarge, Wait
+from streams.limits.books.grantor import moment
 from streams.limits.build import shared_budgets
 from streams.limits.estimate import Estimate
-from streams.limits.grantor import moment
-from streams.limits.shared import Queues, Shared
 from streams.limits.usage import NOTHING, Used
+from streams.limits.worker.shared import Queues, Shared
 from streams.settings.model import Settings
 
 T = 1_000.0

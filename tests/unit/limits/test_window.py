@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.limits.amount import NONE, Amount
-from streams.limits.window import SlidingWindow, steady_rate
+from streams.limits.books.window import SlidingWindow, steady_rate
 
 ENTRIES = st.lists(st.tuples(st.floats(0, 30), st.integers(0, 20), st.integers(0, 5_000)), max_size=60)
 

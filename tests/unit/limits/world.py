@@ -17,15 +17,15 @@ from ops.load.trace import SHIPPED_TRACE, read_trace
 from ops.provider_sim.limits import Bucket, Meter, Window
 from schemas.lease import LeaseMessage
 from streams.limits import Route
-from streams.limits.allowance import Allowance, Need
 from streams.limits.amount import NONE, Amount, amount, limit_of, total
-from streams.limits.clock import BrokerClock
+from streams.limits.books.grantor import Grantor, moment
+from streams.limits.books.ledger import LeaseRules
 from streams.limits.counting import MOST_SHARE
-from streams.limits.grantor import Grantor, moment
-from streams.limits.hold import LeaseHold
-from streams.limits.ledger import LeaseRules
-from streams.limits.telling import Telling
 from streams.limits.usage import Used
+from streams.limits.worker.allowance import Allowance, Need
+from streams.limits.worker.clock import BrokerClock
+from streams.limits.worker.hold import LeaseHold
+from streams.limits.worker.telling import Telling
 
 ROUTE = Route("main", "small")
 LIMIT = limit_of(3500, 90_000)

@@ -14,8 +14,8 @@ from schemas.metric_sample import Application, BacklogSample, Component, MetricS
 from schemas.metric_window import MetricWindow
 from schemas.response import Status
 from streams.metrics.histogram import Durations, quantile, since
-from streams.metrics.merge import error_rate
 from streams.metrics.period import Period, moment
+from streams.metrics.samples import error_rate
 
 PERIOD = Period(interval_ms=10_000, window_ms=60_000)
 GRACE_MS = 10_000

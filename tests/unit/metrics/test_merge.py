@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from schemas.metric_sample import Application, BacklogSample, Class, MetricSample, System
-from streams.metrics.merge import fleet_window, worker_window
 from streams.metrics.period import Period, moment
+from streams.windows.merge import fleet_window, worker_window
 
 PERIOD = Period(interval_ms=10_000, window_ms=20_000)
 NONE: dict[Class, int] = {"high": 0, "normal": 0, "low": 0}

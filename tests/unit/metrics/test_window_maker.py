@@ -9,8 +9,8 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 
 from streams.delivery.batch import Message
-from streams.metrics.window_maker import WindowMaker
 from streams.transport.offsets import PartitionOffsets, Position, RecordList
+from streams.windows.maker import WindowMaker
 from tests.unit.metrics.raw_samples import GRACE_MS, PERIOD, Raw, closer
 
 SAMPLES = ("metrics.samples", 0)

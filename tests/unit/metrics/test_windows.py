@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from schemas.metric_sample import BacklogSample, MetricSample
 from schemas.metric_window import MetricWindow
-from streams.metrics import windows as windows_module
 from streams.metrics.period import moment
-from streams.metrics.windows import Windows
+from streams.windows import windows as windows_module
+from streams.windows.windows import Windows
 from tests.unit.metrics.raw_samples import GRACE_MS, PERIOD, Raw, Scope, as_sent, closer, expected, fleet
 
 Log = Sequence[MetricSample | BacklogSample]

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from ops.provider_sim import events
-from streams.providers.anthropic import AnthropicFormat
-from streams.providers.openai import OpenaiFormat
-from streams.providers.sse import EventDecoder
-from streams.providers.wire import Answer, Asked, Failure, Format
+from streams.providers.formats.anthropic.format import AnthropicFormat
+from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.sse import EventDecoder
+from streams.providers.formats.wire import Answer, Asked, Failure, Format
 
 WORDS = ("fine", "", "a", "{", '"', "\\ud83d", "é", "😀", "\n", "null", "data: x", "</html>", " " * 40, "x" * 300)
 ODD: tuple[Any, ...] = (None, True, 0, -1, 1.5, 1 << 63, "", "text", [], {}, [None], {"a": {}}, [[]], "😀")

@@ -10,7 +10,7 @@ import orjson
 
 from ops.provider_sim.anthropic_strict import check_strictly
 from schemas.request import Request
-from streams.providers.anthropic import AnthropicFormat
+from streams.providers.formats.anthropic.format import AnthropicFormat
 
 FORMAT = AnthropicFormat(now=lambda: 0.0)
 USER = {"role": "user", "content": "hi"}

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.providers.openai import OpenaiFormat
-from streams.providers.wire import Answer, Asked, Failure, Fault
+from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.wire import Answer, Asked, Failure, Fault
 from tests.unit.providers.test_answer_fuzz import response_of
 
 CHAT = Asked("chat.completions")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.request import Request
 from schemas.response import Usage
-from streams.providers.anthropic import AnthropicFormat
-from streams.providers.wire import Answer, Asked, CannotTranslateError, Failure
+from streams.providers.formats.anthropic.format import AnthropicFormat
+from streams.providers.formats.wire import Answer, Asked, CannotTranslateError, Failure
 
 CHATS = Asked("chat.completions")
 FORMAT = AnthropicFormat(now=lambda: 1_700_000_000.5)

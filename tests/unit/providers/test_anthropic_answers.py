@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from schemas.response import Usage
-from streams.providers.anthropic import AnthropicFormat
-from streams.providers.wire import Answer, Asked, Failure
+from streams.providers.formats.anthropic.format import AnthropicFormat
+from streams.providers.formats.wire import Answer, Asked, Failure
 
 CHATS = Asked("chat.completions")
 FORMAT = AnthropicFormat(now=lambda: 0.0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streams.providers.wire import CannotTranslateError
+from streams.providers.formats.wire import CannotTranslateError
 from tests.unit.providers.anthropic_samples import LOOK, USER, call, result, sent, uses
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.providers.wire import CannotTranslateError
+from streams.providers.formats.wire import CannotTranslateError
 from tests.unit.providers.anthropic_samples import LOOK, MARK, USER, call, result, sent, uses
 
 

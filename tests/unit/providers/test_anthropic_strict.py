@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ops.provider_sim.anthropic_strict import check_strictly
 from schemas.request import Request
-from streams.providers.anthropic import AnthropicFormat
-from streams.providers.anthropic_names import legal_name, nth_id, original_name
-from streams.providers.wire import Answer, Asked, CannotTranslateError
+from streams.providers.formats.anthropic.format import AnthropicFormat
+from streams.providers.formats.anthropic.names import legal_name, nth_id, original_name
+from streams.providers.formats.wire import Answer, Asked, CannotTranslateError
 from tests.unit.providers.anthropic_chats import answered_blocks, payloads
 
 CHATS = Asked("chat.completions")

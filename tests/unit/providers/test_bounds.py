@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.providers.bandwidth import Bandwidth
-from streams.providers.memory import Bodies, ReadBuffers
+from streams.providers.http.bandwidth import Bandwidth
+from streams.providers.http.memory import Bodies, ReadBuffers
 from streams.providers.retry_budget import RetryBudget
 from streams.providers.slots import AgentConnections, Slots
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.providers.error_bodies import Said, read_error, read_error_value
 from streams.providers.failures import failure_of
+from streams.providers.formats.error_bodies import Said, read_error, read_error_value
 
 
 def read(body: Any) -> Said:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.providers.error_bodies import Said, read_error
 from streams.providers.failures import _CODES, _STATUSES, FaultRules, failure_of
-from streams.providers.wire import Failure
+from streams.providers.formats.error_bodies import Said, read_error
+from streams.providers.formats.wire import Failure
 
 PAGE = Path(__file__).parents[3] / "docs" / "failures.md"
 

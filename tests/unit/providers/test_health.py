@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from streams.providers.breaker import BreakerPolicy
+from streams.providers.formats.wire import Failure
 from streams.providers.health import Health
-from streams.providers.wire import Failure
 
 POLICY = BreakerPolicy(calls=20, window_s=30, min_volume=10, error_share=0.5, open_for_s=10, probes=3)
 DOWN = Failure("provider_error", "the provider answered 500: no", fault="illness")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.providers.json_body import encode, parse_body, parse_leniently
+from streams.providers.formats.json_body import encode, parse_body, parse_leniently
 
 TEXTS = st.text(st.characters(codec=None) | st.characters(categories=["Cs"]), max_size=6)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from schemas.limits import ERROR_MESSAGE_BYTES
 from schemas.request import Request
 from schemas.response import NO_USAGE, Response, Usage, WireError, encode_response
-from streams.providers.openai import OpenaiFormat
-from streams.providers.wire import Answer, Asked, Failure
+from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.wire import Answer, Asked, Failure
 
 CHAT: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": "the secret plan"}]}
 JSON = st.recursive(

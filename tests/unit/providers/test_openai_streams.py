@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.providers.openai import OpenaiFormat
-from streams.providers.openai_merge import Text
-from streams.providers.sse import EventDecoder
-from streams.providers.wire import Answer, Asked, Failure, Fault
+from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.openai.merge import Text
+from streams.providers.formats.sse import EventDecoder
+from streams.providers.formats.wire import Answer, Asked, Failure, Fault
 
 DONE = b"[DONE]"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.providers.sse import EventDecoder, looks_like_events
+from streams.providers.formats.sse import EventDecoder, looks_like_events
 
 EVENTS = [b"one", b"", b'{"two": 2}', b"a\nb", b" spaced"]
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.provider_sim import Hint, answers, anthropic, events
-from streams.providers.anthropic import AnthropicFormat
-from streams.providers.openai import OpenaiFormat
-from streams.providers.sse import EventDecoder
-from streams.providers.wire import Answer, Asked, Failure, Format
+from streams.providers.formats.anthropic.format import AnthropicFormat
+from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.sse import EventDecoder
+from streams.providers.formats.wire import Answer, Asked, Failure, Format
 
 NOW = AnthropicFormat(now=lambda: 0.0)
 TOOLS: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}
