@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 import orjson
 
 from ops.bench.meter import RESULT
-from ops.fleet import clean_environment
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
+from ops.processes.fleet import clean_environment
 
 _LOOK_EVERY_S: Final = 0.05
 ROOT: Final = Path(__file__).parents[2]

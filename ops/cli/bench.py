@@ -149,7 +149,7 @@ def _bench(
     from ops.bench.ground import standing
     from ops.bench.run import BenchError
     from ops.cli.running import run
-    from ops.fleet import WorkerError
+    from ops.processes.fleet import WorkerError
 
     load(settings)  # benchmarks have settings of their own; checked, so that one --settings does for every command
     for file in (json_file, chart):

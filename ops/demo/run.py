@@ -21,12 +21,12 @@ from ops.demo.surroundings import (
     prepare_topics,
     running_simulator,
 )
-from ops.fleet import Fleet
 from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
 from ops.load.ledger import Ledger
 from ops.load.play import Player
 from ops.load.report import LoadResult, shown_live
 from ops.load.traffic import Traffic
+from ops.processes.fleet import Fleet
 from ops.scrape import scrape
 from streams.settings import Effective, Settings
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import Pipeline, wait_until
 from tests.chaos.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision

@@ -15,7 +15,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from ops.brokers import Broker, kafka_jars
 from ops.brokers.apache import ApacheBroker
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from tests.chaos.fixtures import Measured
 from tests.chaos.pipeline import Pipeline, fresh_topics, request, send_steadily, wait_until
 from tests.chaos.simulator import Simulator

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer, Traffic
+from ops.processes.fleet import Fleet
 from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.pipeline import Pipeline, agent_on, wait_until
 from tests.chaos.simulator import Simulator

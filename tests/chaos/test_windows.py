@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
 from ops.tail import TailOptions, tail
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow

@@ -6,7 +6,7 @@ import time
 
 import orjson
 
-from ops.health import serve_health
+from ops.processes.health import serve_health
 from streams.flow.dispatch import Dispatch
 from tests.integration.cli import headrace
 from tests.unit.flow.samples import pending, rules

@@ -194,8 +194,9 @@ async def test_the_upkeep_of_the_cache_goes_on() -> None:
 
 ALONE = {
     # what is awaited by whoever makes it, or ends with one piece of work whose end is seen
-    "ops/control_process.py", "ops/service.py", "ops/supervisor/keeper.py", "ops/supervisor/supervise.py",
-    "ops/worker_process.py", "streams/cache/publisher.py", "streams/cache/stage.py", "streams/control.py",
+    "ops/processes/control.py", "ops/processes/service.py",
+    "ops/processes/supervisor/keeper.py", "ops/processes/supervisor/supervise.py",
+    "ops/processes/worker.py", "streams/cache/publisher.py", "streams/cache/stage.py", "streams/control.py",
     "streams/delivery/outbox.py", "streams/delivery/reply_topics.py", "streams/flow/dispatch.py",
     "streams/intake/intake.py", "streams/limits/topic.py", "streams/scaling/actuator.py", "streams/scaling/tail.py",
     "streams/supervise.py", "streams/transport/consumer.py", "streams/transport/fetcher.py",
