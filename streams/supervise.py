@@ -2,7 +2,7 @@
 
 A loop that dies in silence is the worst fault of a long-running process: requests past their time are answered no more, memory is
 held for ever, and every check says that all is well. So whatever runs beside the requests runs here. A loop whose fault is to end
-the process is awaited by it instead (streams/control.py, ops/worker_process.py).
+the process is awaited by it instead (streams/control.py, ops/processes/worker.py).
 """
 
 from __future__ import annotations

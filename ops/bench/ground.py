@@ -14,12 +14,12 @@ import orjson
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
+from ops.admin.records import open_reader, partitions_of
 from ops.bench.fill import fill
 from ops.bench.run import BenchError, Run
 from ops.bench.upstream import LISTENS
 from ops.bench.work import REQUEST_TOPICS, Load
 from ops.brokers import Broker, BrokerError, start_broker_async
-from ops.records import open_reader, partitions_of
 from topics import catalogue, provision
 from topics.names import DEAD_LETTERS, RESPONSES
 

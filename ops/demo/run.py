@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.console import Console
 
+from ops.admin.scrape import scrape
 from ops.cli.config_text import as_toml
 from ops.demo.surroundings import (
     SIMULATOR,
@@ -27,7 +28,6 @@ from ops.load.play import Player
 from ops.load.report import LoadResult, shown_live
 from ops.load.traffic import Traffic
 from ops.processes.fleet import Fleet
-from ops.scrape import scrape
 from streams.settings import Effective, Settings
 
 AGENTS: Final = 100

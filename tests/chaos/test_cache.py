@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from ops.admin.scrape import scrape
 from ops.load.traffic import Answer
-from ops.scrape import scrape
 from tests.chaos.fixtures import Measured
 from tests.chaos.pipeline import PARTITIONS, Pipeline, agent_on, request
 
