@@ -9,8 +9,8 @@
     demo/           the whole product on one machine
     simulation/     flow and scaling on a virtual clock
     bench/          the product beside its peers
-    grafana/, prometheus/, kubernetes/, docker/    dashboards, alerts, manifests and the settings of an image
+    grafana/, prometheus/, kubernetes/    dashboards, alerts and manifests
 
-The last two lines are of the checkout alone: they do not travel in the wheel. ops imports streams, topics and schemas; none of them
-imports ops.
+The last two lines are of the checkout alone: they do not travel in the wheel. ops imports streams, topics and schemas; none of
+them imports ops.
 """

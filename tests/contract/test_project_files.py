@@ -112,6 +112,20 @@ def test_every_path_of_the_pages_exists() -> None:
         assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_what_stays_in_the_checkout_is_imported_by_nothing_that_travels() -> None:
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    left_out = read["exclude"]
+    assert all((ROOT / name).exists() for name in left_out)
+    modules = tuple(name.removesuffix(".py").replace("/", ".") for name in left_out)
+    importers = {
+        path.relative_to(ROOT).as_posix()
+        for package in read["packages"]
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(rf"^\s*(from|import) ({'|'.join(map(re.escape, modules))})\b", path.read_text(), re.MULTILINE)
+    }
+    assert [name for name in importers if not name.startswith(tuple(left_out))] == []
+
+
 def test_each_package_says_that_it_is_typed() -> None:
     for package in ("schemas", "topics", "streams", "ops"):
         assert (ROOT / package / "py.typed").is_file()
