@@ -3,6 +3,7 @@
     service.py        what all of them share: checks before the start, the stop. Read it first
     worker.py         the process around a worker, with its drain
     control.py        the process around the control
+    front.py          the process around the front
     health.py         /healthz, /readyz and /metrics of each
     logs.py           one way out for what they and their libraries log
     private_files.py  their files are for their user alone

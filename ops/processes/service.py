@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import structlog
 
+from streams.scaling.realizers import RealizeError
 from streams.settings import Settings
+from streams.supervise import end, is_told_to_stop
+from streams.transport.membership import GroupRefusedError
+from streams.unhandled import FaultError, Unhandled
 from topics import provision
 from topics.catalogue import catalogue
 from topics.names import LEASES
@@ -52,7 +56,7 @@ async def check_start(settings: Settings, needed: Collection[str]) -> None:
     """Raise CannotStartError where the broker does not answer, or one of these topics is missing or wrong."""
     wanted = [
         spec
-        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor)
+        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
         if spec.name in needed
     ]
     try:
@@ -81,6 +85,28 @@ def client_is_quiet() -> Iterator[None]:
         yield
     finally:
         client.setLevel(level)
+
+
+async def wait_broken(stopped: Coroutine[Any, Any, None], unhandled: Unhandled) -> None:
+    """Wait until the process cannot go on: what `stopped` raised or that it returned, or what nobody has caught.
+
+    Raises FaultError; GroupRefusedError and the realizer's errors as they are, which are no faults of ours.
+    """
+    ends = [asyncio.create_task(stopped), asyncio.create_task(unhandled.wait())]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        ends[1 if ends[1].done() else 0].result()
+    except (FaultError, GroupRefusedError, RealizeError):
+        raise
+    except (Exception, asyncio.CancelledError) as error:
+        if is_told_to_stop(error):
+            raise
+        log.critical("the process cannot go on, it ends", exc_info=error)
+        raise FaultError(f"a fault that nothing can mend: {error!r}") from error
+    else:
+        raise FaultError("the work has ended by itself")
+    finally:
+        await end(ends)
 
 
 async def unless(stopping: asyncio.Event, *work: asyncio.Task[Any]) -> bool:

@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack
 import structlog
 
 from ops.processes.health import serve_health
-from ops.processes.service import CannotStartError, Stop, check_start, unless
+from ops.processes.service import CannotStartError, Stop, check_start, unless, wait_broken
 from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError
+from streams.unhandled import FaultError, Unhandled
 from streams.worker import Worker
 from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, METRIC_SAMPLES, REQUEST_TOPICS, RESPONSES
 
@@ -29,15 +30,16 @@ def needed_topics(settings: Settings) -> frozenset[str]:
 async def run_worker(settings: Settings) -> None:
     """As `_run`; a group that takes this process not at all is a reason not to start."""
     try:
-        await _run(settings)
+        await _run(settings, Unhandled.watch())
     except GroupRefusedError as error:
         raise CannotStartError(str(error)) from error
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, unhandled: Unhandled) -> None:
     """Run until SIGTERM or SIGINT, then drain and leave the group.
 
-    Raises CannotStartError, SettingsError for secrets that are not there, and what crashed the worker.
+    Raises CannotStartError, SettingsError for secrets that are not there, and FaultError, after the same drain, for what broke
+    the worker.
     """
     stop = Stop.on_signals()
     await check_start(settings, needed_topics(settings))
@@ -46,7 +48,7 @@ async def _run(settings: Settings) -> None:
         address = await stack.enter_async_context(
             serve_health(
                 settings.http.listen,
-                lambda: worker.ready,
+                lambda: worker.ready and not unhandled.happened,
                 {"/agents": worker.flow_figures, "/providers": worker.endpoint_figures},
                 {"/providers/drain": lambda asked: worker.drain_endpoint(asked["endpoint"], asked["draining"])},
                 token=settings.http.token(),
@@ -56,14 +58,19 @@ async def _run(settings: Settings) -> None:
         starting = asyncio.create_task(stack.enter_async_context(worker))
         if not await unless(stop.asked, starting):
             return
-        ready, crashed = asyncio.create_task(worker.wait_ready()), asyncio.create_task(worker.wait_stopped())
-        stack.callback(crashed.cancel)
-        if not await unless(stop.asked, ready, crashed):
+        ready = asyncio.create_task(worker.wait_ready())
+        broken = asyncio.create_task(wait_broken(worker.wait_stopped(), unhandled))
+        stack.callback(broken.cancel)
+        if not await unless(stop.asked, ready, broken):
             return
         _settle_memory()
         log.info("ready", http=address, partitions=len(worker.consumer.partitions), group=settings.kafka.group_id)
-        if not await unless(stop.asked, crashed):
+        try:
+            await unless(stop.asked, broken)
+        except FaultError:
             await _drain(worker, settings.kafka.drain_deadline, stop.at_once)
+            raise
+        await _drain(worker, settings.kafka.drain_deadline, stop.at_once)
 
 
 def _settle_memory() -> None:

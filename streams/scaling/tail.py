@@ -20,6 +20,7 @@ from schemas.metric_window import MetricWindow
 from schemas.scaling_decision import Signals
 from streams.scaling.log import DecisionLog, read_decision
 from streams.scaling.signals import FLEET, in_order, signals_of
+from streams.supervise import supervised
 from streams.transport.reconnect import make_consumer
 from topics.names import METRIC_WINDOWS, SCALING_DECISIONS
 
@@ -74,7 +75,7 @@ class ScalingTail:
         try:
             await self._consumer.start()
             await self._begin()
-            self._task = asyncio.create_task(self._follow())
+            self._task = supervised("scaling_tail", self._follow)
             await self.catch_up()
         except BaseException:
             await self._stop()
@@ -104,8 +105,6 @@ class ScalingTail:
             async with asyncio.timeout(timeout_s), self._moved:
                 await self._moved.wait_for(condition)
         except TimeoutError:
-            if self._task is not None and self._task.done():
-                self._task.result()
             return False
         return True
 
@@ -118,10 +117,10 @@ class ScalingTail:
             found = (await self._consumer.offsets_for_times({_WINDOWS: since_ms}))[_WINDOWS]
             self._positions[_WINDOWS] = ends[_WINDOWS] if found is None else found.offset
         self._consumer.assign(self._partitions)
-        for partition, offset in self._positions.items():
-            self._consumer.seek(partition, offset)
 
     async def _follow(self) -> None:
+        for partition, offset in self._positions.items():  # after a fault: what was fetched and not noted is read again
+            self._consumer.seek(partition, offset)
         while True:
             try:
                 batches = await self._consumer.getmany(timeout_ms=_POLL_MS)

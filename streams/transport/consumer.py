@@ -29,6 +29,7 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from streams.metrics import definitions as metrics
+from streams.supervise import is_told_to_stop
 from streams.transport import farewell
 from streams.transport.assignor import Owned, StickyAssignor
 from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
@@ -293,7 +294,9 @@ class RecordListConsumer(FaustShape):
         except GroupRefusedError as error:
             self._refusal = error
             self._refused.set()
-        except Exception as error:  # the client's coordination has ended: without it nothing goes on
+        except (Exception, asyncio.CancelledError) as error:  # the client's coordination has ended: nothing goes on
+            if is_told_to_stop(error):
+                raise
             await self.crash(error)
 
     async def wait_refused(self) -> GroupRefusedError:
