@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from ops.health import serve_health
-from ops.service import CannotStartError, Stop, check_start, unless, wait_broken
+from ops.processes.health import serve_health
+from ops.processes.service import CannotStartError, Stop, check_start, unless, wait_broken
 from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.supervisor.keeper import Keeper
+from ops.processes.supervisor.keeper import Keeper
 from schemas.scaling_decision import ScalingDecision
 from streams.scaling.realizers import Applied, RealizeError
 

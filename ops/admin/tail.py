@@ -10,8 +10,8 @@ import orjson
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from ops.metric_lines import describe
-from ops.records import open_reader, partitions_of, read_until
+from ops.admin.metric_lines import describe
+from ops.admin.records import open_reader, partitions_of, read_until
 from streams.transport.list_offsets import begin_offsets, end_offsets
 
 _POLL_MS: Final = 200

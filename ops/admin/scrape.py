@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import structlog
 
-from ops.health import serve_health
-from ops.service import CannotStartError, Stop, check_start, unless, wait_broken
+from ops.processes.health import serve_health
+from ops.processes.service import CannotStartError, Stop, check_start, unless, wait_broken
 from streams.control import Control
 from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ops.records import open_reader, partitions_of, read_until
+from ops.admin.records import open_reader, partitions_of, read_until
 from schemas.scaling_decision import ScalingDecision
 from schemas.scaling_event import ScalingEvent
 from streams.scaling.log import DecisionLog, read_decision

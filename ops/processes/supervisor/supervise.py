@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import structlog
 
-from ops.control_process import topics_of_control
-from ops.health import serve_health
-from ops.service import CannotStartError, Stop, both, check_start, unless
-from ops.supervisor.keeper import Keeper
-from ops.supervisor.process_realizer import ProcessRealizer
-from ops.supervisor.roster import Pauses, Roster
-from ops.worker_process import needed_topics
+from ops.processes.control import topics_of_control
+from ops.processes.health import serve_health
+from ops.processes.service import CannotStartError, Stop, both, check_start, unless
+from ops.processes.supervisor.keeper import Keeper
+from ops.processes.supervisor.process_realizer import ProcessRealizer
+from ops.processes.supervisor.roster import Pauses, Roster
+from ops.processes.worker import needed_topics
 from streams.app import producer_options
 from streams.scaling.actuator import Actuator
 from streams.scaling.ownership import Ownership

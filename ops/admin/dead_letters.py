@@ -13,8 +13,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from ops.records import open_reader, partitions_of, read_until, unreachable_in_one_line
-from ops.tail import printable, value_fields, when
+from ops.admin.records import open_reader, partitions_of, read_until, unreachable_in_one_line
+from ops.admin.tail import printable, value_fields, when
 from schemas import limits
 from schemas.dead_letter import DeadLetter
 from streams.transport.list_offsets import begin_offsets, end_offsets

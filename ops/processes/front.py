@@ -11,8 +11,8 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from ops.health import serve_health
-from ops.service import CannotStartError, Stop, check_start, unless
+from ops.processes.health import serve_health
+from ops.processes.service import CannotStartError, Stop, check_start, unless
 from streams.front.front import Front
 from streams.front.server import front_app
 from streams.metrics import definitions as metrics

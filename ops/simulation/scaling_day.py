@@ -10,8 +10,8 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-from ops.plot import COLOURS, Line, Panel, line_chart
-from ops.scaling.model import Minute, Site, run
+from ops.simulation.plot import COLOURS, Line, Panel, line_chart
+from ops.simulation.scaling_model import Minute, Site, run
 from streams.scaling.policy import Policy
 
 SHIPPED_DAY: Final = Path(__file__).parents[1] / "data" / "servegen_deepseek-r1_rate_600s.csv"

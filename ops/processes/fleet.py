@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
 
 _LOOK_EVERY_S: Final = 0.05
 _LAST_LINES: Final = 3

@@ -11,9 +11,9 @@ from typing import Final, Self
 
 import structlog
 
-from ops.fleet import WorkerProcess
-from ops.supervisor.logs import bound_logs
-from ops.supervisor.roster import Place, Roster
+from ops.processes.fleet import WorkerProcess
+from ops.processes.supervisor.logs import bound_logs
+from ops.processes.supervisor.roster import Place, Roster
 from streams.metrics import definitions as metrics
 from streams.supervise import supervised
 

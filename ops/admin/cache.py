@@ -17,7 +17,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from rocksdict import Rdict
 
-from ops.records import open_reader, partitions_of, read_until, unreachable_in_one_line
+from ops.admin.records import open_reader, partitions_of, read_until, unreachable_in_one_line
 from schemas.request import Request
 from streams.cache.disk import DiskTable
 from streams.cache.errors import StoreError, opening_error
