@@ -15,6 +15,8 @@ from aiokafka.errors import KafkaError
 
 from streams.app import producer_options
 from streams.identity import process_id
+from streams.kafka import closing
+from streams.kafka.reconnect import make_producer
 from streams.metrics import definitions as metrics
 from streams.scaling.actuator import Actuator
 from streams.scaling.decider import Decider
@@ -22,8 +24,6 @@ from streams.scaling.policy import Policy
 from streams.scaling.realizers import ObserveRealizer, Realizer, RemoteRealizer, open_kubernetes
 from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
-from streams.transport import farewell
-from streams.transport.reconnect import make_producer
 from streams.windows.service import WindowService
 
 log = structlog.get_logger("headrace.control")
@@ -62,7 +62,7 @@ class Control:
         settings = self._settings
         policy = Policy.of(settings)
         producer = make_producer(**producer_options(settings))
-        self._stack.push_async_callback(farewell.stop, producer)
+        self._stack.push_async_callback(closing.stop, producer)
         await producer.start()
         self.tail = await self._stack.enter_async_context(
             ScalingTail(

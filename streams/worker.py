@@ -23,6 +23,8 @@ from streams.flow.figures import FlowFigures
 from streams.governor import Governor, memory_budget
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
+from streams.kafka import closing
+from streams.kafka.reconnect import make_producer
 from streams.limits import Route
 from streams.limits.build import open_budgets
 from streams.metrics import definitions as metrics
@@ -34,9 +36,7 @@ from streams.record_clock import RecordClock
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import end, supervised
-from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
-from streams.transport.reconnect import make_producer
 from topics.names import PRIORITIES, Priority
 
 log = structlog.get_logger("headrace.worker")
@@ -71,7 +71,7 @@ class Worker:
     async def _start(self) -> None:
         settings, names = self._settings, self._settings.topics.names
         producer = make_producer(**producer_options(settings))
-        self._stack.push_async_callback(farewell.stop, producer)
+        self._stack.push_async_callback(closing.stop, producer)
         await producer.start()
         for topic in (names.responses, names.dead_letters, names.metric_samples):  # known before the first answer
             await producer.partitions_for(topic)

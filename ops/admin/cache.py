@@ -26,8 +26,8 @@ from streams.cache.layout import Stored, unpack, unpack_position
 from streams.cache.lock import lock_owner
 from streams.cache.rocks import POSITIONS, TableOptions, disk_bytes, open_beside
 from streams.cache.slots import slots
+from streams.kafka.list_offsets import begin_offsets, end_offsets
 from streams.settings import Settings
-from streams.transport.list_offsets import begin_offsets, end_offsets
 from topics.partitioner import contract_partitioner
 
 _SENT_AT_ONCE: Final = 1_000

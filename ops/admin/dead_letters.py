@@ -17,7 +17,7 @@ from ops.admin.records import open_reader, partitions_of, read_until, unreachabl
 from ops.admin.tail import printable, value_fields, when
 from schemas import limits
 from schemas.dead_letter import DeadLetter
-from streams.transport.list_offsets import begin_offsets, end_offsets
+from streams.kafka.list_offsets import begin_offsets, end_offsets
 from topics.names import TopicNames
 from topics.partitioner import contract_partitioner
 

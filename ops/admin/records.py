@@ -12,8 +12,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas import limits
-from streams.transport.list_offsets import end_offsets
-from streams.transport.pacing import pace_empty_fetches
+from streams.kafka.list_offsets import end_offsets
+from streams.kafka.pacing import pace_empty_fetches
 from topics.access import allowed_operations, missing_acl
 from topics.provision import ProvisionError, unreachable
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from ops.admin.records import open_reader, partitions_of, read_until
 from schemas.scaling_decision import ScalingDecision
 from schemas.scaling_event import ScalingEvent
+from streams.kafka.list_offsets import begin_offsets, end_offsets
 from streams.scaling.log import DecisionLog, read_decision
-from streams.transport.list_offsets import begin_offsets, end_offsets
 from topics.names import TopicNames
 
 

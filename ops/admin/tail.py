@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from ops.admin.metric_lines import describe
 from ops.admin.records import open_reader, partitions_of, read_until
-from streams.transport.list_offsets import begin_offsets, end_offsets
+from streams.kafka.list_offsets import begin_offsets, end_offsets
 
 _POLL_MS: Final = 200
 _CUT: Final = "…"

@@ -12,8 +12,8 @@ import structlog
 from ops.processes.health import serve_health
 from ops.processes.service import CannotStartError, Stop, check_start, unless, wait_broken
 from streams.control import Control
+from streams.kafka.membership import GroupRefusedError
 from streams.settings import Settings
-from streams.transport.membership import GroupRefusedError
 from streams.unhandled import Unhandled
 from topics.access import READ, READ_WRITE, WRITE
 from topics.plan import Needs

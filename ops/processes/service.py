@@ -14,10 +14,10 @@ from typing import Any, Final, Self
 import structlog
 from aiokafka.errors import KafkaError, NodeNotReadyError
 
+from streams.kafka.membership import GroupRefusedError
 from streams.scaling.realizers import RealizeError
 from streams.settings import Settings
 from streams.supervise import end, is_told_to_stop
-from streams.transport.membership import GroupRefusedError
 from streams.unhandled import FaultError, Unhandled
 from topics import provision
 from topics.catalogue import TopicSpec, catalogue

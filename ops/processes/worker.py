@@ -10,9 +10,9 @@ import structlog
 
 from ops.processes.health import serve_health
 from ops.processes.service import CannotStartError, Stop, check_start, unless, wait_broken
+from streams.kafka.membership import GroupRefusedError
 from streams.limits.build import leases_needed
 from streams.settings import Settings
-from streams.transport.membership import GroupRefusedError
 from streams.unhandled import FaultError, Unhandled
 from streams.worker import Worker
 from topics.access import READ, READ_WRITE, WRITE

@@ -20,8 +20,8 @@ from aiokafka.structs import TopicPartition
 
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
+from streams.kafka.produce import produce
 from streams.supervise import end, supervised
-from streams.transport.produce import produce
 from topics.broker_errors import Advice, advice_for
 from topics.headers import CE_SOURCE, CE_TYPE, CONTENT_TYPE, ce_type
 from topics.partitioner import partition_for

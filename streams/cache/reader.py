@@ -22,12 +22,12 @@ from schemas.limits import MIB
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.errors import StoreClosedError, StoreError
 from streams.cache.layout import MAX_KEY_BYTES, Positions
+from streams.kafka.batch_reader import CorruptBatchError, HeavyBatchError
+from streams.kafka.fetch import Fetch
+from streams.kafka.list_offsets import begin_offsets, end_offsets
+from streams.kafka.reconnect import made_anew, make_consumer
+from streams.kafka.records import Record
 from streams.supervise import end, supervised
-from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
-from streams.transport.fetch import Fetch
-from streams.transport.list_offsets import begin_offsets, end_offsets
-from streams.transport.offsets import Record
-from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import CE_SOURCE
 
 log = structlog.get_logger("headrace.cache")

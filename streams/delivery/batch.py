@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
 from schemas import limits
+from streams.kafka.record_batch import Headers, RecordBatch
 from streams.pipeline import Source
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 _ALONE_BYTES: Final = 1
 """Size of a batch that takes one message, whatever its size, and no other."""
@@ -36,11 +33,9 @@ class Message:
 
 
 class Batch:
-    """Messages are kept once, as the bytes that travel: a burst has thousands of them under way, and the cost of a record grew by
-    a third when each was kept as objects too.
-    """
+    """Messages to one partition that leave together."""
 
-    __slots__ = ("_builder", "_on_refused", "_on_undeliverable", "_written", "attempts", "records", "to")
+    __slots__ = ("_batch", "_on_refused", "_on_undeliverable", "attempts", "records", "to")
 
     def __init__(self, to: TopicPartition, first: Message, most_bytes: int, attempts: int = 0) -> None:
         """With one message in it. What is larger than our topics take travels compressed, as it must have come: the broker
@@ -51,12 +46,8 @@ class Batch:
         self.records = Records()
         self._on_refused: dict[int, Callable[[], None]] = {}
         self._on_undeliverable: dict[int, Callable[[str], None]] = {}
-        self._written: bytes | None = None
-        codec, size = DefaultRecordBatch.CODEC_NONE, most_bytes
-        if len(first.value or b"") > limits.ANSWER_PAYLOAD_BYTES:
-            codec, size = DefaultRecordBatch.CODEC_GZIP, _ALONE_BYTES
-        # Version 2, no transaction, no producer id and epoch, no sequence.
-        self._builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, 0, size)
+        compressed = len(first.value or b"") > limits.ANSWER_PAYLOAD_BYTES
+        self._batch = RecordBatch(_ALONE_BYTES if compressed else most_bytes, compressed=compressed)
         self.append(first)
 
     @classmethod
@@ -66,11 +57,8 @@ class Batch:
 
     def append(self, message: Message) -> bool:
         """Whether there was room; the first message always finds some."""
-        if self._written is not None:
-            return False
         count = self.records.count
-        added = self._builder.append(count, None, key=message.key, value=message.value, headers=message.headers)
-        if added is None:
+        if not self._batch.append(message.key, message.value, message.headers):
             return False
         if message.on_refused is not None:
             self._on_refused[count] = message.on_refused
@@ -100,19 +88,16 @@ class Batch:
     @property
     def size(self) -> int:
         """Bytes."""
-        return self._builder.size() if self._written is None else len(self._written)
+        return self._batch.size
 
     def written(self) -> bytes:
         """What travels; nothing can be added any more."""
-        if self._written is None:
-            self._written = self._builder.build()
-            del self._builder  # it holds them a second time
-        return self._written
+        return self._batch.written()
 
     def messages(self) -> Iterator[Message]:
         """What is in it, read back."""
-        read = MemoryRecords(bytes(self.written())).next_batch()
-        for position, (message, (receipt, index)) in enumerate(zip(read, self.records, strict=True)):
+        read = zip(self._batch.records(), self.records, strict=True)
+        for position, (message, (receipt, index)) in enumerate(read):
             yield Message(
                 message.key,
                 message.value,

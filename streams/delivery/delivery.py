@@ -18,9 +18,9 @@ from schemas.response import CacheResult, HitEncoder, WireError, encode_response
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
 from streams.delivery.receipts import Both, Paid
+from streams.kafka.records import Origin, Original, Record
 from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, Outcome, PendingRequest, Rejected, Source, refused
-from streams.transport.offsets import Origin, Original, Record
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
 from topics.names import V1, TopicNames
 from topics.partitioner import partition_for

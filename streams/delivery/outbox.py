@@ -27,10 +27,10 @@ from aiokafka.structs import TopicPartition
 
 from streams.delivery.batch import Batch, Message
 from streams.delivery.reply_trouble import GRACE_S, ReplyTroubles
+from streams.kafka.broker import NO_LEADER, Broker
+from streams.kafka.repeats import Repeats
 from streams.metrics import definitions as metrics
 from streams.supervise import Jobs, fault
-from streams.transport.produce import produce
-from streams.transport.repeats import Repeats
 from topics.broker_errors import Advice, BrokerRefusalError, advice_for, code_of, explain_error
 
 log = structlog.get_logger("headrace.delivery")
@@ -62,14 +62,14 @@ class Outbox:
     """Sends messages to partitions and tells their receipts.
 
     Args:
-        client: a running producer's client.
+        broker: the cluster, through a running producer.
         batch_bytes: most bytes of a batch; a larger message travels by itself.
         timeout_s: how long a broker may wait for its replicas.
         troubles: what is known of callers' own topics that take nothing.
     """
 
-    def __init__(self, client: Any, batch_bytes: int, timeout_s: float, troubles: ReplyTroubles | None = None) -> None:
-        self._client = client
+    def __init__(self, broker: Broker, batch_bytes: int, timeout_s: float, troubles: ReplyTroubles | None = None) -> None:
+        self._broker = broker
         self._batch_bytes = batch_bytes
         self._timeout_ms = round(timeout_s * 1000)
         self._lanes: dict[TopicPartition, _Lane] = {}
@@ -120,7 +120,7 @@ class Outbox:
         """One request to each broker that has none under way, with a batch of each lane that is ready."""
         self._next_turn = None
         ready, self._ready = self._ready, []
-        leader_of = self._client.cluster.leader_for_partition
+        leader_of = self._broker.leader
         leaving: dict[int, list[_Lane]] = {}
         for lane in ready:
             try:
@@ -128,7 +128,7 @@ class Outbox:
             except Exception as error:  # of the client: the others must not wait for it
                 fault("outbox", error, "no leader can be told, asking for it", topic=lane.to.topic)
                 node_id = None
-            if node_id is None or node_id == -1:
+            if node_id in (None, NO_LEADER):
                 self._jobs.start(self._find_leader(lane), partial(self._resume, [lane]))
             else:
                 leaving.setdefault(node_id, []).append(lane)
@@ -141,10 +141,10 @@ class Outbox:
 
     async def _find_leader(self, lane: _Lane) -> None:
         """Look once who leads the lane's partition: nobody knew, and perhaps there is no such topic."""
-        self._client.add_topic(lane.to.topic)
-        told = await self._client.force_metadata_update()
-        leader = self._client.cluster.leader_for_partition(lane.to)
-        if leader not in (None, -1):
+        self._broker.follow(lane.to.topic)
+        told = await self._broker.refresh()
+        leader = self._broker.leader(lane.to)
+        if leader not in (None, NO_LEADER):
             self._leave_soon([lane])
             return
         batch = lane.undecided = lane.waiting.popleft()
@@ -169,7 +169,7 @@ class Outbox:
         errors: Mapping[TopicPartition, Exception]
         try:
             written = {batch.to: batch.written() for _, batch in sent}
-            errors = await produce(self._client, node_id, written, self._timeout_ms)
+            errors = await self._broker.produce(node_id, written, self._timeout_ms)
         except Exception as error:  # whatever it is, nothing was acked
             errors = {batch.to: error for _, batch in sent}
         self._leave_soon(self._following.pop(node_id))
@@ -210,7 +210,7 @@ class Outbox:
                 on_refused()
                 return
         if advice is Advice.ELSEWHERE:
-            self._client.force_metadata_update()
+            self._broker.refresh_soon()
         now = time.monotonic()
         if batch.of_a_caller:
             self._on_callers_failure(lane, batch, error, now)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiokafka.structs import TopicPartition
 
 from streams.front.ids import Where
-from streams.transport.reconnect import make_consumer
+from streams.kafka.reconnect import make_consumer
 from topics.headers import REQUEST_ID
 
 _WITHIN_S: Final = 10.0

@@ -22,9 +22,9 @@ from streams.front.inbound import Inbound
 from streams.front.lane import Lane
 from streams.front.problems import ProblemError, unavailable
 from streams.front.waiting import Waiting
+from streams.kafka import closing
+from streams.kafka.reconnect import make_producer
 from streams.settings import Settings
-from streams.transport import farewell
-from streams.transport.reconnect import make_producer
 from topics.headers import CE_ID, REQUEST_ID, request_headers
 
 log = structlog.get_logger("headrace.front")
@@ -49,7 +49,7 @@ class Front:
     async def __aenter__(self) -> Self:
         try:
             await self._producer.start()
-            self._stack.push_async_callback(farewell.stop, self._producer)
+            self._stack.push_async_callback(closing.stop, self._producer)
             self._stack.push_async_callback(self._lane.stop)
             await self._lane.start()
         except BaseException:

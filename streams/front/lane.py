@@ -9,8 +9,8 @@ from typing import Any, Final
 import structlog
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from streams.kafka.reconnect import make_consumer
 from streams.supervise import end, supervised
-from streams.transport.reconnect import make_consumer
 
 log = structlog.get_logger("headrace.front")
 

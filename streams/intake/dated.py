@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from streams.transport.offsets import Record
+from streams.kafka.records import Record
 
 _LOG_APPEND_TIME: Final = 1
 _BELIEVED_S: Final = 86_400.0

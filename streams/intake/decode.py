@@ -19,9 +19,9 @@ from schemas.limits import ID_CHARS, TIMEOUT_S
 from schemas.request import Request
 from schemas.response import ErrorType
 from streams.intake.nodes import most_nodes, nodes
+from streams.kafka.records import Origin, Original, Record
+from streams.kafka.set_aside import SetAside
 from streams.pipeline import PendingRequest, Rejected, Source
-from streams.transport.offsets import Origin, Original, Record
-from streams.transport.set_aside import SetAside
 from topics.headers import NO_HEADERS, read_request_headers
 from topics.names import V1, Priority, TopicNames
 

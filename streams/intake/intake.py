@@ -15,10 +15,11 @@ import structlog
 from streams.intake.dated import dated
 from streams.intake.decode import Decoder
 from streams.intake.nodes import most_nodes
+from streams.kafka.records import Origin, Record
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, PendingRequest, Rejected, Source, Stage, expired, refused
 from streams.supervise import Jobs, supervised
-from streams.transport.offsets import Origin, Record, RecordList
+from streams.transport.offsets import RecordList
 from topics.names import V1, TopicNames
 
 log = structlog.get_logger("headrace.intake")

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from aiokafka.structs import TopicPartition
 
-from streams.transport.log_epochs import NO_EPOCH
-from streams.transport.offsets import Record
+from streams.kafka.log_epochs import NO_EPOCH
+from streams.kafka.records import Record
 
 Taken = tuple[Sequence[Record], int | None]
 """Records, and the offset behind them (markers and aborted ones included); no offset: nothing was taken."""

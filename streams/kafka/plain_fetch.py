@@ -17,9 +17,9 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.fetched import Taken
-from streams.transport.log_epochs import NO_EPOCH
-from streams.transport.offsets import Record
-from streams.transport.repeats import Repeats
+from streams.kafka.log_epochs import NO_EPOCH
+from streams.kafka.records import Record
+from streams.kafka.repeats import Repeats
 
 log = structlog.get_logger("headrace.transport")
 

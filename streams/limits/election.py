@@ -17,9 +17,9 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.kafka import closing
+from streams.kafka.reconnect import make_consumer
 from streams.supervise import supervised
-from streams.transport import farewell
-from streams.transport.reconnect import make_consumer
 
 log = structlog.get_logger("headrace.limits")
 
@@ -78,7 +78,7 @@ class Election:
                 await consumer.getmany(timeout_ms=1000)
         finally:
             self._chosen(False)
-            await farewell.stop(consumer)
+            await closing.stop(consumer)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

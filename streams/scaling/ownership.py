@@ -12,11 +12,11 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.kafka import closing
+from streams.kafka.membership import Membership
+from streams.kafka.reconnect import make_consumer
 from streams.settings import Kafka
 from streams.supervise import supervised
-from streams.transport import farewell
-from streams.transport.membership import Membership
-from streams.transport.reconnect import make_consumer
 
 log = structlog.get_logger("headrace.scaling")
 
@@ -52,7 +52,7 @@ class Ownership:
         try:
             await self._consumer.start()
         except BaseException:
-            await farewell.stop(self._consumer)
+            await closing.stop(self._consumer)
             raise
         self._consumer.subscribe([self._topic], listener=self._listener)
         self._membership = Membership(self._consumer)
@@ -63,7 +63,7 @@ class Ownership:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await farewell.stop(self._consumer)
+        await closing.stop(self._consumer)
 
     @property
     def owns(self) -> bool:

@@ -18,11 +18,11 @@ from pydantic import ValidationError
 
 from schemas.metric_window import MetricWindow
 from schemas.scaling_decision import Signals
+from streams.kafka.list_offsets import begin_offsets, end_offsets
+from streams.kafka.reconnect import make_consumer
 from streams.scaling.log import DecisionLog, read_decision
 from streams.scaling.signals import FLEET, in_order, signals_of
 from streams.supervise import supervised
-from streams.transport.list_offsets import begin_offsets, end_offsets
-from streams.transport.reconnect import make_consumer
 from topics.names import V1, TopicNames
 
 log = structlog.get_logger("headrace.scaling")

@@ -16,11 +16,12 @@ import structlog
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.kafka.group_offsets import GroupOffsets, moved
+from streams.kafka.records import Position
+from streams.kafka.repeats import Repeats
 from streams.metrics import definitions as metrics
 from streams.transport import commit_metadata
-from streams.transport.group_offsets import GroupOffsets, moved
-from streams.transport.offsets import PartitionOffsets, Position
-from streams.transport.repeats import Repeats
+from streams.transport.offsets import PartitionOffsets
 from topics.broker_errors import explain_error, name_of
 
 log = structlog.get_logger("headrace.transport")

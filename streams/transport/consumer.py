@@ -28,20 +28,21 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP, ConsumerMessage
 from mode import Service
 
+from streams.kafka import closing
+from streams.kafka.batch_reader import CorruptBatchError, HeavyBatchError
+from streams.kafka.fetch import Fetch
+from streams.kafka.membership import GroupRefusedError, Membership
+from streams.kafka.reconnect import make_consumer
+from streams.kafka.records import Record
+from streams.kafka.returning import OwnersReturn, wait_s
 from streams.metrics import definitions as metrics
 from streams.supervise import is_told_to_stop
-from streams.transport import farewell
 from streams.transport.assignor import Owned, StickyAssignor
-from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.transport.committer import Committer
 from streams.transport.faust_shape import FaustShape
-from streams.transport.fetch import Fetch
 from streams.transport.flow import Flow
-from streams.transport.membership import GroupRefusedError, Membership
-from streams.transport.offsets import PartitionOffsets, Record, RecordList
+from streams.transport.offsets import PartitionOffsets, RecordList
 from streams.transport.options import TransportOptions
-from streams.transport.reconnect import make_consumer
-from streams.transport.returning import OwnersReturn, wait_s
 
 log = structlog.get_logger("headrace.transport")
 
@@ -110,7 +111,7 @@ class RecordListConsumer(FaustShape):
         if self._watching is not None:
             self._watching.cancel()
         if self._consumer is not None:
-            await farewell.stop(self._consumer)
+            await closing.stop(self._consumer)
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         self._running.subscribe(topics=list(topics), listener=_Listener(self))

@@ -11,7 +11,7 @@ from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP
 from faust.types.tuples import Message
 
-from streams.transport.fetch import Fetch
+from streams.kafka.fetch import Fetch
 
 
 class FaustShape(FaustConsumer):  # type: ignore[misc]

@@ -13,9 +13,9 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from streams.kafka.records import Origin, Position, Record
 from streams.transport import commit_metadata
 from streams.transport.commit_metadata import Run
 
@@ -23,53 +23,6 @@ _MOST_ATTEMPTS = 100
 """Commits without an answer that are remembered: those of a broker that stands still for a minute or two."""
 
 _FINISHED = re.compile(rb"\x01+")
-
-
-class Record(Protocol):
-    """What we use of aiokafka's records. Which partition they are of stands once, at their list."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int:
-        """Unix time in ms, set by the broker (LogAppendTime)."""
-
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The partition that records are of."""
-
-    topic: str
-    partition: int
-
-    def event_id(self, offset: int) -> bytes:
-        """`topic:partition:offset`, which names a record and the event that it is."""
-        return b"%b:%d:%d" % (self.topic.encode(), self.partition, offset)
-
-
-@dataclass(frozen=True, slots=True)
-class Original:
-    """A record, and the partition it is of."""
-
-    record: Record
-    origin: Origin
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """What a commit says of a partition. `next_offset` None: nothing is known yet, so there is nothing to commit."""
-
-    next_offset: int | None
-    metadata: str = ""
-    leader_epoch: int = field(default=-1, compare=False)
-    """The epoch of the leader whose log the offset is of (KIP-320); -1: not known."""
 
 
 class PartitionListener(Protocol):

@@ -15,9 +15,9 @@ from typing import Any, Final, Self
 from aiokafka.structs import TopicPartition
 
 from schemas.metric_sample import BacklogSample
+from streams.kafka.list_offsets import begin_offsets, end_offsets, group_positions
+from streams.kafka.reconnect import make_consumer
 from streams.metrics.period import moment
-from streams.transport.list_offsets import begin_offsets, end_offsets, group_positions
-from streams.transport.reconnect import make_consumer
 from topics.names import PRIORITIES, Priority, TopicNames
 
 _READ_S: Final = 2.0

@@ -16,9 +16,10 @@ from schemas.metric_sample import parse_metric_sample
 from schemas.metric_window import MetricWindow
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
+from streams.kafka.records import Record
 from streams.metrics import definitions as metrics
 from streams.metrics.period import Period
-from streams.transport.offsets import Record, RecordList
+from streams.transport.offsets import RecordList
 from streams.windows.windows import Closed, Windows
 from topics.headers import message_headers
 

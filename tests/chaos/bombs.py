@@ -11,7 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c, encode_varint
 from aiokafka.structs import TopicPartition
 
-from streams.transport.produce import produce
+from streams.kafka.produce import produce
 
 _ZSTD = 4
 _RLE_BLOCK_BYTES = 128 * 1024

@@ -38,8 +38,8 @@ from aiokafka.structs import TopicPartition
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as faust_driver
 
-from streams.transport.fetch_session import SessionRequest
-from streams.transport.fetcher import RecordFetcher
+from streams.kafka.fetch_session import SessionRequest
+from streams.kafka.fetcher import RecordFetcher
 
 UPGRADE = "aiokafka, Faust or mode was upgraded: streams/transport or streams/delivery has to follow"
 

@@ -14,9 +14,9 @@ from aiokafka.errors import ConsumerStoppedError
 from aiokafka.structs import TopicPartition
 
 from ops.brokers import Broker
+from streams.kafka.fetch import Fetch
 from streams.kafka.fetched import Fetched
 from streams.kafka.plain_fetch import PlainFetch
-from streams.transport.fetch import Fetch
 from tests.integration.probe.clients import new_topic, producer
 
 Make = Callable[[AIOKafkaConsumer], Fetched]

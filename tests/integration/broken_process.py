@@ -11,9 +11,9 @@ from typing import Any
 from ops.cli import main
 from ops.processes import service
 from streams.flow.scheduler import Scheduler
+from streams.kafka.membership import Membership
 from streams.scaling.tail import ScalingTail
 from streams.transport.consumer import RecordListConsumer
-from streams.transport.membership import Membership
 
 HOW = os.environ["BREAK"]
 

@@ -15,7 +15,7 @@ import pytest
 from ops.brokers import Broker, BrokerError, start_broker
 from ops.brokers import embedded as embedded_broker
 from ops.brokers.ready import live_brokers, wait_until_ready
-from streams.transport.pacing import pace_empty_fetches
+from streams.kafka.pacing import pace_empty_fetches
 from tests.integration.probe import CHECK_DEADLINE_S, CHECKS
 from tests.integration.probe.clients import new_topic, producer, reader
 from tests.support.processes import heeds_interrupts, running

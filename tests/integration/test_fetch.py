@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from ops.brokers import Broker
-from streams.transport.fetch import PAUSE_S, Fetch
+from streams.kafka.fetch import PAUSE_S, Fetch
 from tests.integration.probe.clients import new_topic, producer
 
 LONG_WAIT_MS = 3000

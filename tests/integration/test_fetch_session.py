@@ -16,8 +16,8 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from ops.brokers import Broker
-from streams.transport.fetch import Fetch
-from streams.transport.fetch_session import SessionRequest
+from streams.kafka.fetch import Fetch
+from streams.kafka.fetch_session import SessionRequest
 from tests.integration.probe.clients import new_topic, producer
 
 PARTITIONS = 12

@@ -11,9 +11,9 @@ from typing import Any
 from schemas.request import Request
 from streams.flow.build import flow_rules
 from streams.flow.rules import FlowRules
+from streams.kafka.records import Origin
 from streams.pipeline import PendingRequest, Source
 from streams.settings import Settings
-from streams.transport.offsets import Origin
 from topics.names import RESPONSES, TOPIC_OF, Priority
 
 _numbers = itertools.count()

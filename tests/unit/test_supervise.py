@@ -275,7 +275,7 @@ ALONE = {
     "streams/scaling/actuator.py": "awaited against a newer decision",
     "streams/supervise.py": "the owner of all others",
     "streams/transport/consumer.py": "what ends the group's watch crashes the app, and the process with it",
-    "streams/transport/fetcher.py": "a loop for each broker, watched by the supervised one",
+    "streams/kafka/fetcher.py": "a loop for each broker, watched by the supervised one",
 }
 THREADS = {
     "ops/processes/child.py": "ends with the child process whose output it reads",

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 from structlog.testing import capture_logs
 
 from ops.processes.service import wait_broken
-from streams.transport.membership import GroupRefusedError
+from streams.kafka.membership import GroupRefusedError
 from streams.unhandled import FaultError, Unhandled
 from tests.support.requests import until
 from tests.unit.test_supervise import faults

@@ -20,11 +20,11 @@ from ops.processes.supervisor.process_realizer import ProcessRealizer
 from ops.processes.supervisor.roster import Pauses, Roster
 from ops.processes.worker import needed_topics
 from streams.app import producer_options
+from streams.kafka.reconnect import make_producer
 from streams.scaling.actuator import Actuator
 from streams.scaling.ownership import Ownership
 from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
-from streams.transport.reconnect import make_producer
 from streams.unhandled import Unhandled
 
 log = structlog.get_logger("headrace.supervisor")

@@ -19,8 +19,8 @@ from streams.cache.answers import Answer
 from streams.delivery.batch import Message
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
+from streams.kafka.records import Origin, Original
 from streams.pipeline import Outcome, Rejected, expired, refused
-from streams.transport.offsets import Origin, Original
 from tests.support.requests import SampleRecord, SampleSource, pending
 from topics.names import DEAD_LETTERS, RESPONSES
 from topics.partitioner import partition_for

@@ -8,8 +8,8 @@ import pytest
 
 from schemas.dead_letter import DeadLetter
 from schemas.response import WireError
+from streams.kafka.records import Original
 from streams.pipeline import Outcome, PendingRequest
-from streams.transport.offsets import Original
 from tests.support.requests import SampleRecord, SampleSource, pending
 from tests.unit.delivery.test_delivery import KeptOutbox, Paid, delivery, read
 from topics.names import DEAD_LETTERS, RESPONSES

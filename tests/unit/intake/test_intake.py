@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
+from streams.kafka.records import Origin, Position, Record
 from streams.pipeline import Outcome, PendingRequest, Rejected, Source
-from streams.transport.offsets import Origin, PartitionOffsets, Position, Record, RecordList
+from streams.transport.offsets import PartitionOffsets, RecordList
 from tests.support.requests import SampleRecord, until
 from topics.names import RESPONSES, TOPIC_OF
 

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from streams.intake.decode import Decoder
+from streams.kafka.records import Original
 from streams.pipeline import PendingRequest
-from streams.transport.offsets import Original
 from tests.support.requests import SampleRecord, SampleSource
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 
 from streams.delivery.batch import Message
-from streams.transport.offsets import PartitionOffsets, Position, RecordList
+from streams.kafka.records import Position
+from streams.transport.offsets import PartitionOffsets, RecordList
 from streams.windows.maker import WindowMaker
 from tests.unit.metrics.raw_samples import GRACE_MS, PERIOD, Raw, closer
 

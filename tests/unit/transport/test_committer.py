@@ -10,9 +10,10 @@ import structlog
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
+from streams.kafka.records import Position
 from streams.transport import commit_metadata
 from streams.transport.committer import Committer
-from streams.transport.offsets import PartitionOffsets, Position
+from streams.transport.offsets import PartitionOffsets
 from tests.unit.transport.test_offsets import Listener, records
 
 TOO_LARGE = 12

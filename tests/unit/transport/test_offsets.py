@@ -9,8 +9,9 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.kafka.records import Position
 from streams.transport import commit_metadata
-from streams.transport.offsets import PartitionOffsets, Position, RecordList
+from streams.transport.offsets import PartitionOffsets, RecordList
 
 
 @dataclass

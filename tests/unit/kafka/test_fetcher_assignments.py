@@ -11,7 +11,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from tests.unit.transport.fetcher_rig import (
+from tests.unit.kafka.fetcher_rig import (
     LIMIT_S,
     MAX_WAIT_MS,
     at,

@@ -13,7 +13,7 @@ from aiokafka import codec as aiokafka_codec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.transport.unpack import GZIP, LZ4, SNAPPY, ZSTD, BrokenError, TooLargeError, most_unpacked, unpack
+from streams.kafka.unpack import GZIP, LZ4, SNAPPY, ZSTD, BrokenError, TooLargeError, most_unpacked, unpack
 
 MIB = 2**20
 Packer = Callable[[bytes], bytes]

@@ -10,8 +10,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
-from streams.transport.group_offsets import Commit, FetchCommits, GroupOffsets, moved
-from streams.transport.offsets import Position
+from streams.kafka.group_offsets import Commit, FetchCommits, GroupOffsets, moved
+from streams.kafka.records import Position
 from topics.broker_errors import BrokerRefusalError
 
 A, B = TopicPartition("t", 0), TopicPartition("u", 1)

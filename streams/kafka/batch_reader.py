@@ -25,10 +25,10 @@ from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
-from streams.transport.offsets import Record
-from streams.transport.set_aside import set_aside
-from streams.transport.tolerant import CarefulBatch, has_many_headers
-from streams.transport.unpack import BrokenError, TooLargeError, most_unpacked, unpack
+from streams.kafka.records import Record
+from streams.kafka.set_aside import set_aside
+from streams.kafka.tolerant import CarefulBatch, has_many_headers
+from streams.kafka.unpack import BrokenError, TooLargeError, most_unpacked, unpack
 
 _FRAME_BYTES: Final = 12
 """Of each batch: its first offset and its length, not counted in that."""

@@ -14,7 +14,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from tests.unit.transport.fetcher_rig import (
+from tests.unit.kafka.fetcher_rig import (
     BACKOFF_S,
     CORRUPT,
     HOLD_MS,

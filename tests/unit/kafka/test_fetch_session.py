@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.transport.fetch_session import FetchLimits, FetchSession, Offsets, Partition, SessionFetches, Told
+from streams.kafka.fetch_session import FetchLimits, FetchSession, Offsets, Partition, SessionFetches, Told
 
 NOT_FOUND, WRONG_EPOCH = 70, 71
 LAST_EPOCH = 2**31 - 1

@@ -34,7 +34,7 @@ from aiokafka.protocol.commit import (
 from aiokafka.protocol.types import Array, Int16, Int32, Int64, Schema, String
 from aiokafka.structs import TopicPartition
 
-from streams.transport.offsets import Position
+from streams.kafka.records import Position
 from topics.broker_errors import Advice, BrokerRefusalError, advice_for_code
 
 _RETRY_S: Final = 0.1

@@ -1,6 +1,6 @@
 """Lines that would be said again and again."""
 
-from streams.transport.repeats import Repeats
+from streams.kafka.repeats import Repeats
 
 
 def test_a_trouble_is_said_at_once_then_once_a_minute_with_what_was_left_out() -> None:

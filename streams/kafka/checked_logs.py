@@ -10,7 +10,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 from aiokafka.structs import TopicPartition
 
-from streams.transport.log_epochs import NO_EPOCH, EndsOfEpochs, LogEpochs, ends_of
+from streams.kafka.log_epochs import NO_EPOCH, EndsOfEpochs, LogEpochs, ends_of
 from topics.broker_errors import Advice, advice_for_code
 
 log = structlog.get_logger("headrace.transport")

@@ -32,13 +32,13 @@ from aiokafka.consumer.fetcher import FetchResult, OffsetResetStrategy
 from aiokafka.errors import KafkaError, RecordTooLargeError, for_code
 from aiokafka.structs import TopicPartition
 
+from streams.kafka.batch_reader import BatchReader, ReadRules
+from streams.kafka.checked_logs import CheckedLogs
+from streams.kafka.fetch_session import FetchLimits, SessionFetches
+from streams.kafka.log_epochs import NO_EPOCH, extent
+from streams.kafka.pacing import EMPTY_FETCH_FLOOR_S
+from streams.kafka.repeats import Repeats
 from streams.supervise import fault, keep
-from streams.transport.batch_reader import BatchReader, ReadRules
-from streams.transport.checked_logs import CheckedLogs
-from streams.transport.fetch_session import FetchLimits, SessionFetches
-from streams.transport.log_epochs import NO_EPOCH, extent
-from streams.transport.pacing import EMPTY_FETCH_FLOOR_S
-from streams.transport.repeats import Repeats
 from topics.broker_errors import Advice, advice_for_code, explain_error, name_of
 
 log = structlog.get_logger("headrace.transport")

@@ -10,9 +10,9 @@ from aiokafka.errors import (
     RecordTooLargeError,
 )
 
-from streams.transport.batch_reader import CorruptBatchError
-from streams.transport.set_aside import SetAside
-from tests.unit.transport.fetcher_rig import (
+from streams.kafka.batch_reader import CorruptBatchError
+from streams.kafka.set_aside import SetAside
+from tests.unit.kafka.fetcher_rig import (
     LIMIT_S,
     Part,
     at,

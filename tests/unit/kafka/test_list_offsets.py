@@ -9,8 +9,8 @@ from aiokafka.errors import KafkaTimeoutError
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
-from streams.transport import list_offsets
-from streams.transport.list_offsets import _until_answered, read_offsets
+from streams.kafka import list_offsets
+from streams.kafka.list_offsets import _until_answered, read_offsets
 from topics.broker_errors import BrokerRefusalError
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiokafka.protocol.fetch import FetchRequest
 
-from streams.transport.pacing import EMPTY_FETCH_FLOOR_S
-from tests.unit.transport.fetcher_rig import (
+from streams.kafka.pacing import EMPTY_FETCH_FLOOR_S
+from tests.unit.kafka.fetcher_rig import (
     AHEAD_AT,
     HOLD_MS,
     LIMIT_S,

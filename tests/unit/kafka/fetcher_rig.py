@@ -16,8 +16,8 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from streams.transport.fetch import Fetch
-from streams.transport.fetch_session import SessionRequest
+from streams.kafka.fetch import Fetch
+from streams.kafka.fetch_session import SessionRequest
 
 TOPIC = "t"
 MAX_WAIT_MS = 300

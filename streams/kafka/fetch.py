@@ -15,9 +15,9 @@ from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import TopicPartition
 
-from streams.transport.fetcher import RecordFetcher
-from streams.transport.log_epochs import NO_EPOCH
-from streams.transport.offsets import Record
+from streams.kafka.fetcher import RecordFetcher
+from streams.kafka.log_epochs import NO_EPOCH
+from streams.kafka.records import Record
 
 PAUSE_S = 0.004
 """Between fetches that bring few records (docs/decisions/0012-paced-fetches.md has what it costs and brings)."""

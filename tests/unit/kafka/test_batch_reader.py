@@ -15,8 +15,8 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport.batch_reader import BatchReader, CorruptBatchError, HeavyBatchError, ReadRules
-from streams.transport.set_aside import SetAside
+from streams.kafka.batch_reader import BatchReader, CorruptBatchError, HeavyBatchError, ReadRules
+from streams.kafka.set_aside import SetAside
 
 MIB: Final = 2**20
 CRC_AT: Final = 17

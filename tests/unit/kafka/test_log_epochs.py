@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport.log_epochs import EndsOfEpochs, Extent, LogEpochs, ends_of, extent
+from streams.kafka.log_epochs import EndsOfEpochs, Extent, LogEpochs, ends_of, extent
 
 P = ("t", 0)
 

@@ -11,9 +11,9 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from structlog.testing import capture_logs
 
-from streams.transport import membership as module
-from streams.transport.membership import GroupRefusedError, Membership
-from streams.transport.returning import OwnersReturn, wait_s
+from streams.kafka import membership as module
+from streams.kafka.membership import GroupRefusedError, Membership
+from streams.kafka.returning import OwnersReturn, wait_s
 from tests.support.requests import until
 
 

@@ -25,11 +25,11 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.kafka.backoff import Backoff
+from streams.kafka.connection import Connection
+from streams.kafka.metadata import KnownTopics
+from streams.kafka.repeats import Repeats
 from streams.supervise import supervised
-from streams.transport.backoff import Backoff
-from streams.transport.connection import Connection
-from streams.transport.metadata import KnownTopics
-from streams.transport.repeats import Repeats
 from topics.broker_errors import Advice, advice_for
 from topics.connection_causes import explain_connection
 from topics.metadata_request import Metadata

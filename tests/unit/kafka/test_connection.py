@@ -15,8 +15,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 
+from streams.kafka.connection import Connection, keep_alive
 from streams.settings.secrets import SecretFile, password
-from streams.transport.connection import Connection, keep_alive
 
 API_VERSIONS, HANDSHAKE, AUTHENTICATE, FIND_COORDINATOR = 18, 17, 36, 10
 OK, REFUSED = 0, 58

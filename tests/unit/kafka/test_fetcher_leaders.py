@@ -12,7 +12,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.offset import OffsetRequest
 
-from tests.unit.transport.fetcher_rig import (
+from tests.unit.kafka.fetcher_rig import (
     BACKOFF_S,
     MAX_WAIT_MS,
     NOT_LEADER,

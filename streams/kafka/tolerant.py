@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.util import decode_varint_py as decode_varint  # the one in C looks at no bounds
 
-from streams.transport.set_aside import SetAside
+from streams.kafka.set_aside import SetAside
 
 _QUESTION_MARK = ord("?")
 MOST_HEADERS: Final = 1_000

@@ -15,8 +15,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from streams.transport.group_offsets import GroupOffsets
-from streams.transport.repeats import Repeats
+from streams.kafka.group_offsets import GroupOffsets
+from streams.kafka.repeats import Repeats
 from topics.broker_errors import code_of, explain_error, name_of
 
 log = structlog.get_logger("headrace.transport")

@@ -13,9 +13,9 @@ from aiokafka.record.util import calc_crc32c, encode_varint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport.batch_reader import BatchReader, CorruptBatchError, HeavyBatchError, ReadRules
-from streams.transport.set_aside import SetAside
-from streams.transport.tolerant import MOST_HEADERS, CarefulBatch, has_many_headers
+from streams.kafka.batch_reader import BatchReader, CorruptBatchError, HeavyBatchError, ReadRules
+from streams.kafka.set_aside import SetAside
+from streams.kafka.tolerant import MOST_HEADERS, CarefulBatch, has_many_headers
 
 MARK = "MARKED"
 CRC_AT: Final = 17

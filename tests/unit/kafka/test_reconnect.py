@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataResponse_v1
 from structlog.testing import capture_logs
 
-from streams.transport import reconnect
-from streams.transport.backoff import Backoff
-from streams.transport.reconnect import ReconnectingClient, reconnecting
+from streams.kafka import reconnect
+from streams.kafka.backoff import Backoff
+from streams.kafka.reconnect import ReconnectingClient, reconnecting
 from tests.support.requests import until
 
 TOPIC = [(0, "t", False, [(0, 0, 1, [1], [1])])]

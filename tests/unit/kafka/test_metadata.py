@@ -9,7 +9,7 @@ from aiokafka.cluster import ClusterMetadata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport.metadata import KnownTopics
+from streams.kafka.metadata import KnownTopics
 
 NAMES = ("a", "b")
 CODES = (0, 0, 0, 3, 5, 29, 41)

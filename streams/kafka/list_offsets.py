@@ -17,8 +17,8 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
-from streams.transport.group_offsets import FetchCommits, read_commits
-from streams.transport.offsets import Position
+from streams.kafka.group_offsets import FetchCommits, read_commits
+from streams.kafka.records import Position
 from topics.broker_errors import Advice, BrokerRefusalError, advice_for, explain_error
 
 WITHIN_S: Final = 30.0

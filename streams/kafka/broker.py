@@ -1,0 +1,65 @@
+"""The cluster as one running client knows it, and produce requests to its brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.structs import TopicPartition
+
+from streams.kafka.produce import produce
+
+NO_LEADER: Final = -1
+
+
+class Broker:
+    """What writers and readers ask of a cluster. `client` is one of aiokafka's, or one that a test plays."""
+
+    def __init__(self, client: AIOKafkaClient) -> None:
+        self._client = client
+
+    def leader(self, partition: TopicPartition) -> int | None:
+        """The broker that leads it; NO_LEADER where none does now, None where the partition is not known."""
+        leader: int | None = self._client.cluster.leader_for_partition(partition)
+        return leader
+
+    def partitions(self, topic: str) -> Collection[int]:
+        """The numbers of its partitions, as far as they are known; none of an unknown topic."""
+        return self._client.cluster.partitions_for_topic(topic) or frozenset()
+
+    def follow(self, topic: str) -> None:
+        """Ask for this topic's metadata from now on."""
+        self._client.add_topic(topic)
+
+    def refresh_soon(self) -> None:
+        """Something was not where the metadata says: ask for it anew."""
+        self._client.force_metadata_update()
+
+    async def refresh(self) -> bool:
+        """Ask for the metadata anew; whether a broker has told it."""
+        told: bool = await self._client.force_metadata_update()
+        return told
+
+    async def all_partitions(self) -> Mapping[str, Collection[int]]:
+        """Every topic of the cluster with its partitions. No topic is asked for by name, which might create it.
+
+        Raises KafkaError.
+        """
+        cluster = await self._client.fetch_all_metadata()
+        return {topic: cluster.partitions_for_topic(topic) or frozenset() for topic in cluster.topics()}
+
+    async def produce(
+        self, node_id: int, batches: Mapping[TopicPartition, bytes], timeout_ms: int
+    ) -> Mapping[TopicPartition, Exception]:
+        """Write a batch to each of some partitions that one broker leads; which were not acked, and why.
+
+        Raises KafkaError where there is no answer: then nobody knows.
+        """
+        return await produce(self._client, node_id, batches, timeout_ms)
+
+
+def broker_of(client: AIOKafkaConsumer | AIOKafkaProducer) -> Broker:
+    """The cluster as a started consumer or producer knows it."""
+    return Broker(client.client if isinstance(client, AIOKafkaProducer) else client._client)
