@@ -24,6 +24,7 @@ from streams.governor import Governor, memory_budget
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.kafka import closing
+from streams.kafka.cluster import cluster_of
 from streams.kafka.reconnect import make_producer
 from streams.limits import Route
 from streams.limits.build import open_budgets
@@ -73,6 +74,7 @@ class Worker:
         producer = make_producer(**producer_options(settings))
         self._stack.push_async_callback(closing.stop, producer)
         await producer.start()
+        cluster = cluster_of(producer)
         for topic in (names.responses, names.dead_letters, names.metric_samples):  # known before the first answer
             await producer.partitions_for(topic)
         budget, now = memory_budget(settings.memory.budget), self._clock.now
@@ -83,13 +85,13 @@ class Worker:
         troubles = ReplyTroubles(
             settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
         )
-        outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
+        outbox = Outbox(cluster, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
         self._stack.push_async_callback(outbox.stop)
-        delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=now, names=names)
+        delivery = Delivery(cluster, outbox, on_paid=lambda: self.consumer.commit_soon(), now=now, names=names)
         rules = flow_rules(settings)
         shares = RouteShares(rules.route)
         self._cache = await open_cache(
-            settings, producer, delivery, providers.mapping, self._stack, budget.bytes, shares, now
+            settings, cluster, delivery, providers.mapping, self._stack, budget.bytes, shares, now
         )
         stage = self._cache.stage
         self._dispatch = Dispatch(rules, providers, stage, now=now, clock=time.monotonic, shares=shares)
@@ -104,7 +106,7 @@ class Worker:
             keeps_records=any(each.retry.dead_letter for each in settings.providers),
             names=names,
         )
-        reply_topics = KnownReplyTopics(producer, settings.topics.reply_to_prefix, outbox.refuses)
+        reply_topics = KnownReplyTopics(cluster, settings.topics.reply_to_prefix, outbox.refuses)
         intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=now, names=names)
         self._app = build_app(settings, producer, intake.accept, budget.bytes)
         self._stack.push_async_callback(self._app.stop)

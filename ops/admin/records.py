@@ -12,9 +12,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas import limits
+from streams.kafka.cluster import cluster_of
 from streams.kafka.list_offsets import end_offsets
 from streams.kafka.pacing import pace_empty_fetches
-from topics.access import allowed_operations, missing_acl
+from topics.access import missing_acl
 from topics.provision import ProvisionError, unreachable
 
 _POLL_MS: Final = 200
@@ -65,10 +66,10 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
     """
     topics = list(topics)
     # `consumer.partitions_for_topic` knows only topics that the consumer was given already.
-    cluster = await consumer._client.fetch_all_metadata()
-    known = cluster.topics()
+    cluster = cluster_of(consumer)
+    known = await cluster.all_partitions()
     missing = [topic for topic in topics if topic not in known]
-    allowed = await allowed_operations(consumer._client, missing) if missing else {}
+    allowed = await cluster.allowed(missing) if missing else {}
     denied = [topic for topic in missing if allowed.get(topic) == frozenset()]
     if denied:
         raise TopicMissingError("; ".join(missing_acl("Describe", topic) for topic in denied))
@@ -76,11 +77,7 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
         raise TopicMissingError(
             f"not on the broker: {', '.join(missing)}; `headrace topics apply` makes the contract's topics"
         )
-    return [
-        TopicPartition(topic, partition)
-        for topic in topics
-        for partition in sorted(cluster.partitions_for_topic(topic) or ())
-    ]
+    return [partition for topic in topics for partition in known[topic]]
 
 
 async def read_until(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from aiokafka import AIOKafkaProducer
 
 from schemas.limits import MIB
 from streams.cache.answers import Answer
@@ -24,6 +23,7 @@ from streams.cache.reader import EntryReader
 from streams.cache.rocks import TableOptions
 from streams.cache.slots import open_slot
 from streams.cache.stage import CacheRules, CacheStage
+from streams.kafka.cluster import Cluster
 from streams.metrics import definitions as metrics
 from streams.pipeline import HitAnswers
 from streams.route_shares import RouteShares
@@ -63,7 +63,7 @@ class WorkerCache:
 
 async def open_cache(
     settings: Settings,
-    producer: AIOKafkaProducer,
+    cluster: Cluster,
     answers: HitAnswers,
     mapping: Callable[[str], bytes],
     stack: AsyncExitStack,
@@ -91,9 +91,9 @@ async def open_cache(
     )
     stack.push_async_callback(table.close)
     topic = settings.topics.names.cache_entries
-    await producer.partitions_for(topic)  # known before the first entry
+    await cluster.find(topic)  # known before the first entry
     source = f"/headrace/worker/{uuid.uuid4()}".encode()
-    publisher = EntryPublisher(producer, source, topic)
+    publisher = EntryPublisher(cluster, source, topic)
     stack.push_async_callback(publisher.stop)
     segments = cache.memory.segments
     memory: MemoryTier[Answer] = MemoryTier(

@@ -10,17 +10,16 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import LeaderNotAvailableError
-from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
-from streams.kafka.produce import produce
+from streams.kafka.cluster import NO_LEADER, Cluster
+from streams.kafka.record_batch import RecordBatch
 from streams.supervise import end, supervised
 from topics.broker_errors import Advice, advice_for
 from topics.headers import CE_SOURCE, CE_TYPE, CONTENT_TYPE, ce_type
@@ -51,35 +50,30 @@ class PublishCounts:
 @dataclass(slots=True, eq=False)
 class _Batch:
     to: TopicPartition
-    builder: Any
-    records: int = 0
+    batch: RecordBatch
     size: int = 0
     attempts: int = 0
-    written: bytes | None = None
 
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> bool:
         """Whether there was room; the first one always finds some."""
-        if self.written is not None:
+        if not self.batch.append(key, value, headers):
             return False
-        if self.builder.append(self.records, None, key=key, value=value, headers=headers) is None:
-            return False
-        self.records += 1
         self.size += len(key) + len(value or b"")
         return True
 
 
 class EntryPublisher:
-    """Publishes entries through a started producer. `source` names this worker; its reader knows its own entries by it."""
+    """Publishes entries. `source` names this worker; its reader knows its own entries by it."""
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
+        cluster: Cluster,
         source: bytes,
         topic: str,
         buffer_bytes: int = 16 * MIB,
     ) -> None:
         self.counts = PublishCounts()
-        self._producer = producer
+        self._cluster = cluster
         self._source = (CE_SOURCE, source)
         self._topic = topic
         self._buffer_bytes = buffer_bytes
@@ -105,7 +99,7 @@ class EntryPublisher:
 
     def _post(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         size = len(key) + len(value or b"")
-        partitions = self._producer.client.cluster.partitions_for_topic(self._topic)
+        partitions = self._cluster.partitions(self._topic)
         if not partitions or self._pending_bytes + size > self._buffer_bytes:
             self.counts.dropped += 1
             self._lost("no such topic" if not partitions else "the broker is behind")
@@ -116,8 +110,7 @@ class EntryPublisher:
         if lane is None:
             lane = self._lanes[partition] = deque()
         if not lane or not lane[-1].append(key, value, headers):
-            builder = DefaultRecordBatchBuilder(2, DefaultRecordBatch.CODEC_NONE, 0, -1, -1, 0, _BATCH_BYTES)
-            lane.append(_Batch(TopicPartition(self._topic, partition), builder))
+            lane.append(_Batch(TopicPartition(self._topic, partition), RecordBatch(_BATCH_BYTES)))
             lane[-1].append(key, value, headers)
         if self._sender is None:
             self._sender = supervised("cache_publisher", self._send, self._give_up_leaving)
@@ -128,7 +121,7 @@ class EntryPublisher:
             self._leaving.update(leaving)
             by_broker: dict[int | None, list[_Batch]] = {}
             for batch in leaving:
-                by_broker.setdefault(self._producer.client.cluster.leader_for_partition(batch.to), []).append(batch)
+                by_broker.setdefault(self._cluster.leader(batch.to), []).append(batch)
             again = await asyncio.gather(*(self._produce(node, batches) for node, batches in by_broker.items()))
             if any(again):
                 await asyncio.sleep(_RETRY_S)
@@ -146,13 +139,10 @@ class EntryPublisher:
             written = {}
             for batch in batches:
                 batch.attempts += 1
-                if batch.written is None:
-                    batch.written = batch.builder.build()
-                    batch.builder = None  # it holds them a second time
-                written[batch.to] = batch.written
-            if node_id is None or node_id == -1:
+                written[batch.to] = batch.batch.written()
+            if node_id in (None, NO_LEADER):
                 raise LeaderNotAvailableError
-            errors = await produce(self._producer.client, node_id, written, _ACKS_WITHIN_MS)
+            errors = await self._cluster.produce(node_id, written, _ACKS_WITHIN_MS)
         except Exception as error:  # whatever it is, nothing was acked
             errors = {batch.to: error for batch in batches}
         again = False
@@ -160,7 +150,7 @@ class EntryPublisher:
             fault = errors.get(batch.to)
             if fault is not None and batch.attempts < _ATTEMPTS and advice_for(fault) in _PASSES:
                 again = True
-                self._producer.client.force_metadata_update()
+                self._cluster.refresh_soon()
                 self._leaving.discard(batch)
                 self._lanes[batch.to.partition].appendleft(batch)
             else:
@@ -171,12 +161,12 @@ class EntryPublisher:
         self._leaving.discard(batch)
         self._pending_bytes -= batch.size
         if error is None:
-            self.counts.published += batch.records
+            self.counts.published += batch.batch.count
             if self._losing:
                 self._losing = False
                 log.info("cached answers are shared again", topic=self._topic)
         else:
-            self.counts.failed += batch.records
+            self.counts.failed += batch.batch.count
             self._lost(repr(error))
 
     def _lost(self, why: str) -> None:

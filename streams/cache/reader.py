@@ -23,6 +23,7 @@ from streams.cache.disk import DiskTable, Entry
 from streams.cache.errors import StoreClosedError, StoreError
 from streams.cache.layout import MAX_KEY_BYTES, Positions
 from streams.kafka.batch_reader import CorruptBatchError, HeavyBatchError
+from streams.kafka.cluster import cluster_of
 from streams.kafka.fetch import Fetch
 from streams.kafka.list_offsets import begin_offsets, end_offsets
 from streams.kafka.reconnect import made_anew, make_consumer
@@ -172,9 +173,7 @@ class EntryReader:
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         """All partitions of the topic, looked up without asking for it by name, which might create it."""
-        cluster = await consumer._client.fetch_all_metadata()
-        found = cluster.partitions_for_topic(self._topic) or ()
-        return [TopicPartition(self._topic, number) for number in sorted(found)]
+        return (await cluster_of(consumer).all_partitions()).get(self._topic, [])
 
     async def _assign(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         stored = await self._table.positions()

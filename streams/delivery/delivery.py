@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from schemas import limits
@@ -18,6 +17,7 @@ from schemas.response import CacheResult, HitEncoder, WireError, encode_response
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
 from streams.delivery.receipts import Both, Paid
+from streams.kafka.cluster import Cluster
 from streams.kafka.records import Origin, Original, Record
 from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, Outcome, PendingRequest, Rejected, Source, refused
@@ -42,14 +42,14 @@ class Delivery:
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
+        cluster: Cluster,
         outbox: Outbox,
         on_paid: Callable[[], None],
         now: Callable[[], float],
         names: TopicNames = V1,
     ) -> None:
         self._names = names
-        self._producer = producer
+        self._cluster = cluster
         self._outbox = outbox
         self._on_paid = on_paid
         self._now = now
@@ -228,7 +228,7 @@ class Delivery:
 
     def _partitions(self, topic: str) -> int:
         """How many the topic has now; 1 where it has just vanished: partition 0 is the one that will be there again."""
-        return len(self._producer.client.cluster.partitions_for_topic(topic) or (0,))
+        return len(self._cluster.partitions(topic) or (0,))
 
 
 def _letter(original: Original, reason: DeadLetterReason, stage: str, error: WireError, attempts: int) -> DeadLetter:

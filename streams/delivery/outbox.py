@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka.errors import NodeNotReadyError
@@ -27,7 +27,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.delivery.batch import Batch, Message
 from streams.delivery.reply_trouble import GRACE_S, ReplyTroubles
-from streams.kafka.broker import NO_LEADER, Broker
+from streams.kafka.cluster import NO_LEADER, Cluster
 from streams.kafka.repeats import Repeats
 from streams.metrics import definitions as metrics
 from streams.supervise import Jobs, fault
@@ -40,7 +40,7 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 _TOO_LARGE: Final = (10, 18)
 """MESSAGE_TOO_LARGE and RECORD_LIST_TOO_LARGE."""
 _UNKNOWN_TOPIC: Final = 3
-_NO_LEADER: Final = 5
+_NO_LEADER_CODE: Final = 5
 
 _REQUEST_BYTES: Final = 8 * 2**20
 """A request takes no further batch above that; brokers refuse 100 MB (`socket.request.max.bytes`)."""
@@ -62,14 +62,16 @@ class Outbox:
     """Sends messages to partitions and tells their receipts.
 
     Args:
-        broker: the cluster, through a running producer.
+        cluster: as a running producer knows it.
         batch_bytes: most bytes of a batch; a larger message travels by itself.
         timeout_s: how long a broker may wait for its replicas.
         troubles: what is known of callers' own topics that take nothing.
     """
 
-    def __init__(self, broker: Broker, batch_bytes: int, timeout_s: float, troubles: ReplyTroubles | None = None) -> None:
-        self._broker = broker
+    def __init__(
+        self, cluster: Cluster, batch_bytes: int, timeout_s: float, troubles: ReplyTroubles | None = None
+    ) -> None:
+        self._cluster = cluster
         self._batch_bytes = batch_bytes
         self._timeout_ms = round(timeout_s * 1000)
         self._lanes: dict[TopicPartition, _Lane] = {}
@@ -120,7 +122,7 @@ class Outbox:
         """One request to each broker that has none under way, with a batch of each lane that is ready."""
         self._next_turn = None
         ready, self._ready = self._ready, []
-        leader_of = self._broker.leader
+        leader_of = self._cluster.leader
         leaving: dict[int, list[_Lane]] = {}
         for lane in ready:
             try:
@@ -141,9 +143,9 @@ class Outbox:
 
     async def _find_leader(self, lane: _Lane) -> None:
         """Look once who leads the lane's partition: nobody knew, and perhaps there is no such topic."""
-        self._broker.follow(lane.to.topic)
-        told = await self._broker.refresh()
-        leader = self._broker.leader(lane.to)
+        self._cluster.follow(lane.to.topic)
+        told = await self._cluster.refresh()
+        leader = self._cluster.leader(lane.to)
         if leader not in (None, NO_LEADER):
             self._leave_soon([lane])
             return
@@ -152,7 +154,7 @@ class Outbox:
         if not told:
             self._on_failure(lane, batch, NodeNotReadyError("no broker tells who leads the partition"))
         else:
-            code = _UNKNOWN_TOPIC if leader is None else _NO_LEADER
+            code = _UNKNOWN_TOPIC if leader is None else _NO_LEADER_CODE
             self._on_failure(lane, batch, BrokerRefusalError(code, "{}:{}".format(*lane.to)))
 
     async def _send(self, node_id: int, lanes: Sequence[_Lane]) -> None:
@@ -169,7 +171,7 @@ class Outbox:
         errors: Mapping[TopicPartition, Exception]
         try:
             written = {batch.to: batch.written() for _, batch in sent}
-            errors = await self._broker.produce(node_id, written, self._timeout_ms)
+            errors = await self._cluster.produce(node_id, written, self._timeout_ms)
         except Exception as error:  # whatever it is, nothing was acked
             errors = {batch.to: error for _, batch in sent}
         self._leave_soon(self._following.pop(node_id))
@@ -210,7 +212,7 @@ class Outbox:
                 on_refused()
                 return
         if advice is Advice.ELSEWHERE:
-            self._broker.refresh_soon()
+            self._cluster.refresh_soon()
         now = time.monotonic()
         if batch.of_a_caller:
             self._on_callers_failure(lane, batch, error, now)

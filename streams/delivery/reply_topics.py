@@ -10,9 +10,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from streams.kafka.cluster import Cluster
 from streams.supervise import Jobs
 from topics.names import legal_topic_name, valid_reply_to
 
@@ -27,10 +27,8 @@ class KnownReplyTopics:
     `refuses` says of a topic that it has taken no answers lately.
     """
 
-    def __init__(
-        self, producer: AIOKafkaProducer, prefix: str, refuses: Callable[[str], bool] = lambda topic: False
-    ) -> None:
-        self._producer = producer
+    def __init__(self, cluster: Cluster, prefix: str, refuses: Callable[[str], bool] = lambda topic: False) -> None:
+        self._cluster = cluster
         self._prefix = prefix
         self._refuses = refuses
         self._known: frozenset[str] = frozenset()
@@ -44,7 +42,7 @@ class KnownReplyTopics:
             self._known -= {topic}  # looked up anew when it is tried again: it may have been deleted
             return False
         if valid_reply_to(topic, self._known, self._prefix):
-            return True if self._producer.client.cluster.partitions_for_topic(topic) else None
+            return True if self._cluster.partitions(topic) else None
         if not legal_topic_name(topic) or not topic.startswith(self._prefix):
             return False
         return False if time.monotonic() < self._known_at + _FRESH_S else None
@@ -60,15 +58,15 @@ class KnownReplyTopics:
             return False
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                await self._producer.partitions_for(topic)
+                await self._cluster.find(topic)
         except (KafkaError, TimeoutError):
             return False
         return True
 
     async def _ask(self) -> None:
         try:
-            cluster = await self._producer.client.fetch_all_metadata()
-            self._known = frozenset(name for name in cluster.topics() if name.startswith(self._prefix))
+            topics = await self._cluster.all_partitions()
+            self._known = frozenset(name for name in topics if name.startswith(self._prefix))
             self._known_at = time.monotonic()
         except KafkaError:
             pass  # the next unknown name asks again

@@ -43,9 +43,10 @@ async def end_offsets(consumer: AIOKafkaConsumer, partitions: Collection[TopicPa
 
 
 async def group_positions(
-    client: Any, group_id: str, partitions: Collection[TopicPartition]
+    consumer: AIOKafkaConsumer, group_id: str, partitions: Collection[TopicPartition]
 ) -> dict[TopicPartition, Position]:
     """What the group has committed of these; `Position(None)` where the coordinator says: nothing. Raises as `begin_offsets`."""
+    client = consumer._client
 
     async def ask() -> dict[TopicPartition, Position]:
         found = await client.send(client.get_random_node(), FindCoordinatorRequest(group_id, _GROUP))

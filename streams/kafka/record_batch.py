@@ -13,8 +13,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class RecordBatch:
-    """Records are kept once, as the bytes that travel: a burst has thousands of them under way, and the cost of a record grew by a
-    third when each was kept as objects too.
+    """Records are kept once, as the bytes that travel: a burst has thousands of them under way, and the cost of a record grew by
+    a third when each was kept as objects too.
     """
 
     __slots__ = ("_builder", "_written", "count")

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from aiokafka.structs import TopicPartition
 
 from schemas.metric_sample import BacklogSample
+from streams.kafka.cluster import cluster_of
 from streams.kafka.list_offsets import begin_offsets, end_offsets, group_positions
 from streams.kafka.reconnect import make_consumer
 from streams.metrics.period import moment
@@ -55,13 +56,9 @@ class BacklogReader:
 
     async def look(self, at_ms: int) -> BacklogSample:
         """The backlog now, as the sample of the moment `at_ms` (Unix)."""
-        cluster = await self._consumer._client.fetch_all_metadata()
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in self._names.requests
-            for number in sorted(cluster.partitions_for_topic(topic) or ())
-        ]
-        commits = await group_positions(self._consumer._client, self._group_id, partitions)
+        known = await cluster_of(self._consumer).all_partitions()
+        partitions = [partition for topic in self._names.requests for partition in known.get(topic, ())]
+        commits = await group_positions(self._consumer, self._group_id, partitions)
         begins = await begin_offsets(self._consumer, partitions)
         ends = await end_offsets(self._consumer, partitions)
         nexts = {partition: max(begins[partition], commits[partition].next_offset or 0) for partition in partitions}

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from streams.app import build_samples_app, unless_refused
 from streams.delivery.outbox import Outbox
+from streams.kafka.cluster import cluster_of
 from streams.metrics import definitions as metrics
 from streams.metrics.period import Period
 from streams.metrics.publish import SamplePublisher
@@ -42,7 +43,7 @@ class WindowService:
         self._settings = settings
         self._producer = producer
         self._period = Period(round(settings.metrics.interval * 1000), round(settings.metrics.aggregation * 1000))
-        self._outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout)
+        self._outbox = Outbox(cluster_of(producer), settings.kafka.max_batch_bytes, settings.kafka.request_timeout)
         maker = WindowMaker(
             self._outbox, self._period, round(settings.metrics.grace * 1000), settings.topics.names.metric_windows
         )

@@ -19,6 +19,7 @@ from streams.delivery.batch import Message
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
+from streams.kafka.cluster import Cluster, cluster_of
 from streams.pipeline import Outcome
 from tests.support.requests import SampleSource, pending, until
 
@@ -101,7 +102,7 @@ def client(producer: AIOKafkaProducer) -> CountingClient:
 
 @pytest.fixture
 async def outbox(client: CountingClient) -> AsyncIterator[Outbox]:
-    made = Outbox(client, batch_bytes=64 * 1024, timeout_s=2)
+    made = Outbox(Cluster(client), batch_bytes=64 * 1024, timeout_s=2)
     yield made
     await made.stop()
 
@@ -276,7 +277,7 @@ async def test_an_answer_larger_than_its_reply_topic_takes_becomes_an_error_ther
     topic = await topics.make(unique("agent.responses.small"), partitions=3, max_message_bytes="20000")
     await producer.partitions_for(topic)
     source = SampleSource()
-    delivery = Delivery(producer, outbox, on_paid=lambda: None, now=lambda: 1010.0)
+    delivery = Delivery(cluster_of(producer), outbox, on_paid=lambda: None, now=lambda: 1010.0)
     payload = orjson.dumps({"text": "x" * 40_000})
     request = pending(source=source, reply_topic=topic)
     delivery.respond(request, Outcome("ok", payload=payload, provider="sim", attempts=1))
@@ -290,7 +291,7 @@ async def test_an_answer_larger_than_its_reply_topic_takes_becomes_an_error_ther
 async def test_a_reply_topic_is_known_once_it_was_looked_up_and_never_created(
     topics: Topics, producer: AIOKafkaProducer, unique: Callable[[str], str]
 ) -> None:
-    reply_topics = KnownReplyTopics(producer, "agent.responses.")
+    reply_topics = KnownReplyTopics(cluster_of(producer), "agent.responses.")
     there, nowhere = await topics.make(unique("agent.responses.there")), unique("agent.responses.nowhere")
     assert reply_topics.is_known(there) is None
     assert await asyncio.gather(*(reply_topics.look_up(name) for name in (there, nowhere))) == [True, False]

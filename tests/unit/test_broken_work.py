@@ -13,6 +13,7 @@ from streams import supervise
 from streams.delivery import outbox as outbox_module
 from streams.delivery.outbox import Outbox
 from streams.flow.dispatch import Dispatch
+from streams.kafka.cluster import Cluster
 from tests.support.requests import SampleSource, pending, until
 from tests.support.requests import rules as default_rules
 from tests.unit.cache.requests import pending as cache_pending
@@ -88,7 +89,7 @@ async def test_an_outbox_that_breaks_sends_what_it_had_and_what_comes_later(
     break_it: Callable[[Outbox, Brokers], None],
 ) -> None:
     brokers, source, before = Brokers(), SampleSource(), faults("outbox")
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     break_it(outbox, brokers)
     for number in range(8):
         post(outbox, number % 4, number, source)

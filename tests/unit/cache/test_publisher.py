@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from streams.cache import publisher as publisher_module
 from streams.cache.publisher import EntryPublisher
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
+from streams.kafka.cluster import Cluster
 from tests.support.requests import SampleSource, until
 from tests.unit.delivery.test_outbox import LOST_BEFORE, NOT_ALLOWED, NOT_LEADER, Brokers, Fate
 
@@ -26,7 +26,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def publisher_to(brokers: Any, **options: Any) -> EntryPublisher:
     brokers.partitions_for_topic = lambda topic: {0, 1, 2}
-    return EntryPublisher(SimpleNamespace(client=brokers), b"/me", "entries", **options)
+    return EntryPublisher(Cluster(brokers), b"/me", "entries", **options)
 
 
 def numbered(count: int) -> list[bytes]:
@@ -93,7 +93,7 @@ async def test_an_entry_leaves_before_the_answer_that_is_posted_after_it() -> No
     """Who has the answer and asks again at once, of another worker, should find the entry."""
     leaders: dict[TopicPartition, int | None] = {TopicPartition("entries", number): 1 for number in range(3)}
     brokers, source = Brokers(leaders={**leaders, TopicPartition("t", 0): 1}), SampleSource()
-    publisher, outbox = publisher_to(brokers), Outbox(brokers, 100_000, timeout_s=1)
+    publisher, outbox = publisher_to(brokers), Outbox(Cluster(brokers), 100_000, timeout_s=1)
     publisher.publish(b"key", b"entry", EXPIRES_AT)
     outbox.post(TopicPartition("t", 0), Message(b"k", b"answer", [], source, 0))
     await until(lambda: source.finished and publisher.counts.published == 1)

@@ -19,6 +19,7 @@ from streams.cache.answers import Answer
 from streams.delivery.batch import Message
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
+from streams.kafka.cluster import Cluster
 from streams.kafka.records import Origin, Original
 from streams.pipeline import Outcome, Rejected, expired, refused
 from tests.support.requests import SampleRecord, SampleSource, pending
@@ -35,7 +36,7 @@ class KeptOutbox(Outbox):
     """Keeps what is posted, until the test says that the broker has it."""
 
     def __init__(self) -> None:
-        super().__init__(None, 1_000, 1.0)
+        super().__init__(Cluster(None), 1_000, 1.0)
         self.posted: list[tuple[TopicPartition, Message]] = []
 
     def post(self, to: TopicPartition, message: Message) -> None:
@@ -58,8 +59,7 @@ def delivery(outbox: Outbox, paid: Paid | None = None, **partitions: int) -> Del
     """With so many partitions of each topic, 12 unless said."""
     counts = {name.replace("_", "."): count for name, count in partitions.items()}
     cluster = SimpleNamespace(partitions_for_topic=lambda topic: set(range(counts.get(topic, 12))))
-    producer = SimpleNamespace(client=SimpleNamespace(cluster=cluster))
-    return Delivery(producer, outbox, paid or Paid(), now=lambda: NOW)
+    return Delivery(Cluster(SimpleNamespace(cluster=cluster)), outbox, paid or Paid(), now=lambda: NOW)
 
 
 def origin_of(record: SampleRecord) -> tuple[SampleRecord, Origin]:

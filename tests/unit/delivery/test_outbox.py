@@ -21,6 +21,7 @@ from streams.delivery import reply_trouble
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_trouble import ReplyTroubles
+from streams.kafka.cluster import Cluster
 from streams.metrics import definitions as metrics
 from tests.support.requests import SampleSource, until
 
@@ -116,7 +117,7 @@ def test_whatever_brokers_do_all_is_acked_in_the_order_in_which_it_was_posted(
 ) -> None:
     async def run() -> None:
         brokers, source = Brokers(fates), SampleSource()
-        outbox = Outbox(brokers, batch_bytes, timeout_s=1)
+        outbox = Outbox(Cluster(brokers), batch_bytes, timeout_s=1)
         for number, (partition, turns) in enumerate(posts):
             post(outbox, partition, number, source)
             for _ in range(turns):
@@ -137,7 +138,7 @@ def test_whatever_brokers_do_all_is_acked_in_the_order_in_which_it_was_posted(
 
 async def test_what_is_posted_in_one_turn_is_one_request_a_broker_and_what_follows_the_next() -> None:
     brokers, source = Brokers(), SampleSource()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     brokers.held = asyncio.Event()
     for number in range(40):
         post(outbox, number % 4, number, source)
@@ -157,7 +158,7 @@ async def test_what_is_posted_in_one_turn_is_one_request_a_broker_and_what_follo
 
 async def test_nothing_is_finished_before_its_ack() -> None:
     brokers, source = Brokers(), SampleSource()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     brokers.held = asyncio.Event()
     post(outbox, 0, 0, source)
     await until(lambda: brokers.requests)
@@ -181,7 +182,7 @@ async def test_a_failure_that_passes_is_quiet_once_and_the_next_one_holds_the_pa
     fates: list[Fate], marks: list[bool]
 ) -> None:
     brokers, source, before = Brokers(fates), SampleSource(), metrics.SEND_FAILURES._value.get()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     with short_pauses():
         post(outbox, 0, 0, source)
         await until(lambda: source.finished)
@@ -192,7 +193,7 @@ async def test_a_failure_that_passes_is_quiet_once_and_the_next_one_holds_the_pa
 async def test_a_leader_that_has_moved_is_looked_up_and_the_next_request_goes_there() -> None:
     partition = TopicPartition("t", 0)
     brokers, source = Brokers([NOT_LEADER], {partition: 1}), SampleSource()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     with short_pauses():
         post(outbox, 0, 0, source)
         await until(lambda: brokers.looked_up)
@@ -204,7 +205,7 @@ async def test_a_leader_that_has_moved_is_looked_up_and_the_next_request_goes_th
 async def test_a_partition_without_a_leader_is_looked_up_and_waited_for_and_others_are_served() -> None:
     here, nowhere = TopicPartition("t", 0), TopicPartition("t", 1)
     brokers, source = Brokers(leaders={here: 1, nowhere: -1}), SampleSource()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     with short_pauses():
         post(outbox, 1, 1, source)
         post(outbox, 0, 0, source)
@@ -218,7 +219,7 @@ async def test_a_partition_without_a_leader_is_looked_up_and_waited_for_and_othe
 async def test_a_request_takes_no_more_than_brokers_accept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "_REQUEST_BYTES", 1_000)
     brokers, source = Brokers(leaders={TopicPartition("t", number): 1 for number in range(20)}), SampleSource()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     for number in range(20):
         outbox.post(TopicPartition("t", number), Message(None, b"x" * 400, [], source, number))
     await until(lambda: len(source.finished) == 20)
@@ -227,7 +228,7 @@ async def test_a_request_takes_no_more_than_brokers_accept(monkeypatch: pytest.M
 
 async def test_messages_of_a_batch_that_is_too_large_leave_one_by_one_and_before_what_came_later() -> None:
     brokers, source = Brokers([TOO_LARGE]), SampleSource()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     brokers.held = asyncio.Event()
     for number in range(3):
         post(outbox, 0, number, source)
@@ -242,7 +243,7 @@ async def test_messages_of_a_batch_that_is_too_large_leave_one_by_one_and_before
 
 async def test_what_nobody_waits_for_any_more_is_given_up_and_the_rest_is_sent() -> None:
     brokers, gone, here = Brokers([NOT_LEADER] * 3), SampleSource(), SampleSource()
-    outbox = Outbox(brokers, batch_bytes=1, timeout_s=1)  # each message by itself
+    outbox = Outbox(Cluster(brokers), batch_bytes=1, timeout_s=1)  # each message by itself
     with short_pauses():
         post(outbox, 0, 0, gone)
         await until(lambda: gone.marks)
@@ -260,7 +261,7 @@ async def test_a_receipt_that_fails_keeps_nobody_else() -> None:
             raise ValueError("a fault of ours")
 
     brokers, source = Brokers(leaders={TopicPartition("t", number): 1 for number in range(3)}), SampleSource()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     post(outbox, 0, 0, Failing())
     post(outbox, 1, 1, source)
     await until(lambda: source.finished == [1])
@@ -270,7 +271,7 @@ async def test_a_receipt_that_fails_keeps_nobody_else() -> None:
 
 async def test_after_stop_nothing_leaves() -> None:
     brokers, source = Brokers(), SampleSource()
-    outbox = Outbox(brokers, 100_000, timeout_s=1)
+    outbox = Outbox(Cluster(brokers), 100_000, timeout_s=1)
     post(outbox, 0, 0, source)
     await outbox.stop()
     await asyncio.sleep(0.01)
@@ -304,7 +305,7 @@ class GivenUp:
 )
 async def test_a_callers_topic_that_takes_nothing_is_given_up_and_holds_no_partition(code: int, name: str) -> None:
     brokers, source, gone = Brokers([code] * 10_000), SampleSource(), GivenUp()
-    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=0.05, most_waiting=1000))
+    outbox = Outbox(Cluster(brokers), 100_000, 1, ReplyTroubles(patience_s=0.05, most_waiting=1000))
     with short_pauses():
         for number in range(5):
             gone.post(outbox, number, source)
@@ -322,7 +323,7 @@ async def test_an_answer_that_a_callers_topic_refuses_for_what_it_is_goes_at_onc
     code: int,
 ) -> None:
     brokers, source, gone = Brokers([code, 0, code, 0]), SampleSource(), GivenUp()
-    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=1000))
+    outbox = Outbox(Cluster(brokers), 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=1000))
     for number in range(3):  # one batch, refused; then each by itself
         gone.post(outbox, number, source)
     await until(lambda: source.finished == [0, 2] and gone.reasons)
@@ -331,7 +332,7 @@ async def test_an_answer_that_a_callers_topic_refuses_for_what_it_is_goes_at_onc
 
 async def test_a_topic_of_ours_is_never_given_up_and_its_partition_is_held() -> None:
     brokers, source = Brokers([INVALID_TIMESTAMP] * 30), SampleSource()
-    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=0.001, most_waiting=0))
+    outbox = Outbox(Cluster(brokers), 100_000, 1, ReplyTroubles(patience_s=0.001, most_waiting=0))
     with short_pauses():
         post(outbox, 0, 0, source)
         await until(lambda: source.finished)
@@ -341,7 +342,7 @@ async def test_a_topic_of_ours_is_never_given_up_and_its_partition_is_held() -> 
 
 async def test_a_callers_topic_that_mends_itself_in_time_gets_its_answers_in_order() -> None:
     brokers, source, gone = Brokers([UNKNOWN_TOPIC] * 6), SampleSource(), GivenUp()
-    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=1000))
+    outbox = Outbox(Cluster(brokers), 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=1000))
     with short_pauses():
         for number in range(20):
             gone.post(outbox, number, source)
@@ -353,7 +354,7 @@ async def test_a_callers_topic_that_mends_itself_in_time_gets_its_answers_in_ord
 
 async def test_a_cluster_that_is_away_costs_a_caller_no_answer() -> None:
     brokers, source, gone = Brokers([LOST_BEFORE] * 200), SampleSource(), GivenUp()
-    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=0.02, most_waiting=1000))
+    outbox = Outbox(Cluster(brokers), 100_000, 1, ReplyTroubles(patience_s=0.02, most_waiting=1000))
     with short_pauses():
         gone.post(outbox, 0, source)
         await until(lambda: source.finished == [0])
@@ -362,7 +363,7 @@ async def test_a_cluster_that_is_away_costs_a_caller_no_answer() -> None:
 
 async def test_what_exceeds_the_bound_of_waiting_answers_is_given_up_at_once() -> None:
     brokers, source, gone = Brokers([UNKNOWN_TOPIC] * 100_000), SampleSource(), GivenUp()
-    outbox = Outbox(brokers, 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=10))
+    outbox = Outbox(Cluster(brokers), 100_000, 1, ReplyTroubles(patience_s=1000, most_waiting=10))
     with short_pauses(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(reply_trouble, "GRACE_S", 0.0)
         gone.post(outbox, 0, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -10,11 +10,12 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.produce import produce
+from topics.access import Allowed, allowed_operations
 
 NO_LEADER: Final = -1
 
 
-class Broker:
+class Cluster:
     """What writers and readers ask of a cluster. `client` is one of aiokafka's, or one that a test plays."""
 
     def __init__(self, client: AIOKafkaClient) -> None:
@@ -33,6 +34,10 @@ class Broker:
         """Ask for this topic's metadata from now on."""
         self._client.add_topic(topic)
 
+    async def find(self, topic: str) -> None:
+        """Follow a topic until its partitions are known. Raises KafkaError where the cluster does not know it."""
+        await self._client._wait_on_metadata(topic)
+
     def refresh_soon(self) -> None:
         """Something was not where the metadata says: ask for it anew."""
         self._client.force_metadata_update()
@@ -42,13 +47,20 @@ class Broker:
         told: bool = await self._client.force_metadata_update()
         return told
 
-    async def all_partitions(self) -> Mapping[str, Collection[int]]:
+    async def all_partitions(self) -> dict[str, list[TopicPartition]]:
         """Every topic of the cluster with its partitions. No topic is asked for by name, which might create it.
 
         Raises KafkaError.
         """
         cluster = await self._client.fetch_all_metadata()
-        return {topic: cluster.partitions_for_topic(topic) or frozenset() for topic in cluster.topics()}
+        return {
+            topic: [TopicPartition(topic, number) for number in sorted(cluster.partitions_for_topic(topic) or ())]
+            for topic in cluster.topics()
+        }
+
+    async def allowed(self, topics: Iterable[str]) -> Allowed:
+        """What this user may do with these topics (KIP-430), as far as the broker tells. Raises KafkaError."""
+        return await allowed_operations(self._client, topics)
 
     async def produce(
         self, node_id: int, batches: Mapping[TopicPartition, bytes], timeout_ms: int
@@ -60,6 +72,6 @@ class Broker:
         return await produce(self._client, node_id, batches, timeout_ms)
 
 
-def broker_of(client: AIOKafkaConsumer | AIOKafkaProducer) -> Broker:
+def cluster_of(client: AIOKafkaConsumer | AIOKafkaProducer) -> Cluster:
     """The cluster as a started consumer or producer knows it."""
-    return Broker(client.client if isinstance(client, AIOKafkaProducer) else client._client)
+    return Cluster(client.client if isinstance(client, AIOKafkaProducer) else client._client)
