@@ -140,6 +140,7 @@ def transport_options(settings: Settings, budget_bytes: int) -> TransportOptions
         commit_interval_s=kafka.commit_interval,
         most_unpacked_bytes=kafka.max_unpacked_bytes,
         corrupt_batches_aside=kafka.corrupt_batches == "set_aside",
+        fetches_plainly=kafka.fetch == "plain",
         commit_delay_after_call_s=kafka.commit_delay_after_call / 2,  # the other half is for the commit itself
     )
 

@@ -1,1 +1,15 @@
-"""The wall around Kafka's client: what needs more of aiokafka than its public door stands here, behind small typed interfaces."""
+"""The wall around Kafka's client: whatever needs more of aiokafka than its public door stands here, behind small typed interfaces.
+
+Nothing above it knows how they are kept. tests/contract/test_aiokafka.py holds the private names that are used here to the installed
+version; `kafka.fetch = "plain"` is the way out where an upgrade breaks them.
+
+Read in this order:
+    records       what is fetched, and what a commit says
+    fetched       fetched records, partition by partition: the interface. fetch and plain_fetch: its two implementations
+    fetcher       what fetch stands on: when which broker is asked (fetch_session, pacing), and what came (batch_reader, unpack,
+                  set_aside, tolerant); checked_logs and log_epochs: whether a log was cut
+    membership    a consumer's place in its group; group_offsets: commits; returning: members that were all dropped at once
+    cluster       leaders, partitions, produce requests (produce, record_batch); list_offsets: begins and ends of logs
+    election      who of several is the one
+    reconnect     clients that find their cluster again (metadata, connection, backoff, repeats); closing: how they end
+"""

@@ -18,9 +18,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas.lease import LeaseMessage, parse_lease
+from streams.kafka.election import Election
 from streams.kafka.list_offsets import end_offsets
 from streams.kafka.reconnect import made_anew, make_consumer
-from streams.limits.election import Election
 from streams.limits.route import Route
 from streams.limits.worker.shared import Shared
 from streams.metrics import definitions as metrics

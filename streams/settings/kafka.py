@@ -57,6 +57,11 @@ class Kafka(Section):
         ge=2 * limits.MIB,
         le=2**30,
     )
+    fetch: Literal["sessions", "plain"] = setting(
+        "sessions",
+        "How workers fetch: `sessions`, the quick way; `plain`, by the client library's public interface alone: a way out if an "
+        "upgrade of it breaks the other.",
+    )
     corrupt_batches: Literal["stand", "set_aside"] = setting(
         "stand",
         "A batch that two fetches find corrupt: `stand`, its partition waits; `set_aside`, it goes on, with dead letters.",

@@ -6,7 +6,12 @@ the pipeline finishes each of its records once, after the broker has acked the a
 Promises: no offset is committed above an unfinished record; a finished record is not handed out again after a crash or a
 move, as far as a commit came before; a partition over its quota is paused alone; a rebalance waits for no call.
 
-Read offsets.py (what is finished), commit_metadata.py (how a commit says so), flow.py (who is served), assignor.py (who
-owns what), then fetcher.py (what is fetched, and when), fetch.py and consumer.py, which put them around aiokafka and Faust;
-produce.py and farewell.py for what is written and how a client ends.
+Read in this order:
+    offsets         what is finished; commit_metadata: how a commit says so
+    flow            who is served, who is paused
+    assignor        who owns what
+    consumer        hands records out, commits, takes part in rebalances; committer: partition by partition
+    faust_shape     what only Faust sees of it; driver: what Faust's app is given
+
+What is fetched, and how the cluster is spoken to, stands in streams/kafka.
 """

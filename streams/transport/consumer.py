@@ -31,7 +31,9 @@ from mode import Service
 from streams.kafka import closing
 from streams.kafka.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.kafka.fetch import Fetch
+from streams.kafka.fetched import Fetched
 from streams.kafka.membership import GroupRefusedError, Membership
+from streams.kafka.plain_fetch import PlainFetch
 from streams.kafka.reconnect import make_consumer
 from streams.kafka.records import Record
 from streams.kafka.returning import OwnersReturn, wait_s
@@ -83,7 +85,7 @@ class RecordListConsumer(FaustShape):
         self.assignments = 0
         """How often partitions were assigned: after a change some waiting records may be another worker's."""
         self._consumer: AIOKafkaConsumer | None = None
-        self._fetch: Fetch | None = None
+        self._fetch: Fetched | None = None
         self._membership: Membership | None = None
         self._committer: Committer | None = None
         self._owned_generation = -1
@@ -101,7 +103,12 @@ class RecordListConsumer(FaustShape):
             **self.options.consumer, partition_assignment_strategy=[StickyAssignor(self._owned)]
         )
         await self._consumer.start()
-        self._fetch = Fetch(self._consumer, most_unpacked_bytes=self.options.most_unpacked_bytes, on_cut=self._on_cut)
+        if self.options.fetches_plainly:
+            self._fetch = PlainFetch(self._consumer)
+        else:
+            self._fetch = Fetch(
+                self._consumer, most_unpacked_bytes=self.options.most_unpacked_bytes, on_cut=self._on_cut
+            )
         self._membership = Membership(self._consumer)
         self._watching = asyncio.create_task(self._watch_group())
         self._committer = Committer(self._membership.offsets, self.hold, self.release)
@@ -132,7 +139,7 @@ class RecordListConsumer(FaustShape):
         return self._consumer
 
     @property
-    def _fetched(self) -> Fetch:
+    def _fetched(self) -> Fetched:
         assert self._fetch is not None, "the consumer has not started"
         return self._fetch
 

@@ -11,7 +11,7 @@ from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP
 from faust.types.tuples import Message
 
-from streams.kafka.fetch import Fetch
+from streams.kafka.fetched import Fetched
 
 
 class FaustShape(FaustConsumer):  # type: ignore[misc]
@@ -22,7 +22,7 @@ class FaustShape(FaustConsumer):  # type: ignore[misc]
         raise NotImplementedError
 
     @property
-    def _fetched(self) -> Fetch:
+    def _fetched(self) -> Fetched:
         raise NotImplementedError
 
     def assignment(self) -> set[TP]:

@@ -29,3 +29,5 @@ class TransportOptions:
     """Of one batch; one that holds more is set aside."""
     corrupt_batches_aside: bool = False
     """Whether a batch that is corrupt in two fetches is set aside; else its partition stands."""
+    fetches_plainly: bool = False
+    """Whether records come by aiokafka's public interface alone."""

@@ -20,9 +20,9 @@ from ops.processes.supervisor.process_realizer import ProcessRealizer
 from ops.processes.supervisor.roster import Pauses, Roster
 from ops.processes.worker import needed_topics
 from streams.app import producer_options
+from streams.kafka.election import Election
 from streams.kafka.reconnect import make_producer
 from streams.scaling.actuator import Actuator
-from streams.scaling.ownership import Ownership
 from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
 from streams.unhandled import Unhandled
@@ -97,24 +97,30 @@ async def _follow(settings: Settings, workers: Keeper) -> None:
         tail = await stack.enter_async_context(
             ScalingTail(kafka.client_options(), names, least=limits.min, most=limits.max)
         )
-        owner = await stack.enter_async_context(
-            Ownership(kafka, f"{kafka.group_id}-supervisor", names.scaling_decisions)
+        election = await stack.enter_async_context(
+            Election(
+                kafka.client_options(),
+                names.scaling_decisions,
+                f"{kafka.group_id}-supervisor",
+                kafka.session_timeout,
+                loop="supervisor_group",
+            )
         )
         within_s = settings.supervisor.ready_within + kafka.drain_deadline + _AFTER_DRAIN_S
         realizer = ProcessRealizer(workers, within_s)
-        actuator = Actuator(tail, producer, realizer, "/supervisor", acts=lambda: owner.owns, now=time.time)
+        actuator = Actuator(tail, producer, realizer, "/supervisor", acts=lambda: election.is_ours, now=time.time)
         acting = asyncio.create_task(actuator.run())
         stack.callback(acting.cancel)
         stands_by = False
         while True:
-            if owner.is_anothers and not stands_by:
+            if election.is_anothers and not stands_by:
                 stands_by = True
                 log.info("another supervisor keeps this fleet's workers, standing by")
                 workers.want(0)
-            elif owner.owns and stands_by:
+            elif election.is_ours and stands_by:
                 stands_by = False
                 actuator.forget()
-            if owner.owns and tail.decisions.newest is None and not workers.roster.wanted:
+            if election.is_ours and tail.decisions.newest is None and not workers.roster.wanted:
                 workers.want(settings.scaling.limits.min)
             if acting.done():
                 acting.result()
