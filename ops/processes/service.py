@@ -21,7 +21,7 @@ from streams.supervise import end, is_told_to_stop
 from streams.unhandled import FaultError, Unhandled
 from topics import provision
 from topics.catalogue import TopicSpec, catalogue
-from topics.plan import Needs
+from topics.plan import Difference, Needs
 from topics.provision import BrokerUnreachableError, ProvisionError
 
 log = structlog.get_logger("headrace.service")
@@ -89,13 +89,21 @@ async def check_start(settings: Settings, needed: Needs) -> None:
     fatal = [
         difference
         for difference in report.differences
-        if difference.kind in ("missing", "denied", "partitions")
+        if difference.kind in ("missing", "denied")
+        or (difference.kind == "partitions" and not _only_grown(difference))
         or (difference.topic, difference.key) == (names.leases, _ONE_CLOCK)
     ]
     if fatal:
         raise CannotStartError(str(fatal[0]))
     for difference in report.differences:
         log.warning("a topic differs from the contract", difference=str(difference))
+
+
+def _only_grown(difference: Difference) -> bool:
+    """Whether a topic of several partitions has more than the settings say: somebody added some while the fleet ran, and a worker
+    that starts anew must not fail for it. Where there is to be one, its order counts.
+    """
+    return int(difference.found) > int(difference.wanted) > 1
 
 
 async def _check_topics(settings: Settings, wanted: Sequence[TopicSpec], needed: Needs) -> provision.Report:

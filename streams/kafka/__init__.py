@@ -1,7 +1,7 @@
-"""The wall around Kafka's client: whatever needs more of aiokafka than its public door stands here, behind small typed interfaces.
+"""The wall around Kafka's client: what needs more of aiokafka than its public door stands here, behind small typed interfaces.
 
-Nothing above it knows how they are kept. tests/contract/test_aiokafka.py holds the private names that are used here to the installed
-version; `kafka.fetch = "plain"` is the way out where an upgrade breaks them.
+Nothing above it knows how they are kept. tests/contract/test_aiokafka.py holds the private names that are used here to the
+installed version; `kafka.fetch = "plain"` is the way out where an upgrade breaks them.
 
 Read in this order:
     records       what is fetched, and what a commit says

@@ -19,6 +19,7 @@ from ops.processes.service import CannotStartError, check_start
 from streams.settings import Settings
 from topics import provision
 from topics.access import WRITE
+from topics.plan import Difference
 from topics.provision import BrokerUnreachableError, ProvisionError, Report
 
 
@@ -84,3 +85,23 @@ async def test_a_fault_that_stays_ends_the_start_after_a_while(monkeypatch: pyte
     stays = [because(ProvisionError("refused"), KafkaConnectionError("closed")) for _ in range(10_000)]
     with pytest.raises(CannotStartError, match="refused"):
         await asked_of(monkeypatch, Broker(*stays))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "starts"),
+    [("12", "24", True), ("12", "6", False), ("1", "3", False), ("6", "8", True)],
+)
+async def test_partitions_that_were_added_do_not_keep_a_process_from_starting(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, found: str, starts: bool
+) -> None:
+    """The lab's soak, seed 1: partitions were added while the fleet ran, and the next worker ended with exit code 2."""
+
+    async def check(client_options: Mapping[str, Any], wanted_topics: object, needed: object) -> Report:
+        return Report((), (Difference("partitions", "agent.responses", "partitions", wanted, found, "grow it"),), ())
+
+    monkeypatch.setattr(provision, "check", check)
+    if starts:
+        await check_start(Settings(), {"agent.responses": WRITE})
+    else:
+        with pytest.raises(CannotStartError, match="grow it"):
+            await check_start(Settings(), {"agent.responses": WRITE})
