@@ -35,7 +35,7 @@ _BEATS_A_SESSION: Final = 6
 class Election:
     """Takes part from `start` to `stop`; `chosen(bool)` is called with every result.
 
-    `loop` is the name of its background loop, `session_timeout_s` how long the group waits for a member that it does not hear.
+    `session_timeout_s` is how long the group waits for a member that it does not hear.
     """
 
     def __init__(
@@ -45,7 +45,6 @@ class Election:
         group_id: str,
         session_timeout_s: float,
         chosen: Callable[[bool], None] = lambda is_chosen: None,
-        loop: str = "election",
     ) -> None:
         session_ms = round(session_timeout_s * 1000)
         self._options = {
@@ -61,14 +60,13 @@ class Election:
         self._topic = topic
         self._session_s = session_timeout_s
         self._chosen = chosen
-        self._loop = loop
         self._ours: bool | None = None
         """The last result; None before there is one. A rebalance that is under way changes nothing: its end does."""
         self._membership: Membership | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = supervised(self._loop, self._run)
+        self._task = supervised("election", self._run)
 
     async def stop(self) -> None:
         """Leave the group, so that another one is chosen at once."""

@@ -103,7 +103,6 @@ async def _follow(settings: Settings, workers: Keeper) -> None:
                 names.scaling_decisions,
                 f"{kafka.group_id}-supervisor",
                 kafka.session_timeout,
-                loop="supervisor_group",
             )
         )
         within_s = settings.supervisor.ready_within + kafka.drain_deadline + _AFTER_DRAIN_S
