@@ -115,7 +115,7 @@ class Rejected:
     """Where the answer is wanted; whether it may go there is for others to say."""
 
 
-def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
+def error_outcome(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
     """An outcome that no provider had a part in. A message that quotes a stranger's text is cut to what the wire allows."""
     return Outcome(status, error=WireError(kind, clip(message), retryable))
 
@@ -130,10 +130,10 @@ class Stage(Protocol):
     """A step that takes requests over."""
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
-        """Take the requests over. Returns at once; each ends in `Answers`, once."""
+        """Take the requests over. Returns at once; each ends in `Responder`, once."""
 
 
-class Answers(Protocol):
+class Responder(Protocol):
     """The end of the pipeline, as the stages before it see it. Every request ends in one call of one of these."""
 
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
@@ -158,7 +158,7 @@ class KeptAnswer(Protocol):
 Hit = tuple[PendingRequest, KeptAnswer]
 
 
-class HitAnswers(Answers, Protocol):
+class HitResponder(Responder, Protocol):
     """The end of the pipeline, as the cache sees it."""
 
     def respond_hits(self, hits: Sequence[Hit], found_in: CacheResult) -> None:
@@ -183,7 +183,7 @@ class Busy:
     retry_in_s: float | None = None
 
 
-class Reservation(Protocol):
+class Permit(Protocol):
     """The right to one call: a slot with its host, connection and rate-limit reservation."""
 
     async def call(self, request: PendingRequest) -> Outcome:
@@ -202,7 +202,7 @@ class Providers(Protocol):
         Asked once, when the request begins to wait; sets `request.estimate`. An outcome if it can never be served.
         """
 
-    def reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:
+    def reserve(self, request: PendingRequest) -> Permit | Outcome | Busy:
         """The right to one call; an outcome if it can never have one; Busy if it has to wait."""
 
     def why_not(self, request: PendingRequest) -> str:

@@ -25,7 +25,7 @@ from streams.cache.rocks import TableOptions
 from streams.cache.slots import open_slot
 from streams.cache.stage import CacheRules, CacheStage
 from streams.metrics import definitions as metrics
-from streams.pipeline import HitAnswers
+from streams.pipeline import HitResponder
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import supervised
@@ -65,7 +65,7 @@ class WorkerCache:
 async def open_cache(
     settings: Settings,
     producer: AIOKafkaProducer,
-    answers: HitAnswers,
+    responder: HitResponder,
     mapping: Callable[[str], bytes],
     stack: AsyncExitStack,
     budget_bytes: int,
@@ -106,7 +106,7 @@ async def open_cache(
         ttl_s=cache.disk.ttl,
         finished_window_s=cache.finished_window,
     )
-    stage = CacheStage(rules, memory, SharedShelf(table, publisher, time.time), answers, time.time, mapping, shares)
+    stage = CacheStage(rules, memory, SharedShelf(table, publisher, time.time), responder, time.time, mapping, shares)
     stack.push_async_callback(stage.stop)
     reader = EntryReader(
         settings.kafka.client_options(),

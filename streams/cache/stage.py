@@ -19,7 +19,7 @@ from streams.cache.flights import Flights
 from streams.cache.key import Namespace, cache_key, identity_key, payload_digest
 from streams.cache.memory import MemoryTier
 from streams.metrics import definitions as metrics
-from streams.pipeline import Hit, HitAnswers, Outcome, PendingRequest, Stage, expired, refused
+from streams.pipeline import Hit, HitResponder, Outcome, PendingRequest, Stage, error_outcome, expired
 from streams.route_shares import RouteShares
 from streams.supervise import supervised
 
@@ -65,7 +65,7 @@ class Queue(Stage, Protocol):
 
 
 class CacheStage:
-    """Takes requests from intake; is the `Answers` of the stages behind it. Call `connect` before the first request.
+    """Takes requests from intake; is the `Responder` of the stages behind it. Call `connect` before the first request.
 
     `mapping`: what a model's name stands for at its providers, as bytes; empty where for itself.
     """
@@ -75,7 +75,7 @@ class CacheStage:
         rules: CacheRules,
         memory: MemoryTier[Answer],
         shelf: Shelf,
-        answers: HitAnswers,
+        responder: HitResponder,
         now: Callable[[], float],
         mapping: Callable[[str], bytes] = lambda _: b"",
         shares: RouteShares | None = None,
@@ -83,7 +83,7 @@ class CacheStage:
         self._rules = rules
         self._memory = memory
         self._shelf = shelf
-        self._answers = answers
+        self._responder = responder
         self._now = now
         self._mapping = mapping
         self._flights = Flights(shares or RouteShares(None))
@@ -124,7 +124,7 @@ class CacheStage:
                 hits.append((request, answer))
         if hits:
             metrics.CACHE_REQUESTS.labels("memory").inc(len(hits))
-            self._answers.respond_hits(hits, "memory")
+            self._responder.respond_hits(hits, "memory")
         return missing
 
     async def _look_up_all(self) -> None:
@@ -200,7 +200,7 @@ class CacheStage:
             hits, missing = [], list(requests)
         if hits:
             metrics.CACHE_REQUESTS.labels("disk").inc(len(hits))
-            self._answers.respond_hits(hits, "disk")
+            self._responder.respond_hits(hits, "disk")
         self._call(missing)
 
     def _call(self, requests: Sequence[PendingRequest]) -> None:
@@ -214,7 +214,7 @@ class CacheStage:
                 leading.append(request)
             elif (answer := self._in_memory(request, now)) is not None:  # came in while the disk was asked
                 metrics.CACHE_REQUESTS.labels("memory").inc()
-                self._answers.respond_hits([(request, answer)], "memory")
+                self._responder.respond_hits([(request, answer)], "memory")
             elif self._flights.may_join(key, request):
                 joining.append((key, request))
             else:
@@ -230,7 +230,7 @@ class CacheStage:
         found = self._flights.board(key, request)
         if found == "full":
             message = f"too many requests for the provider {request.route.provider} wait"
-            self._answers.respond(request, refused("queue_full", message, retryable=True))
+            self._responder.respond(request, error_outcome("queue_full", message, retryable=True))
         return found == "leads"
 
     def _lead(self, requests: Sequence[PendingRequest]) -> None:
@@ -253,7 +253,7 @@ class CacheStage:
                 self._keep(request, outcome)
             except Exception:  # what is paid for reaches its caller, kept or not
                 log.exception("an answer could not be kept")
-        self._answers.respond(request, outcome)
+        self._responder.respond(request, outcome)
         if ok:  # also one that is not kept: whoever joined asked the same at the same time
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
             outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
@@ -266,11 +266,11 @@ class CacheStage:
         for joiner in joiners:
             if joiner.source.live:
                 metrics.CACHE_REQUESTS.labels("joined").inc()
-                self._answers.respond(joiner, outcome)
+                self._responder.respond(joiner, outcome)
 
     def abandon(self, request: PendingRequest) -> None:
         """The request belongs to another worker now; those who joined it do not."""
-        self._answers.abandon(request)
+        self._responder.abandon(request)
         if request.read_key is not None:
             self._flights.leave(request.read_key, request)
             self._flights.take_queued(request.read_key, request)
@@ -301,7 +301,7 @@ class CacheStage:
             return
         following, late = self._flights.hand_over(leader.read_key, leader, self._now())
         for joiner in late:
-            self._answers.respond(joiner, expired("while another request's identical call was waited for"))
+            self._responder.respond(joiner, expired("while another request's identical call was waited for"))
         if following is not None:
             self._following.accept([following])
 
@@ -310,7 +310,7 @@ class CacheStage:
             await asyncio.sleep(_SWEEP_S)
             for joiner in self._flights.take_expired(self._now()):
                 if joiner.source.live:
-                    self._answers.respond(joiner, expired("while another request's identical call was waited for"))
+                    self._responder.respond(joiner, expired("while another request's identical call was waited for"))
         self._sweeper = None
 
     def forget(self, keys: Sequence[bytes]) -> None:

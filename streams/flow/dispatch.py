@@ -1,6 +1,6 @@
 """From the queues to the providers: as many calls under way as the limits allow, and none waiting inside a client.
 
-A request leaves its queue only when a dispatcher, an admission token and its provider's reservation are there for it. What
+A request leaves its queue only when a dispatcher, an admission token and its provider's permit are there for it. What
 decides who that is, is pure (streams/flow/scheduler.py); here are the calls, the clocks and the answers.
 """
 
@@ -27,7 +27,7 @@ from streams.flow.rules import FlowRules
 from streams.flow.scheduler import Scheduler
 from streams.limits import Route
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers, Busy, Outcome, PendingRequest, Providers, Reservation, expired, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, Permit, Providers, Responder, error_outcome, expired
 from streams.route_shares import RouteShares
 from streams.supervise import supervised
 from topics.names import Priority
@@ -52,7 +52,7 @@ class Dispatch:
         self,
         rules: FlowRules,
         providers: Providers,
-        answers: Answers,
+        responder: Responder,
         now: Callable[[], float],
         clock: Callable[[], float],
         shares: RouteShares | None = None,
@@ -60,7 +60,7 @@ class Dispatch:
         began = clock()
         self._rules = rules
         self._providers = providers
-        self._answers = self._parts = Parts(answers)
+        self._responder = self._parts = Parts(responder)
         self._now = now
         self._clock = clock
         self._pool = Pool(rules.pool)
@@ -91,20 +91,22 @@ class Dispatch:
                 self._accept(request, now)
             except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
                 log.exception("a request broke flow", request_id=request.request_id)
-                self._answers.respond(request, refused("internal", "a fault of the pipeline's own, see its log"))
+                self._responder.respond(
+                    request, error_outcome("internal", "a fault of the pipeline's own, see its log")
+                )
         if self._ticking is None and not self._stopped:
             self._ticking = supervised("flow", self._tick)
         self._fill()
 
     def _accept(self, request: PendingRequest, now: float) -> None:
-        found = self._providers.route(request)
-        if isinstance(found, Route):
-            request.route = found
-        refusal = found if isinstance(found, Outcome) else self._refusals.of(request, now)
+        route = self._providers.route(request)
+        if isinstance(route, Route):
+            request.route = route
+        refusal = route if isinstance(route, Outcome) else self._refusals.of(request, now)
         if refusal is not None:
             if refusal.error is not None:
                 metrics.REFUSED.labels(request.priority, refusal.error.type).inc()
-            self._answers.respond(request, refusal)
+            self._responder.respond(request, refusal)
             return
         for part in self._parts.cut(request, self._company.known_limit(request)):
             self._put(part, now)
@@ -179,7 +181,7 @@ class Dispatch:
         while (request := scheduler.first(clock)) is not None:
             if not request.source.live:
                 self._remove(request, clock)
-                self._answers.abandon(request)
+                self._responder.abandon(request)
             elif request.dispatch_by <= now:
                 self._remove(request, clock)
                 self._expire(request)
@@ -199,12 +201,12 @@ class Dispatch:
                     self._start(group, called, reserved, now, clock)
         return float("inf")
 
-    def _reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:
+    def _reserve(self, request: PendingRequest) -> Permit | Outcome | Busy:
         try:
             return self._providers.reserve(request)
         except Exception:  # a fault of ours: left at the head of its queue it would hold up everybody behind it
             log.exception("a reservation broke", request_id=request.request_id)
-            return refused("internal", "a fault of the pipeline's own, see its log")
+            return error_outcome("internal", "a fault of the pipeline's own, see its log")
 
     def _block(self, request: PendingRequest, busy: Busy, clock: float) -> None:
         if busy.scope == "model":
@@ -235,7 +237,7 @@ class Dispatch:
         self,
         group: Sequence[PendingRequest],
         called: PendingRequest,
-        reserved: Reservation,
+        permit: Permit,
         now: float,
         clock: float,
     ) -> None:
@@ -254,25 +256,25 @@ class Dispatch:
         metrics.ADMITTED.labels(priority).inc(fresh)
         self._slots.take(priority)
         dispatcher = self._pool.take()
-        call = asyncio.create_task(self._call(group, called, reserved, dispatcher))
+        call = asyncio.create_task(self._call(group, called, permit, dispatcher))
         self._calls.add(call)
         call.add_done_callback(self._on_end)
 
     async def _call(
-        self, group: Sequence[PendingRequest], called: PendingRequest, reserved: Reservation, dispatcher: int
+        self, group: Sequence[PendingRequest], called: PendingRequest, permit: Permit, dispatcher: int
     ) -> None:
         try:
-            outcome = await reserved.call(called)
+            outcome = await permit.call(called)
         except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
             log.exception("a call broke by a fault of the pipeline's own", request_id=called.request_id)
-            outcome = refused("internal", "a fault of the pipeline's own, see its log")
+            outcome = error_outcome("internal", "a fault of the pipeline's own, see its log")
         finally:
             self._slots.give_back(called.priority)
             self._pool.give_back(dispatcher)
             clock = self._clock()
             for request in group:
                 self._scheduler.end(request, clock)
-            reserved.release()
+            permit.release()
         self._end(group, outcome)
 
     def _on_end(self, call: asyncio.Task[None]) -> None:
@@ -293,7 +295,7 @@ class Dispatch:
             parts = [outcome] * len(group)
         if parts is not None:
             for request, part in zip(group, parts, strict=True):
-                self._answers.respond(request, part)
+                self._responder.respond(request, part)
             refused = outcome.status == "error" and not may_pass
             fate: Fate = "answered" if outcome.status == "ok" else "refused" if refused else "other"
             self._let_go(self._company.ended(group, fate, self._clock()))
@@ -304,7 +306,7 @@ class Dispatch:
         left = [request for request in group if request.expires_at is None or request.expires_at > now]
         over = [request for request in group if request not in left]
         for request in over:
-            self._answers.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
+            self._responder.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
         if over:
             self._let_go(self._company.ended(over, "other", self._clock()))
             self._wait_again(Waiting(left, held=False))
@@ -332,9 +334,9 @@ class Dispatch:
     def _expire(self, request: PendingRequest) -> None:
         if request.source.live:
             why = self._providers.why_not(request)
-            self._answers.respond(request, expired(f"in the queue; {why}" if why else "in the queue"))
+            self._responder.respond(request, expired(f"in the queue; {why}" if why else "in the queue"))
         else:
-            self._answers.abandon(request)
+            self._responder.abandon(request)
 
     def _remove(self, request: PendingRequest, clock: float) -> None:
         self._scheduler.remove(request, clock)
@@ -369,7 +371,7 @@ class Dispatch:
         clock = self._clock()
         for request in [request for request in self._scheduler if not request.source.live]:
             self._remove(request, clock)
-            self._answers.abandon(request)
+            self._responder.abandon(request)
 
     # ---- figures
 

@@ -15,7 +15,7 @@ import structlog
 from streams.intake.decode import Decoder
 from streams.intake.nodes import most_nodes
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers, PendingRequest, Rejected, Source, Stage, expired, refused
+from streams.pipeline import PendingRequest, Rejected, Responder, Source, Stage, error_outcome, expired
 from streams.transport.offsets import Origin, Record, RecordList
 from topics.names import PRIORITY_OF, RESPONSES
 
@@ -64,7 +64,7 @@ class Intake:
         self,
         decoder: Decoder,
         following: Stage,
-        answers: Answers,
+        answers: Responder,
         rejections: Rejections,
         reply_topics: ReplyTopics,
         now: Callable[[], float],
@@ -171,7 +171,7 @@ class Intake:
         if not known:
             wanted, request.reply_topic = request.reply_topic, RESPONSES
             message = f"reply_to names no topic that answers may go to: {wanted[:249]!r}"
-            self._answers.respond(request, refused("invalid_reply_to", message))
+            self._answers.respond(request, error_outcome("invalid_reply_to", message))
         elif request.dispatch_by <= self._now():
             self._answers.respond(request, expired("before the request was read"))
         else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from streams.limits import UNLIMITED, Route
 from streams.limits.estimate import TokenEstimator
-from streams.pipeline import Busy, Outcome, PendingRequest, expired, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome, expired
 from streams.providers.attempts import label
 from streams.providers.call import Call
 from streams.providers.formats.wire import Failure
@@ -54,7 +54,9 @@ class Providers:
         stages = self._stages(request)
         if not stages:
             model: str = request.request.payload["model"]
-            return refused("invalid_request", f"no provider serves {request.request.operation} of the model {model!r}")
+            return error_outcome(
+                "invalid_request", f"no provider serves {request.request.operation} of the model {model!r}"
+            )
         targets = [target for stage in stages for target in stage]
         if any(
             target.provider.budget is not UNLIMITED or target.window for target in targets
@@ -64,7 +66,7 @@ class Providers:
             request.estimate = self._tokens.estimate(body.operation, body.payload, caller)
             never = [target.provider.budget.too_large(target.route, request.estimate) for target in targets]
             if never[0] is not None and None not in never:
-                return refused("exceeds_limit", never[0].message)
+                return error_outcome("exceeds_limit", never[0].message)
         return targets[0].route
 
     def reserve(self, request: PendingRequest) -> Call | Outcome | Busy:
@@ -88,9 +90,9 @@ class Providers:
             if search.next_stage():
                 continue
             if isinstance(found, Failure) and not down:
-                return refused(found.type, found.message)
+                return error_outcome(found.type, found.message)
             if all(each.refused for each in down):
-                return refused("provider_unavailable", self.why_not(request), retryable=True)
+                return error_outcome("provider_unavailable", self.why_not(request), retryable=True)
             return self._busy(request, down[0])
 
     def _busy(self, request: PendingRequest, lack: NoCapacity) -> Busy:

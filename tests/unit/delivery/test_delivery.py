@@ -19,7 +19,7 @@ from streams.cache.answers import Answer
 from streams.delivery.batch import Message
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
-from streams.pipeline import Outcome, Rejected, expired, refused
+from streams.pipeline import Outcome, Rejected, error_outcome, expired
 from streams.transport.offsets import Origin, Original
 from tests.unit.flow.samples import SampleRecord, SampleSource, pending
 from topics.names import DEAD_LETTERS, RESPONSES
@@ -81,7 +81,7 @@ OUTCOMES = {
     ),
     "hit": Outcome("ok", payload=b'{"id": "x"}', usage=Usage(3, 4, 7), cache="memory"),
     "expired": expired("in the queue"),
-    "error": refused("invalid_reply_to", "no such topic"),
+    "error": error_outcome("invalid_reply_to", "no such topic"),
 }
 
 

@@ -17,7 +17,7 @@ from streams.flow.dispatch import Dispatch
 from streams.flow.input_caps import FORGET_AFTER_S, InputCaps
 from streams.flow.rules import FlowRules
 from streams.limits import Route
-from streams.pipeline import Busy, Outcome, PendingRequest, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome
 from tests.unit.flow.samples import rules
 from tests.unit.flow.test_dispatch import Answered
 from tests.unit.flow.test_merge import answer_to, embedding, inputs_of
@@ -69,7 +69,7 @@ class Capped:
         self.sizes.append(len(inputs))
         if len(inputs) > self.cap or self.bad.intersection(map(str, inputs)):
             self.refusals += 1
-            return Outcome("error", error=refused("provider_error", f"400: {self.message}").error, attempts=1)
+            return Outcome("error", error=error_outcome("provider_error", f"400: {self.message}").error, attempts=1)
         return answer_to(request)
 
     def release(self) -> None:

@@ -20,7 +20,7 @@ from streams.flow.dispatch import Dispatch
 from streams.flow.merge import merge, mergeable, split
 from streams.limits import Route
 from streams.limits.estimate import Estimate
-from streams.pipeline import Busy, Outcome, PendingRequest, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome
 from tests.unit.flow.samples import pending, rules
 from tests.unit.flow.test_dispatch import Answered
 
@@ -141,9 +141,9 @@ class BadInputs:
         inputs = inputs_of(request)
         self.calls.append(inputs)
         if "bad" in inputs:
-            return Outcome("error", error=refused("provider_error", "400: bad input").error, attempts=1)
+            return Outcome("error", error=error_outcome("provider_error", "400: bad input").error, attempts=1)
         if len(inputs) > self._most_inputs:
-            return Outcome("error", error=refused("answer_too_large", "more than 10 bytes").error, attempts=1)
+            return Outcome("error", error=error_outcome("answer_too_large", "more than 10 bytes").error, attempts=1)
         return answer_to(request)
 
     def release(self) -> None:
@@ -191,7 +191,7 @@ async def test_a_limit_of_one_ends_the_call_for_that_one_only() -> None:
             self.calls.append(inputs_of(request))
             await asyncio.sleep(0)
             if request.expires_at is not None:
-                return Outcome("expired", error=refused("deadline", "out of time").error, attempts=1)
+                return Outcome("expired", error=error_outcome("deadline", "out of time").error, attempts=1)
             return answer_to(request)
 
     requests = [embedding(str(n), agent=f"a{n % 5}") for n in range(10)]
