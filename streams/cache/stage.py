@@ -42,7 +42,7 @@ class CacheRules:
     """How long a request that was answered `ok` is remembered."""
 
 
-class Shelf(Protocol):
+class EntryStore(Protocol):
     """The tier below memory: the table on disk, shared with the other workers."""
 
     async def find(self, keys: Sequence[bytes], now: float) -> Mapping[bytes, Answer | bytes]:
@@ -74,7 +74,7 @@ class CacheStage:
         self,
         rules: CacheRules,
         memory: MemoryTier[Answer],
-        shelf: Shelf,
+        store: EntryStore,
         responder: HitResponder,
         now: Callable[[], float],
         mapping: Callable[[str], bytes] = lambda _: b"",
@@ -82,7 +82,7 @@ class CacheStage:
     ) -> None:
         self._rules = rules
         self._memory = memory
-        self._shelf = shelf
+        self._store = store
         self._responder = responder
         self._now = now
         self._mapping = mapping
@@ -181,10 +181,10 @@ class CacheStage:
         hits: list[Hit] = []
         missing: list[PendingRequest] = []
         try:
-            found |= await self._shelf.find(wanted, now)
+            found |= await self._store.find(wanted, now)
             pointed_at = [answer for answer in found.values() if isinstance(answer, bytes) and answer not in found]
             if pointed_at:
-                found |= await self._shelf.find(pointed_at, now)
+                found |= await self._store.find(pointed_at, now)
             for request in requests:
                 answer, key = _found(request, found)
                 if answer is None:
@@ -218,7 +218,7 @@ class CacheStage:
             elif self._flights.may_join(key, request):
                 joining.append((key, request))
             else:
-                self._flights.board(key, request)
+                self._flights.join(key, request)
                 leading.append(request)
         self._lead(leading)  # before others join: then it is known which provider they wait for
         self._lead([request for key, request in joining if self._board(key, request)])
@@ -227,7 +227,7 @@ class CacheStage:
 
     def _board(self, key: bytes, request: PendingRequest) -> bool:
         """Whether it is to be called itself: the call that it would have joined has ended meanwhile."""
-        found = self._flights.board(key, request)
+        found = self._flights.join(key, request)
         if found == "full":
             message = f"too many requests for the provider {request.route.provider} wait"
             self._responder.respond(request, error_outcome("queue_full", message, retryable=True))
@@ -262,7 +262,7 @@ class CacheStage:
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
             outcome = replace(outcome, attempts=0)
         else:
-            self._hand_over(request)
+            self._promote(request)
         for joiner in joiners:
             if joiner.source.live:
                 metrics.CACHE_REQUESTS.labels("joined").inc()
@@ -274,7 +274,7 @@ class CacheStage:
         if request.read_key is not None:
             self._flights.leave(request.read_key, request)
             self._flights.take_queued(request.read_key, request)
-        self._hand_over(request)
+        self._promote(request)
 
     def _keep(self, request: PendingRequest, outcome: Outcome) -> None:
         now, cache, payload = self._now(), request.request.cache, outcome.payload or b""
@@ -283,23 +283,23 @@ class CacheStage:
         key = request.store_key if outcome.shareable else None
         if key is not None:
             self._remember(key, answer, now)
-            self._shelf.put_answer(key, request, answer)
+            self._store.put_answer(key, request, answer)
         until = now + self._rules.finished_window_s
         identity = _identity(request)
         self._memory.metadata.put(identity, key or answer, 0 if key else len(payload), until)
-        self._shelf.put_finished(identity, request, answer, key, until)
+        self._store.put_finished(identity, request, answer, key, until)
 
     def _remember(self, key: bytes, answer: Answer, now: float) -> None:
         expires_at = min(now + self._rules.memory_ttl_s, answer.expires_at)
         self._memory.responses.put(key, answer, len(answer.payload), expires_at)
 
     def _land(self, leader: PendingRequest) -> list[PendingRequest]:
-        return [] if leader.read_key is None else self._flights.land(leader.read_key, leader)
+        return [] if leader.read_key is None else self._flights.complete(leader.read_key, leader)
 
-    def _hand_over(self, leader: PendingRequest) -> None:
+    def _promote(self, leader: PendingRequest) -> None:
         if leader.read_key is None:
             return
-        following, late = self._flights.hand_over(leader.read_key, leader, self._now())
+        following, late = self._flights.promote(leader.read_key, leader, self._now())
         for joiner in late:
             self._responder.respond(joiner, expired("while another request's identical call was waited for"))
         if following is not None:

@@ -79,14 +79,14 @@ def test_who_joins_a_call_waits_for_its_provider_too() -> None:
     shares = RouteShares(RouteRules(2, 10**6))
     flights = Flights(shares)
     leader = of("dead", 0)
-    assert flights.board(b"key", leader) == "leads"
+    assert flights.join(b"key", leader) == "leads"
     shares.put(leader)  # as flow does, where it waits
     first, second = pending(), pending()
     first.event_id = second.event_id = leader.event_id
-    assert flights.board(b"key", first) == "joined"
-    assert flights.board(b"key", second) == "full"
+    assert flights.join(b"key", first) == "joined"
+    assert flights.join(b"key", second) == "full"
     shares.take(leader)
-    assert flights.hand_over(b"key", leader, 0.0) == (first, [])
+    assert flights.promote(b"key", leader, 0.0) == (first, [])
     assert not shares._waiting
 
 
@@ -94,7 +94,7 @@ def test_who_joins_a_call_waits_for_its_provider_too() -> None:
 def test_who_has_joined_counts_no_more_when_the_wait_is_over(ends: str) -> None:
     shares = RouteShares(RouteRules(2, 10**6))
     flights, leader, joiner = Flights(shares), of("dead", 0), pending(dispatch_by=5.0)
-    flights.board(b"key", leader)
-    flights.board(b"key", joiner)
-    assert (flights.land(b"key", leader) if ends == "lands" else flights.take_expired(6.0)) == [joiner]
+    flights.join(b"key", leader)
+    flights.join(b"key", joiner)
+    assert (flights.complete(b"key", leader) if ends == "lands" else flights.take_expired(6.0)) == [joiner]
     assert not shares._waiting
