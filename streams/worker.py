@@ -19,7 +19,7 @@ from streams.delivery.reply_topics import KnownReplyTopics
 from streams.delivery.reply_trouble import ReplyTroubles
 from streams.flow.build import flow_rules
 from streams.flow.dispatch import Dispatch
-from streams.flow.figures import FlowFigures
+from streams.flow.stats import FlowStats
 from streams.governor import Governor, memory_budget
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
@@ -140,9 +140,9 @@ class Worker:
         if self._app.crash_reason is not None:
             raise self._app.crash_reason
 
-    def flow_figures(self) -> FlowFigures | None:
+    def flow_stats(self) -> FlowStats | None:
         """What waits and is under way, and the agents that use most of this worker; None before the start."""
-        return self._dispatch.figures(_AGENTS_SHOWN) if self._started else None
+        return self._dispatch.stats(_AGENTS_SHOWN) if self._started else None
 
     def endpoint_figures(self) -> list[EndpointFigures] | None:
         """The endpoints of the providers, now; None before the start."""

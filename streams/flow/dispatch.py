@@ -14,10 +14,7 @@ import structlog
 
 from streams.flow.admission import TokenBucket
 from streams.flow.agents import Agent, Agents
-from streams.flow.company import Company, Waiting
-from streams.flow.concurrency import Slots
-from streams.flow.estimate import Estimate
-from streams.flow.figures import FlowFigures, agent_figures
+from streams.flow.coalesce import Coalescer, Regroup
 from streams.flow.input_caps import Fate
 from streams.flow.merge import merge, split
 from streams.flow.parts import Parts
@@ -25,17 +22,20 @@ from streams.flow.pool import Pool
 from streams.flow.refusals import Refusals
 from streams.flow.rules import FlowRules
 from streams.flow.scheduler import Scheduler
+from streams.flow.stats import FlowStats, agent_stats
+from streams.flow.wait_estimate import WaitEstimate
 from streams.limits import Route
 from streams.metrics import definitions as metrics
 from streams.pipeline import Busy, Outcome, PendingRequest, Permit, Providers, Responder, error_outcome, expired
 from streams.route_shares import RouteShares
+from streams.slots import Slots
 from streams.supervise import supervised
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.flow")
 
 _TICK_S: Final = 0.1
-"""How late an expiry in the queue may be noticed, and how often the pool and the agents are looked at."""
+"""How late an expiry in the queue may be noticed, and how often the pool and the agents are adjusted."""
 
 _LEAST_SLEEP_S: Final = 0.002
 """With an empty bucket: a few tokens at a time, rather than a wake-up for each."""
@@ -68,11 +68,11 @@ class Dispatch:
         self._agents = Agents(rules.agents, began)
         self._scheduler = Scheduler(rules.classes, self._agents, self._slots, rules.ordering, shares)
         self._bucket = TokenBucket(rules.rate_per_s, rules.burst)
-        self._company = Company(
+        self._coalescer = Coalescer(
             rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s, rules.most_inputs
         )
-        self._estimate = Estimate(rules.classes, began)
-        self._refusals = Refusals(self._scheduler, self._agents, self._estimate, early=rules.refuse_early)
+        self._wait_estimate = WaitEstimate(rules.classes, began)
+        self._refusals = Refusals(self._scheduler, self._agents, self._wait_estimate, early=rules.refuse_early)
         self._calls: set[asyncio.Task[None]] = set()
         self._longest_wait_s = 0.0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
@@ -108,7 +108,7 @@ class Dispatch:
                 metrics.REFUSED.labels(request.priority, refusal.error.type).inc()
             self._responder.respond(request, refusal)
             return
-        for part in self._parts.cut(request, self._company.known_limit(request)):
+        for part in self._parts.cut(request, self._coalescer.known_limit(request)):
             self._put(part, now)
         agent = self._agents[request.agent_id]
         if request.decode_s:  # the loop stood still: no slot was of use meanwhile
@@ -116,9 +116,9 @@ class Dispatch:
         self._warn(agent)
 
     def _put(self, request: PendingRequest, now: float) -> None:
-        if self._company.add(request) and not self._pool.idle and self._company.may_wait(request, now):
+        if self._coalescer.add(request) and not self._pool.idle and self._coalescer.may_linger(request, now):
             self._scheduler.put(request, held=True)
-            for each in self._company.gather(request, self._clock()):
+            for each in self._coalescer.linger(request, self._clock()):
                 self._scheduler.let_go(each)
         else:
             self._scheduler.put(request)
@@ -143,7 +143,7 @@ class Dispatch:
         self._wake(0.0)
 
     def _wake(self, in_s: float) -> None:
-        """Fill again after so many seconds; calls that end in one turn of the loop wake it once."""
+        """Fill again after `in_s` seconds; calls that end in one turn of the loop wake it once."""
         at = self._clock() + in_s
         if self._stopped or at >= self._wake_at:
             return
@@ -164,12 +164,12 @@ class Dispatch:
         self._filling = True
         try:
             clock = self._clock()
-            for request in self._company.enough_waited(clock, everybody=self._pool.idle):
+            for request in self._coalescer.lingered(clock, all_of_them=self._pool.idle):
                 self._scheduler.let_go(request)
             sleep_s = self._dispatch(clock)
         finally:
             self._filling = False
-        for at in (self._scheduler.next_retry_at, self._company.next_at):
+        for at in (self._scheduler.next_retry_at, self._coalescer.next_at):
             if at is not None:
                 sleep_s = min(sleep_s, max(0.0, at - clock))
         if sleep_s < float("inf"):
@@ -210,19 +210,19 @@ class Dispatch:
 
     def _block(self, request: PendingRequest, busy: Busy, clock: float) -> None:
         if busy.scope == "model":
-            self._company.remove(request)
+            self._coalescer.remove(request)
         self._scheduler.block(request, busy, clock)
         if busy.scope == "model":
-            self._company.add(request)
+            self._coalescer.add(request)
 
     def _mates(self, request: PendingRequest, most: int, now: float) -> list[PendingRequest]:
         """Who shares the request's call. Each takes a token and one of its agent's calls, as if it went alone.
 
         One that was called before, with others, has had its token.
         """
-        found: list[PendingRequest] = []
+        mates: list[PendingRequest] = []
         calls: dict[str, int] = {request.agent_id: 1}
-        for other in self._company.fitting(request):
+        for other in self._coalescer.fitting(request):
             own = calls.get(other.agent_id, 0) + 1
             in_flight = self._agents[other.agent_id].in_flight
             fits = in_flight + own <= self._rules.agents.most_in_flight
@@ -230,8 +230,8 @@ class Dispatch:
             if (most > 0 or not fresh) and fits and other.source.live and other.dispatch_by > now:
                 most -= fresh
                 calls[other.agent_id] = own
-                found.append(other)
-        return found
+                mates.append(other)
+        return mates
 
     def _start(
         self,
@@ -244,7 +244,7 @@ class Dispatch:
         priority = group[0].priority
         fresh = sum(request.dispatched_at is None for request in group)
         for number, request in enumerate(group):
-            self._company.remove(request)
+            self._coalescer.remove(request)
             (self._scheduler.join if number else self._scheduler.start)(request, clock)
             if request.dispatched_at is None:
                 request.dispatched_at = now
@@ -252,7 +252,7 @@ class Dispatch:
                 self._longest_wait_s = max(self._longest_wait_s, wait_s)
                 metrics.QUEUE_SECONDS.labels(priority).observe(wait_s)
         self._bucket.take(clock, fresh)
-        self._estimate.started(priority, fresh)
+        self._wait_estimate.started(priority, fresh)
         metrics.ADMITTED.labels(priority).inc(fresh)
         self._slots.take(priority)
         dispatcher = self._pool.take()
@@ -298,30 +298,30 @@ class Dispatch:
                 self._responder.respond(request, part)
             refused = outcome.status == "error" and not may_pass
             fate: Fate = "answered" if outcome.status == "ok" else "refused" if refused else "other"
-            self._let_go(self._company.ended(group, fate, self._clock()))
+            self._let_go(self._coalescer.ended(group, fate, self._clock()))
             return
         if outcome.error is not None and outcome.error.type == "answer_too_large":
-            self._company.too_large(group, self._clock())
+            self._coalescer.too_large(group, self._clock())
         now = self._now()
         left = [request for request in group if request.expires_at is None or request.expires_at > now]
         over = [request for request in group if request not in left]
         for request in over:
             self._responder.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
         if over:
-            self._let_go(self._company.ended(over, "other", self._clock()))
-            self._wait_again(Waiting(left, held=False))
+            self._let_go(self._coalescer.ended(over, "other", self._clock()))
+            self._wait_again(Regroup(left, held=False))
             return
         refused = outcome.error is not None and outcome.error.type == "provider_error"
-        for each in self._company.halves(group, refused=refused, now=self._clock()):
+        for each in self._coalescer.halves(group, refused=refused, now=self._clock()):
             self._wait_again(each)
 
-    def _wait_again(self, waiting: Waiting) -> None:
+    def _wait_again(self, regroup: Regroup) -> None:
         """Put them back into the queue, to be called without the others: they have been dispatched once, in time."""
-        for request in waiting.group:
+        for request in regroup.group:
             waits_s = request.dispatch_by - request.received_at
             request.dispatch_by = request.expires_at or self._now() + waits_s
-            self._scheduler.put(request, held=waiting.held)
-        self._company.add_group(waiting.group)
+            self._scheduler.put(request, held=regroup.held)
+        self._coalescer.add_group(regroup.group)
         self._wake(0.0)
 
     def _let_go(self, requests: Sequence[PendingRequest]) -> None:
@@ -340,7 +340,7 @@ class Dispatch:
 
     def _remove(self, request: PendingRequest, clock: float) -> None:
         self._scheduler.remove(request, clock)
-        self._let_go(self._company.gone(request))
+        self._let_go(self._coalescer.gone(request))
 
     # ---- now and then
 
@@ -349,20 +349,20 @@ class Dispatch:
             await asyncio.sleep(_TICK_S)
             clock, now = self._clock(), self._now()
             for request in self._scheduler.take_late(now, clock):
-                self._let_go(self._company.gone(request))
+                self._let_go(self._coalescer.gone(request))
                 self._expire(request)
-            self._let_go(self._company.tend(now, clock))
-            self._estimate.look(clock)
-            self._look_at_pool(clock, now)
-            self._scheduler.tend(clock)
+            self._let_go(self._coalescer.maintain(now, clock))
+            self._wait_estimate.tick(clock)
+            self._adjust_pool(clock, now)
+            self._scheduler.maintain(clock)
             self._fill()
 
-    def _look_at_pool(self, clock: float, now: float) -> None:
+    def _adjust_pool(self, clock: float, now: float) -> None:
         most, pool, slots = self._rules.most_in_flight, self._pool, self._slots
         full = len(self._scheduler) > 0 and slots.size < most and not slots.has_room("low")
         wait_s = max(self._longest_wait_s, self.oldest_wait_s(now) if full else 0.0)
         self._longest_wait_s = 0.0
-        if pool.look(clock, wait_s, full=full):
+        if pool.adjust(clock, wait_s, full=full):
             slots.resize(min(most, pool.capacity))
             log.info("the pool has changed", dispatchers=pool.size, queue_wait_s=round(wait_s, 3))
 
@@ -373,7 +373,7 @@ class Dispatch:
             self._remove(request, clock)
             self._responder.abandon(request)
 
-    # ---- figures
+    # ---- stats
 
     @property
     def in_flight(self) -> int:
@@ -395,11 +395,11 @@ class Dispatch:
         """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""
         return max(0.0, now - min((request.received_at for request in self._scheduler), default=now))
 
-    def figures(self, most_agents: int) -> FlowFigures:
+    def stats(self, most_agents: int) -> FlowStats:
         """What is going on now, and the agents that use most of this worker, busiest first."""
-        agents = agent_figures(self._agents, self._clock(), most_agents)
+        agents = agent_stats(self._agents, self._clock(), most_agents)
         oldest_s = round(self.oldest_wait_s(self._now()), 3)
-        return FlowFigures(self.waiting(), oldest_s, self.in_flight, self.dispatchers, len(self._agents), agents)
+        return FlowStats(self.waiting(), oldest_s, self.in_flight, self.dispatchers, len(self._agents), agents)
 
     async def stop(self) -> None:
         """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""

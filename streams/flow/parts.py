@@ -1,6 +1,6 @@
 """One `embeddings` request as several calls, where it brings more inputs than its provider takes, and their answers as one.
 
-OpenAI takes 2,048 inputs a call, Cohere 96, Gemini 100, DashScope 10, Titan on Bedrock one. Whoever sends a request here knows
+OpenAI takes 2,048 inputs a call, Cohere 96, Gemini 100, DashScope 10, Titan on Bedrock one. A caller knows
 the model and not which of these serves it, so that a request goes in parts where the provider's number is known, as the SDKs
 do that know it (Vercel's `embedMany`, LangChain's `chunk_size`). The request ends once: with all vectors in the order of its
 inputs, or with the first part that failed; parts that wait then are not called.
@@ -102,9 +102,9 @@ def _join(outcomes: Sequence[Outcome]) -> Outcome:
     body: dict[str, Any] = {}
     try:
         for outcome in outcomes:
-            found = orjson.loads(outcome.payload or b"")
-            body = body or found
-            for entry in sorted(found["data"], key=lambda entry: entry["index"]):
+            answer = orjson.loads(outcome.payload or b"")
+            body = body or answer
+            for entry in sorted(answer["data"], key=lambda entry: entry["index"]):
                 data.append({**entry, "index": len(data)})
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return error_outcome("provider_error", "the provider's answers to the parts of the request do not fit together")

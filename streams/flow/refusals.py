@@ -1,21 +1,21 @@
-"""Who is told no before waiting, and why. Pure."""
+"""Early refusals: requests that are answered with an error instead of being queued, and why. Pure."""
 
 from __future__ import annotations
 
 from streams.flow.agents import AgentRules, Agents
-from streams.flow.estimate import Estimate
 from streams.flow.scheduler import Scheduler
+from streams.flow.wait_estimate import WaitEstimate
 from streams.pipeline import Outcome, PendingRequest, error_outcome
 
 
 class Refusals:
     """Looks at what waits, and decides whether one more may."""
 
-    def __init__(self, scheduler: Scheduler, agents: Agents, estimate: Estimate, *, early: bool) -> None:
+    def __init__(self, scheduler: Scheduler, agents: Agents, estimate: WaitEstimate, *, early: bool) -> None:
         self._scheduler = scheduler
         self._agents = agents
         self._rules: AgentRules = agents.rules
-        self._estimate = estimate
+        self._wait_estimate = estimate
         self._early = early
 
     def of(self, request: PendingRequest, now: float) -> Outcome | None:
@@ -34,7 +34,7 @@ class Refusals:
 
     def _hopeless(self, request: PendingRequest, now: float) -> Outcome | None:
         """One that cannot be dispatched in time, if things go on as they do."""
-        wait_s = self._estimate.wait_s(request.priority, self._ahead(request))
+        wait_s = self._wait_estimate.wait_s(request.priority, self._ahead(request))
         if wait_s is None or now + wait_s <= request.dispatch_by:
             return None
         message = f"it would wait {wait_s:.1f} s, and its time ends before"

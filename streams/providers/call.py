@@ -12,13 +12,13 @@ from streams.limits.estimate import NO_ESTIMATE, TokenEstimator
 from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
 from streams.pipeline import Outcome, PendingRequest, expired
+from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import Attempts
 from streams.providers.formats.asked import asked_of
 from streams.providers.formats.wire import Answer, Failure
 from streams.providers.provider import Provider
 from streams.providers.room import Room
 from streams.providers.search import Search
-from streams.providers.slots import AgentConnections
 from streams.providers.target import Attempt
 
 _SHORTEST_WAIT_S = 0.01

@@ -18,7 +18,7 @@ from streams.metrics import definitions as metrics
 from streams.providers.formats.wire import Answer, Asked, Failure, Fault
 from streams.providers.health import Begun, EndpointState, Health
 from streams.providers.http.client import Checked, EndpointClient, OnHeaders
-from streams.providers.slots import Slots
+from streams.slots import Slots
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.providers")

@@ -17,7 +17,7 @@ from streams.providers.http.body import Traffic
 from streams.providers.http.memory import Bodies
 from streams.providers.retry import RetryPolicy
 from streams.providers.retry_budget import RetryBudget
-from streams.providers.slots import Slots
+from streams.slots import Slots
 
 log = structlog.get_logger("headrace.providers")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from streams.limits import UNLIMITED, Route
 from streams.limits.estimate import TokenEstimator
 from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome, expired
+from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import label
 from streams.providers.call import Call
 from streams.providers.formats.wire import Failure
@@ -15,7 +16,6 @@ from streams.providers.provider import Provider
 from streams.providers.room import Room
 from streams.providers.routes import Routes, Stage
 from streams.providers.search import Search
-from streams.providers.slots import AgentConnections
 from streams.providers.target import Attempt, NoCapacity
 
 

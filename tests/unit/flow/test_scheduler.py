@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.flow.agents import AgentRules, Agents
-from streams.flow.concurrency import Slots
 from streams.flow.ordering import Ordering
 from streams.flow.scheduler import ClassRules, Scheduler
 from streams.limits import Route
 from streams.limits.estimate import Estimate
 from streams.pipeline import Busy, PendingRequest, Scope
+from streams.slots import Slots
 from tests.unit.flow.samples import pending
 from topics.names import PRIORITIES, Priority
 
@@ -222,7 +222,7 @@ def test_an_agent_over_its_share_waits_behind_the_others_until_it_is_below() -> 
     more = [asking(agent=f"q{n}") for n in range(5)]
     for request in more:
         one.put(request)
-    one.tend(40.0)
+    one.maintain(40.0)
     assert one.agents["hog"].over is False
     assert {take(one, 40.0) for _ in range(6)} == {*more, hog[11]}
 
@@ -313,7 +313,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
                 one.open(route)
             blocked.clear()
         else:
-            one.tend(now)  # an empty lane is dropped, and with it that it was blocked
+            one.maintain(now)  # an empty lane is dropped, and with it that it was blocked
             blocked = {(priority, route) for priority, route in blocked if route in one._classes[priority].lanes}
         assert len(one) == len(waiting)
         assert set(one) == set(waiting)
@@ -324,7 +324,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
         one.end(call, now)
     calls = []
     while waiting:  # everything goes in the end
-        one.tend(now := now + 60)
+        one.maintain(now := now + 60)
         while (request_ := take(one, now)) is not None:
             waiting.remove(request_)
             calls.append(request_)
@@ -332,7 +332,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
         for call in calls:
             one.end(call, now)
         calls = []
-    one.tend(now + 100)
+    one.maintain(now + 100)
     assert (len(one), len(one.agents)) == (0, 0)
 
 
@@ -372,10 +372,10 @@ def test_agents_without_number_leave_nothing_behind() -> None:
         assert request is not None
         one.end(request, now)
         if n % 1000 == 0:
-            one.tend(now)
+            one.maintain(now)
             largest = max(largest, len(one.agents))
     assert largest <= 32_000  # half a minute of them
-    one.tend(300.0)
+    one.maintain(300.0)
     assert len(one.agents) == 0
     assert one.waiting_by_route() == {}
 

@@ -1,4 +1,4 @@
-"""What flow is doing, and what each agent uses, for people."""
+"""Stats of flow for people: what it is doing, and what each agent uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from topics.names import Priority
 
 
 @dataclass(frozen=True, slots=True)
-class AgentFigures:
+class AgentStats:
     """One agent: its requests that wait and that are under way, their bytes, and its share of the calls' time lately (0 to 1).
 
     `behind`: it is over a threshold, and its requests queue behind the others'.
@@ -26,7 +26,7 @@ class AgentFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class FlowFigures:
+class FlowStats:
     """A worker now: requests that wait by class, calls under way, dispatchers, and the agents that use most of it.
 
     `agents_known` counts those that have, or lately had, a request here.
@@ -37,15 +37,15 @@ class FlowFigures:
     in_flight: int
     dispatchers: int
     agents_known: int
-    agents: Sequence[AgentFigures]
+    agents: Sequence[AgentStats]
 
 
-def agent_figures(agents: Agents, now: float, most: int) -> list[AgentFigures]:
+def agent_stats(agents: Agents, now: float, most: int) -> list[AgentStats]:
     """The agents that use most: by their share of the calls' time, then by what waits."""
     all_of_them = (
-        AgentFigures(
+        AgentStats(
             agent.agent_id, agent.waiting, agent.in_flight, agent.bytes, agents.busy_share(agent, now), agent.over
         )
         for agent in agents
     )
-    return nlargest(most, all_of_them, key=lambda figures: (figures.busy_share, figures.waiting, figures.agent_id))
+    return nlargest(most, all_of_them, key=lambda stats: (stats.busy_share, stats.waiting, stats.agent_id))

@@ -1,7 +1,7 @@
-"""What to look at when, so that nothing has to be looked at all the time.
+"""A timer wheel: items by the moment at which they are due.
 
-A wheel: things that are due in the same twentieth of a second share a spoke. Adding and discarding cost the same however
-many there are.
+Items that are due in the same twentieth of a second share a spoke. Adding and discarding cost the same however many there are
+(Varghese and Lauck, 1987). What is due, and what happens then, is for others to decide.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _SPOKES_A_SECOND = 20
-"""A spoke is 50 ms: how late something may be taken; never early."""
+"""A spoke is 50 ms: how late an item may be taken; never early."""
 
 
-class Wheel(Generic[T]):
-    """Things by the moment at which they are due; seconds."""
+class TimerWheel(Generic[T]):
+    """Items by the moment at which they are due; seconds."""
 
     __slots__ = ("_order", "_spokes")
 
@@ -24,22 +24,22 @@ class Wheel(Generic[T]):
         self._spokes: dict[int, dict[T, None]] = {}
         self._order: list[int] = []
 
-    def add(self, thing: T, at: float) -> None:
+    def add(self, item: T, at: float) -> None:
         number = int(at * _SPOKES_A_SECOND) + 1
         spoke = self._spokes.get(number)
         if spoke is None:
-            self._spokes[number] = {thing: None}
+            self._spokes[number] = {item: None}
             heappush(self._order, number)
         else:
-            spoke[thing] = None
+            spoke[item] = None
 
-    def discard(self, thing: T, at: float) -> None:
+    def discard(self, item: T, at: float) -> None:
         """It is not due at that moment any more. Fine if it was not."""
         number = int(at * _SPOKES_A_SECOND) + 1
         spoke = self._spokes.get(number)
         if spoke is None:
             return
-        spoke.pop(thing, None)
+        spoke.pop(item, None)
         if not spoke:
             del self._spokes[number]
             if len(self._order) > 2 * len(self._spokes) + 64:  # numbers of spokes that are gone

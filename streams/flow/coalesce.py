@@ -1,7 +1,7 @@
-"""Requests that can share a call: which of those that wait fit together, and which wait for company. Pure.
+"""Coalescing: which waiting requests fit into one call, and which linger for others of their kind. Pure.
 
-Whatever waits anyway is taken along when one of its kind is called. Beyond that a request may wait for company on purpose,
-as long as every dispatcher has something to do.
+A request that waits anyway is taken along when one of its kind is called. Beyond that a request may linger (wait on purpose for
+others of its kind), as long as every dispatcher has something to do.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from streams.pipeline import PendingRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Requests that wait again after a call, for each other only. `held`: not to go before `Company` says so."""
+class Regroup:
+    """Requests that wait again after a call, to be called with each other only. `held`: not before `Coalescer` releases them."""
 
     group: list[PendingRequest]
     held: bool
 
 
-class Company:
+class Coalescer:
     """Waiting requests that can share a call, by what they have in common.
 
     `most_inputs` go in one call, fewer where a provider takes fewer (`caps`). 1: nothing is merged.
     """
 
-    def __init__(self, most_inputs: int, wait_s: float, of_provider: Mapping[str, int] | None = None) -> None:
+    def __init__(self, most_inputs: int, linger_s: float, of_provider: Mapping[str, int] | None = None) -> None:
         self._most_inputs = most_inputs
-        self._wait_s = wait_s
+        self._linger_s = linger_s
         self._caps = InputCaps(most_inputs, of_provider)
         self._groups = count(1)
         self._kinds: dict[PendingRequest, Mergeable] = {}
         self._waiting: dict[Key, dict[PendingRequest, None]] = {}
-        self._gathering: dict[Key, dict[PendingRequest, float]] = {}
+        self._lingering: dict[Key, dict[PendingRequest, float]] = {}
 
     def add(self, request: PendingRequest) -> bool:
         """Note a request that waits; whether it can share a call."""
@@ -55,16 +55,16 @@ class Company:
                 assert kind is not None, "it was merged before"
                 self._note(request, Mergeable((request.priority, request.route, shape), kind.inputs))
 
-    def halves(self, group: Sequence[PendingRequest], *, refused: bool, now: float) -> list[Waiting]:
+    def halves(self, group: Sequence[PendingRequest], *, refused: bool, now: float) -> list[Regroup]:
         """The two parts of a group whose call failed for all: which of them go again now. `refused`: by the provider, which
-        takes no such input, or not so many; else their answer was too large or could not be taken apart.
+        takes no such input, or fewer; else their answer was too large or could not be taken apart.
         """
         middle = (len(group) + 1) // 2
         first, second = list(group[:middle]), list(group[middle:])
         one_by_one = refused and self._caps.refused(group, sum(map(inputs_of, group)), now)
         if one_by_one:
-            self._caps.hold(second)
-        return [Waiting(first, held=False), Waiting(second, held=one_by_one)]
+            self._caps.hold_back(second)
+        return [Regroup(first, held=False), Regroup(second, held=one_by_one)]
 
     def too_large(self, group: Sequence[PendingRequest], now: float) -> None:
         """The answer to all of them was larger than answers may be: merge fewer."""
@@ -81,9 +81,9 @@ class Company:
         self.remove(request)
         return self._again(self._caps.gone(request)) if request.request.operation == "embeddings" else []
 
-    def tend(self, records_now: float, now: float) -> list[PendingRequest]:
+    def maintain(self, records_now: float, now: float) -> list[PendingRequest]:
         """Every now and then. Those that were held and have no more time for it; `records_now` is by the records' clock."""
-        self._caps.tend(now)
+        self._caps.maintain(now)
         return self._again(self._caps.late(records_now))
 
     def _again(self, groups: Sequence[list[PendingRequest]]) -> list[PendingRequest]:
@@ -98,28 +98,28 @@ class Company:
         """The most inputs of one call where the request brings more than its provider is known to take; else None."""
         return self._caps.known_limit(request) if request.request.operation == "embeddings" else None
 
-    def may_wait(self, request: PendingRequest, now: float) -> bool:
-        """Whether its own time allows a wait for company; `now` by the records' clock."""
-        return self._wait_s > 0 and request.dispatch_by > now + self._wait_s
+    def may_linger(self, request: PendingRequest, now: float) -> bool:
+        """Whether its own time allows it to linger; `now` by the records' clock."""
+        return self._linger_s > 0 and request.dispatch_by > now + self._linger_s
 
-    def gather(self, request: PendingRequest, now: float) -> list[PendingRequest]:
-        """Let the request, which `add` took, wait for company; those that may go because they are enough now."""
+    def linger(self, request: PendingRequest, now: float) -> list[PendingRequest]:
+        """Let the request, which `add` took, linger; those that may go because they fill a call now."""
         key = self._kinds[request].key
-        gathered = self._gathering.setdefault(key, {})
-        gathered[request] = now + self._wait_s
+        gathered = self._lingering.setdefault(key, {})
+        gathered[request] = now + self._linger_s
         if sum(self._kinds[each].inputs for each in gathered) < self._caps.most(request):
             return []
-        return list(self._gathering.pop(key))
+        return list(self._lingering.pop(key))
 
-    def enough_waited(self, now: float, *, everybody: bool) -> list[PendingRequest]:
-        """Those that wait for company no longer: with the first of a kind whose time is over, the others of its kind."""
-        over = [key for key, gathered in self._gathering.items() if everybody or next(iter(gathered.values())) <= now]
-        return [request for key in over for request in self._gathering.pop(key)]
+    def lingered(self, now: float, *, all_of_them: bool) -> list[PendingRequest]:
+        """Those that linger no longer: with the first of a kind whose time is over, the others of its kind."""
+        over = [key for key, gathered in self._lingering.items() if all_of_them or next(iter(gathered.values())) <= now]
+        return [request for key in over for request in self._lingering.pop(key)]
 
     @property
     def next_at(self) -> float | None:
-        """When the first wait for company is over."""
-        return min((next(iter(gathered.values())) for gathered in self._gathering.values()), default=None)
+        """When the first one has lingered long enough."""
+        return min((next(iter(gathered.values())) for gathered in self._lingering.values()), default=None)
 
     def fitting(self, request: PendingRequest) -> list[PendingRequest]:
         """Those that wait and fit into one call with this one, first come first; they stay until they are removed."""
@@ -127,17 +127,17 @@ class Company:
         if kind is None:
             return []
         room = self._caps.most(request) - kind.inputs
-        found: list[PendingRequest] = []
+        mates: list[PendingRequest] = []
         for other in self._waiting[kind.key]:
             if other is not request:
                 room -= self._kinds[other].inputs
                 if room < 0:
                     break
-                found.append(other)
-        return found
+                mates.append(other)
+        return mates
 
     def remove(self, request: PendingRequest) -> bool:
-        """It waits no more. Whether it was waiting for company."""
+        """It waits no more. Whether it was lingering."""
         kind = self._kinds.pop(request, None)
         if kind is None:
             return False
@@ -145,11 +145,11 @@ class Company:
         del waiting[request]
         if not waiting:
             del self._waiting[kind.key]
-        gathered = self._gathering.get(kind.key)
+        gathered = self._lingering.get(kind.key)
         if gathered is None or gathered.pop(request, None) is None:
             return False
         if not gathered:
-            del self._gathering[kind.key]
+            del self._lingering[kind.key]
         return True
 
     def _note(self, request: PendingRequest, kind: Mergeable) -> None:

@@ -1,41 +1,8 @@
-"""How many calls may be under way to a host, to a provider, and of one agent. Pure."""
+"""How many connections one agent's calls may have, and how long a request waits for one of them. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-from topics.names import Priority
-
-
-@dataclass(slots=True)
-class Slots:
-    """`size` slots, of which the share `high_share`, rounded down, is never taken by calls of other classes than high.
-
-    What high takes beyond its share it takes from all, so that a flood of it does not shut the others out: as many as are
-    open to them come free for them too, whatever high has.
-    """
-
-    size: int
-    high_share: float = 0.0
-    taken: int = 0
-    others: int = 0
-    """Taken by calls that are not high."""
-
-    def free(self, priority: Priority) -> int:
-        """Slots that a call of the class could have now."""
-        free = self.size - self.taken
-        if priority == "high":
-            return max(0, free)
-        kept = min(self.size - 1, int(self.size * self.high_share))
-        return max(0, min(free, self.size - kept - self.others))
-
-    def take(self, priority: Priority) -> None:
-        self.taken += 1
-        self.others += priority != "high"
-
-    def give_back(self, priority: Priority) -> None:
-        self.taken -= 1
-        self.others -= priority != "high"
 
 
 @dataclass(slots=True)

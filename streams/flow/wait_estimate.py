@@ -13,7 +13,7 @@ _LEAST_RATE = 0.1
 """Dispatches a second; below it the past says nothing of the future."""
 
 
-class Estimate:
+class WaitEstimate:
     """Dispatches a second by class, the last seconds counting most."""
 
     def __init__(self, priorities: Iterable[Priority], now: float) -> None:
@@ -24,8 +24,8 @@ class Estimate:
     def started(self, priority: Priority, count: int = 1) -> None:
         self._started[priority] += count
 
-    def look(self, now: float) -> None:
-        """Take what was started since the last look into account. Call it every 0.1 s or so."""
+    def tick(self, now: float) -> None:
+        """Take what was started since the last tick into account. Call it every 0.1 s or so."""
         passed_s = now - self._at
         if passed_s <= 0:
             return
