@@ -15,8 +15,8 @@ from schemas.dead_letter import DeadLetterReason
 from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
-from streams.limits.estimate import NO_ESTIMATE, Estimate
 from streams.limits.route import Route
+from streams.limits.token_estimate import NO_ESTIMATE, Estimate
 from streams.transport.offsets import Original
 from topics.names import RESPONSES, Priority
 

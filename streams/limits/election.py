@@ -40,7 +40,9 @@ class Election:
             "session_timeout_ms": round(session_timeout_s * 1000),
             "heartbeat_interval_ms": max(100, round(session_timeout_s * 1000 / 6)),
             "rebalance_timeout_ms": round(session_timeout_s * 1000),
-            "partition_assignment_strategy": [StickyPartitionAssignor],  # whoever grants goes on when others come
+            "partition_assignment_strategy": [
+                StickyPartitionAssignor
+            ],  # the member that grants goes on when others join
         }
         self._chosen = chosen
         self._task: asyncio.Task[None] | None = None

@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 from schemas.lease import LeaseMessage, parse_lease
 from streams.limits.election import Election
 from streams.limits.route import Route
-from streams.limits.worker.shared import Shared
+from streams.limits.worker.shared_budget import SharedBudget
 from streams.metrics import definitions as metrics
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import (
@@ -49,7 +49,7 @@ class LeaseTopic:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SharedBudget,
         producer: AIOKafkaProducer,
         client_options: Mapping[str, Any],
         *,
@@ -63,15 +63,17 @@ class LeaseTopic:
         self._source = f"/headrace/worker/{shared.worker_id}".encode()
         self._next: int | None = None
         self._caught_up = asyncio.Event()
-        self._to_tell, self._to_grant = asyncio.Event(), asyncio.Event()
+        self._demand_due, self._grant_due = asyncio.Event(), asyncio.Event()
         self._chosen = False
         self._tasks: list[asyncio.Task[None]] = []
-        shared.wake = self._to_tell.set
+        shared.wake = self._demand_due.set
 
     async def start(self) -> None:
         """Begin. Returns at once; what needs the broker waits for it."""
         self._election.start()
-        self._tasks = [asyncio.create_task(self._for_good(loop)) for loop in (self._read, self._tell, self._grant)]
+        self._tasks = [
+            asyncio.create_task(self._for_good(loop)) for loop in (self._read, self._send_demands, self._grant)
+        ]
 
     async def stop(self) -> None:
         """Leave: another worker is chosen, and what this one has left falls back at once."""
@@ -115,12 +117,12 @@ class LeaseTopic:
             while True:
                 if self._next >= ends[_PARTITION] and not self._caught_up.is_set():
                     self._caught_up.set()
-                    self._to_grant.set()
+                    self._grant_due.set()
                 if made_anew(consumer, LEASES):
                     self._begin_anew()
                     return
-                found = await consumer.getmany(_PARTITION, timeout_ms=500, max_records=_MOST_RECORDS)
-                for record in found.get(_PARTITION, ()):
+                records = await consumer.getmany(_PARTITION, timeout_ms=500, max_records=_MOST_RECORDS)
+                for record in records.get(_PARTITION, ()):
                     self._take(record)
         finally:
             await consumer.stop()
@@ -130,14 +132,14 @@ class LeaseTopic:
         now = await self._say_hello()
         rules = self._shared.rules
         since_s = 2 * rules.window_s + rules.lease_s + rules.in_flight_s + rules.margin_s
-        found = (await consumer.offsets_for_times({_PARTITION: round((now - since_s) * 1000)}))[_PARTITION]
-        return end if found is None else int(found.offset)
+        first = (await consumer.offsets_for_times({_PARTITION: round((now - since_s) * 1000)}))[_PARTITION]
+        return end if first is None else int(first.offset)
 
     async def _say_hello(self) -> float:
         """The first demands: they make this worker known, and tell the broker's time."""
         shared = self._shared
         while not shared.clock.known:
-            self._to_tell.set()
+            self._demand_due.set()
             await asyncio.sleep(0.02)
         return shared.clock.earliest()
 
@@ -153,7 +155,7 @@ class LeaseTopic:
             log.warning("not a lease, left out", offset=record.offset, error=str(error).splitlines()[0])
             return
         self._shared.read(record.offset, record.timestamp / 1000, message)
-        self._to_grant.set()
+        self._grant_due.set()
 
     def _begin_anew(self) -> None:
         log.warning("the topic was made anew, all leases begin again", topic=LEASES)
@@ -161,19 +163,19 @@ class LeaseTopic:
         self._shared.grantor.wanted = self._chosen
         self._next = None
 
-    # ---- telling
+    # ---- demands
 
-    async def _tell(self) -> None:
+    async def _send_demands(self) -> None:
         while True:
             due, next_at = self._shared.due()
             if due:
                 await asyncio.gather(*map(self._send_demand, due))
                 continue
             left_s = next_at - self._shared.clock.running()
-            self._to_tell.clear()
+            self._demand_due.clear()
             try:
                 async with asyncio.timeout(None if left_s == inf else max(0.001, left_s)):
-                    await self._to_tell.wait()
+                    await self._demand_due.wait()
             except TimeoutError:
                 pass
 
@@ -190,7 +192,7 @@ class LeaseTopic:
             acked = True
         finally:
             metrics.LIMIT_DEMANDS.labels("ok" if acked else "failed").inc()
-            self._shared.told(route, acked)
+            self._shared.confirmed(route, acked)
 
     async def _send(self, message: LeaseMessage, key: str) -> asyncio.Future[Any]:
         sending: asyncio.Future[Any] = await self._producer.send(
@@ -214,16 +216,16 @@ class LeaseTopic:
             for grant in grantor.decide(now):
                 await self._send(grant, grant.provider)
             metrics.LIMIT_GRANTOR.set(grantor.wanted and grantor.leads)
-            self._to_grant.clear()
+            self._grant_due.clear()
             try:
                 async with asyncio.timeout(_TICK_SCARCE_S if grantor.scarce else _TICK_S):
-                    await (self._to_grant.wait() if grantor.wanted else asyncio.sleep(_TICK_S))
+                    await (self._grant_due.wait() if grantor.wanted else asyncio.sleep(_TICK_S))
             except TimeoutError:
                 pass
 
     def _on_chosen(self, chosen: bool) -> None:
         self._chosen = self._shared.grantor.wanted = chosen
-        self._to_grant.set()
+        self._grant_due.set()
 
 
 _NO_CLOCK: Final = (

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from streams.limits import UNLIMITED, Budget
-from streams.limits.estimate import TokenEstimator
+from streams.limits.token_estimate import TokenEstimator
 from streams.limits.tokenizer import measure_of
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.breaker import BreakerPolicy

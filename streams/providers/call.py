@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from schemas.response import WireError
-from streams.limits.estimate import NO_ESTIMATE, TokenEstimator
+from streams.limits.token_estimate import NO_ESTIMATE, TokenEstimator
 from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
 from streams.pipeline import Outcome, PendingRequest, expired
@@ -79,7 +79,7 @@ class Call:
         last = Failure("provider_timeout", "no attempt was made", fault="illness")
         while (left_s := ends - time.monotonic()) > 0:
             if (
-                not self._taken.hold.good()
+                not self._taken.reservation.is_valid()
             ):  # it lapsed between reservation and call: no attempt, and nothing to pay for
                 self._taken.give_all_back()
                 self._taken = None
@@ -109,7 +109,7 @@ class Call:
     ) -> Answer | Failure:
         """One attempt with what is taken, which is given back after it."""
         self._taken = None
-        target, endpoint, hold = taken.target, taken.endpoint, taken.hold
+        target, endpoint, reservation = taken.target, taken.endpoint, taken.reservation
         provider = target.provider
         self._hold_body(provider)
         self._used, self._used_endpoint = target, endpoint
@@ -133,13 +133,13 @@ class Call:
                 if not found.charged:
                     used = NOTHING
         except BaseException:  # cancelled: the provider may have worked for it
-            hold.settle(None)
+            reservation.settle(None)
             raise
         else:
             if isinstance(found, Answer) or found.sent:
-                hold.settle(used)
+                reservation.settle(used)
             else:
-                hold.give_back()
+                reservation.release()
         finally:
             taken.give_slots_back()
         self._observe_headers(taken, said, found)

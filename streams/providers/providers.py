@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from streams.limits import UNLIMITED, Route
-from streams.limits.estimate import TokenEstimator
+from streams.limits.token_estimate import TokenEstimator
 from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome, expired
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import label

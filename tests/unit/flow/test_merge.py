@@ -19,7 +19,7 @@ from streams.flow.coalesce import Coalescer
 from streams.flow.dispatch import Dispatch
 from streams.flow.merge import merge, mergeable, split
 from streams.limits import Route
-from streams.limits.estimate import Estimate
+from streams.limits.token_estimate import Estimate
 from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome
 from tests.unit.flow.samples import pending, rules
 from tests.unit.flow.test_dispatch import Answered

@@ -13,7 +13,7 @@ from streams.flow.agents import AgentRules, Agents
 from streams.flow.ordering import Ordering
 from streams.flow.scheduler import ClassRules, Scheduler
 from streams.limits import Route
-from streams.limits.estimate import Estimate
+from streams.limits.token_estimate import Estimate
 from streams.pipeline import Busy, PendingRequest, Scope
 from streams.slots import Slots
 from tests.unit.flow.samples import pending

@@ -11,7 +11,7 @@ from streams.limits.worker.allowance import Allowance
 
 
 @dataclass(slots=True, eq=False)
-class LeaseHold:
+class LeaseReservation:
     """One call's reservation. `now` is the broker's time; `alive` whether this worker is still a member of its group."""
 
     allowance: Allowance
@@ -33,7 +33,7 @@ class LeaseHold:
     def __post_init__(self) -> None:
         self.term = self.allowance.term
 
-    def good(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether the call may begin; then it counts from now on."""
         allowance, now = self.allowance, self.now()
         allowance.lapse(now)
@@ -46,7 +46,7 @@ class LeaseHold:
         return True
 
     def settle(self, used: Used | None) -> None:
-        """See `Hold`."""
+        """See `Reservation`."""
         if self._ended:
             return
         self._ended = True
@@ -64,8 +64,8 @@ class LeaseHold:
         self.on_changed(allowance)
         self.on_settled(used, charged, owed)
 
-    def give_back(self) -> None:
-        """See `Hold`."""
+    def release(self) -> None:
+        """See `Reservation`."""
         if self._ended:
             return
         self._ended = True

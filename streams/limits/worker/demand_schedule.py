@@ -1,4 +1,4 @@
-"""When a worker speaks to the grantor: at once when a call begins to wait, soon after something was used, else seldom."""
+"""When a worker sends its next demand to the grantor: at once when a call begins to wait, soon after a use, else seldom."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ALIVE_S = 3.0
 
 
 @dataclass(slots=True, eq=False)
-class Telling:
+class DemandSchedule:
     """Of one worker, for one provider and model. Times are any clock's that runs."""
 
     _at: float = -inf
@@ -24,13 +24,13 @@ class Telling:
         self._knows = False
 
     def due_at(self, waits: bool, changed: bool, urgent: bool = False) -> float:
-        """When to speak next. `urgent`: others may wait for what changed."""
+        """When the next demand is due. `urgent`: others may wait for what changed."""
         if urgent or (waits and not self._knows):
             return self._at + _AT_ONCE_S
         return self._at + (_USED_S if changed else _WAITS_STILL_S if waits else _ALIVE_S)
 
-    def tells(self, now: float, waits: bool) -> None:
+    def sent(self, now: float, waits: bool) -> None:
         self._at, self._knows = now, waits
 
-    def told(self, acked: bool) -> None:
+    def confirmed(self, acked: bool) -> None:
         self._knows = self._knows and acked

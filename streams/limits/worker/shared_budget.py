@@ -1,6 +1,6 @@
-"""Budgets that the whole fleet shares: what one worker reserves from, and what it tells of it.
+"""The budget that the whole fleet shares, as one worker sees it: it reserves from its grants and demands more.
 
-Synchronous: the topic's loops (topic.py) feed it with what was read and carry away what it has to say.
+Synchronous: the topic's loops (topic.py) feed it with the records that were read, and send its demands.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from streams.limits.books.ledger import LeaseRules
 from streams.limits.budget import Reserved, TooLarge, Wait
 from streams.limits.cached_share import CachedShares
 from streams.limits.counting import Counting
-from streams.limits.estimate import Estimate
 from streams.limits.provider_view import MOST_S, read_headers
 from streams.limits.route import Route
+from streams.limits.token_estimate import Estimate
 from streams.limits.usage import NOTHING, Used
 from streams.limits.worker.allowance import Allowance, Need
 from streams.limits.worker.clock import BrokerClock
-from streams.limits.worker.hold import LeaseHold
-from streams.limits.worker.telling import Telling
+from streams.limits.worker.demand_schedule import DemandSchedule
+from streams.limits.worker.reservation import LeaseReservation
 from streams.metrics import definitions as metrics
 from topics.names import Priority
 
@@ -50,7 +50,7 @@ class _Share:
 
     limit: SharedLimit
     allowance: Allowance
-    telling: Telling
+    schedule: DemandSchedule
     cached: CachedShares
     head: Amount = NONE
     """Of the call that waits for tokens; NONE: none does."""
@@ -60,7 +60,7 @@ class _Share:
 
 
 @dataclass(slots=True, eq=False)
-class Shared:
+class SharedBudget:
     """The `Budget` of the providers that have a limit, leased: one worker's part in it.
 
     `alive` tells whether the worker is still a member of its group.
@@ -75,7 +75,7 @@ class Shared:
     clock: BrokerClock = field(default_factory=BrokerClock)
     grantor: Grantor = field(init=False)
     wake: Callable[[], None] = lambda: None
-    """Called when there is something to tell at once."""
+    """Called when a demand is due at once."""
     _shares: dict[Route, _Share] = field(default_factory=dict)
     _tell: list[Callable[[Route], None]] = field(default_factory=list)
     _counted: Queues = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Shared:
             share.allowance.seen = -1
 
     def leave(self) -> list[Route]:
-        """Take part no more: what is left is given back with the demands that are to be told now."""
+        """Take part no more: what is left is given back with the demands that are to be sent now."""
         for share in self._shares.values():
             share.allowance.renounce()
             share.head = NONE
@@ -138,9 +138,9 @@ class Shared:
             self.wake()
             return Wait(allowance.paused_until - now if allowance.paused_until > now else None)
         share.head = NONE
-        share.telling.served()
+        share.schedule.served()
         metrics.LIMIT_TOKENS.labels(route.provider, "reserved").inc(wanted.tokens)
-        return LeaseHold(
+        return LeaseReservation(
             allowance,
             wanted,
             partial(counting.charged, estimate),
@@ -186,53 +186,54 @@ class Shared:
         self._limit_said(route, message)
         share.allowance.grant(offset, amount(given), message.valid_until.timestamp(), self.clock.latest())
         metrics.LIMIT_TOKENS.labels(message.provider, "granted").inc(given.tokens)
-        share.head = NONE  # whoever still waits asks again now
+        share.head = NONE  # a call that still waits reserves again now
         self._room(route)
 
     def due(self) -> tuple[list[Route], float]:
-        """For which routes there is something to tell now, and when the next one is due, by `clock.running`."""
+        """The routes whose demand is due now, and when the next one is, by `clock.running`."""
         now = self.clock.running()
-        found, next_at = [], inf
+        routes, next_at = [], inf
         for route, share in list(self._shares.items()):
             if share.sending:
                 continue
             allowance = share.allowance
-            at = share.telling.due_at(share.head != NONE, allowance.changed, allowance.urgent)
+            at = share.schedule.due_at(share.head != NONE, allowance.changed, allowance.urgent)
             if at <= now:
-                found.append(route)
+                routes.append(route)
             else:
                 next_at = min(next_at, at)
-        return found, next_at
+        return routes, next_at
 
     def demand(self, route: Route) -> LeaseDemand:
-        """What to tell. Call `told` when it is known whether the broker has it."""
+        """The demand to send. Call `confirmed` when it is known whether the broker has it."""
         share = self._shares[route]
         share.sending = True
         need = self._needed(route, share)
-        share.telling.tells(self.clock.running(), share.head != NONE)
+        share.schedule.sent(self.clock.running(), share.head != NONE)
         now = self.clock.latest() if self.clock.known else 0.0
         return share.allowance.demand(self.worker_id, need, moment(time.time()), now)
 
-    def told(self, route: Route, acked: bool) -> None:
+    def confirmed(self, route: Route, acked: bool) -> None:
+        """Whether the broker has the last demand."""
         share = self._shares[route]
         share.sending = False
-        share.allowance.told(acked)
-        share.telling.told(acked)
+        share.allowance.confirmed(acked)
+        share.schedule.confirmed(acked)
 
     # ---- inside
 
     def _limit_of(self, provider: str) -> Amount | None:
-        found = self.limits.get(provider)
-        return None if found is None else found.amount
+        limit = self.limits.get(provider)
+        return None if limit is None else limit.amount
 
     def _share(self, route: Route) -> _Share:
-        found = self._shares.get(route)
-        if found is None:
+        share = self._shares.get(route)
+        if share is None:
             limit = self.limits[route.provider]
             rules = self.rules
             allowance = Allowance(route, limit.amount, rules.window_s, rules.lease_s, limit.counts_at_end)
-            found = self._shares[route] = _Share(limit, allowance, Telling(), CachedShares())
-        return found
+            share = self._shares[route] = _Share(limit, allowance, DemandSchedule(), CachedShares())
+        return share
 
     def _limit_said(self, route: Route, grant: LeaseGrant) -> None:
         self._share(route).allowance.limit_now = limit_of(

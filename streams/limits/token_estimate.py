@@ -71,7 +71,7 @@ class Estimate:
         return self.input + self.output
 
     def part(self, inputs: int, of: int) -> Estimate:
-        """Of so many of its inputs, rounded up."""
+        """The share of `inputs` of its `of` inputs, rounded up."""
 
         def share(whole: int) -> int:
             return -(-whole * inputs // of)
@@ -179,14 +179,14 @@ class TokenEstimator:
 
     def _model(self, payload: Mapping[str, Any]) -> _Model:
         name = str(payload.get("model"))
-        found = self._models.get(name)
-        if found is None:
-            found = self._models[name] = _Model(_Percentile(self._measure.first), _Percentile(self._default_output))
+        model = self._models.get(name)
+        if model is None:
+            model = self._models[name] = _Model(_Percentile(self._measure.first), _Percentile(self._default_output))
             if len(self._models) > _MODELS:
                 self._models.popitem(last=False)
         else:
             self._models.move_to_end(name)
-        return found
+        return model
 
 
 def _bounded_output(payload: Mapping[str, Any]) -> int | None:
