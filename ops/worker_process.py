@@ -47,7 +47,7 @@ async def _run(settings: Settings) -> None:
             serve_health(
                 settings.http.listen,
                 lambda: worker.ready,
-                {"/agents": worker.flow_stats, "/providers": worker.endpoint_figures},
+                {"/agents": worker.flow_stats, "/providers": worker.endpoint_stats},
                 {"/providers/drain": lambda asked: worker.drain_endpoint(asked["endpoint"], asked["draining"])},
                 token=settings.http.token(),
                 hosts=settings.http.hosts,

@@ -29,7 +29,7 @@ from streams.metrics import definitions as metrics
 from streams.metrics.sampler import Sampler
 from streams.metrics.samples import Figures
 from streams.providers.build import open_providers
-from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_figures
+from streams.providers.stats import EndpointStats, drain_endpoint, endpoint_stats
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import end, supervised
@@ -144,11 +144,11 @@ class Worker:
         """What waits and is under way, and the agents that use most of this worker; None before the start."""
         return self._dispatch.stats(_AGENTS_SHOWN) if self._started else None
 
-    def endpoint_figures(self) -> list[EndpointFigures] | None:
+    def endpoint_stats(self) -> list[EndpointStats] | None:
         """The endpoints of the providers, now; None before the start."""
-        return endpoint_figures(self.providers) if self._started else None
+        return endpoint_stats(self.providers) if self._started else None
 
-    def drain_endpoint(self, endpoint: str, draining: bool) -> list[EndpointFigures]:
+    def drain_endpoint(self, endpoint: str, draining: bool) -> list[EndpointStats]:
         """Give an endpoint no new calls, or give it calls again. ValueError where there is none of that URL."""
         if not self._started:
             raise ValueError("the worker has not started yet")

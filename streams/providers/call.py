@@ -25,7 +25,7 @@ _SHORTEST_WAIT_S = 0.01
 """Between two tries for room that the budget dates: less would be polling."""
 
 
-class Call:
+class ProviderCall:
     """The right to one call. It holds a place at an endpoint, a connection of its agent, and its body's bytes.
 
     A place is given back while the call pauses or waits for room, so that a failing request keeps nobody else waiting.
@@ -54,8 +54,8 @@ class Call:
         self._unusable = 0
         self._failures = Attempts()
         self._first = taken.target.provider
-        self._held: tuple[Provider, int] | None = None
-        self._hold_body(taken.target.provider)
+        self._body: tuple[Provider, int] | None = None
+        self._take_body(taken.target.provider)
         agents.take(self._agent_id)
 
     def release(self) -> None:
@@ -85,18 +85,18 @@ class Call:
                 self._taken = None
                 again = await self._wait_for_room(ends)
             else:
-                found = await self._attempt(request, self._taken, left_s, own_end)
-                if isinstance(found, Answer):
-                    return self._answered(found, began)
-                last = found
-                again = await self._again(found, ends)
+                result = await self._attempt(request, self._taken, left_s, own_end)
+                if isinstance(result, Answer):
+                    return self._answered(result, began)
+                last = result
+                again = await self._again(result, ends)
             if isinstance(again, Failure):
                 return self._failed(again, began)
             if again is None:
                 break
             self._taken = again
         if own_limit_s < all_calls_s:
-            self._failures.settle(answered=False)
+            self._failures.judge(answered=False)
             where = "during the provider call"
             if self._attempts and self._failures.last:
                 where += f"; {self._failures.summary(last)}"
@@ -111,56 +111,56 @@ class Call:
         self._taken = None
         target, endpoint, reservation = taken.target, taken.endpoint, taken.reservation
         provider = target.provider
-        self._hold_body(provider)
+        self._take_body(provider)
         self._used, self._used_endpoint = target, endpoint
         self._attempts += 1
         repeated = self._search.note(endpoint)
         said = _Headers()
         used: Used | None = None
         try:
-            found = await endpoint.call(
+            result = await endpoint.call(
                 asked_of(request.request),
                 self._search.body,
                 min(left_s, provider.timing.call_s),
                 stream=provider.streams(request.request.operation),
                 on_headers=said,
             )
-            if isinstance(found, Answer):
-                used = used_of(found.usage, found.cached_tokens)
-                self._learn(request, found)
+            if isinstance(result, Answer):
+                used = used_of(result.usage, result.cached_tokens)
+                self._learn(request, result)
             else:
-                found = provider.fault_rules.apply(found)
-                if not found.charged:
+                result = provider.fault_rules.apply(result)
+                if not result.charged:
                     used = NOTHING
         except BaseException:  # cancelled: the provider may have worked for it
             reservation.settle(None)
             raise
         else:
-            if isinstance(found, Answer) or found.sent:
+            if isinstance(result, Answer) or result.sent:
                 reservation.settle(used)
             else:
                 reservation.release()
         finally:
             taken.give_slots_back()
-        self._observe_headers(taken, said, found)
-        if isinstance(found, Answer):
-            endpoint.hear(taken.begun, found, repeated=repeated)
+        self._observe_headers(taken, said, result)
+        if isinstance(result, Answer):
+            endpoint.observe(taken.begun, result, repeated=repeated)
         elif not (
-            found.type == "provider_timeout" and time.monotonic() >= own_end
+            result.type == "provider_timeout" and time.monotonic() >= own_end
         ):  # else the request cut it short itself
-            self._failures.failed(endpoint, taken.begun, found, repeated=repeated)
-        return found
+            self._failures.failed(endpoint, taken.begun, result, repeated=repeated)
+        return result
 
-    def _observe_headers(self, taken: Attempt, said: _Headers, found: Answer | Failure) -> None:
+    def _observe_headers(self, taken: Attempt, said: _Headers, result: Answer | Failure) -> None:
         """What the headers say of the limits. A wait that one of several endpoints asks for binds that one, not the fleet."""
         target = taken.target
         budget = target.provider.budget
         if said.headers is not None:
             budget.observe_headers(target.route, said.headers)
-        if isinstance(found, Answer) or found.fault != "capacity" or not found.retry_after_s:
+        if isinstance(result, Answer) or result.fault != "capacity" or not result.retry_after_s:
             return
         if len(target.provider.endpoints) == 1:
-            budget.pause(target.route, found.retry_after_s)
+            budget.pause(target.route, result.retry_after_s)
 
     def _learn(self, request: PendingRequest, answer: Answer) -> None:
         """The next estimate is better for it."""
@@ -221,43 +221,43 @@ class Call:
     async def _wait_for_room(self, ends: float) -> Attempt | Failure | None:
         """What an attempt needs, as soon as there is room; a Failure where there never will be, None where time is up."""
         while (left_s := ends - time.monotonic()) > 0:
-            found = self._search.take()
-            if isinstance(found, Failure):
+            acquired = self._search.take()
+            if isinstance(acquired, Failure):
                 if not self._search.next_stage():
-                    return found
-            elif isinstance(found, Attempt):
-                return found
+                    return acquired
+            elif isinstance(acquired, Attempt):
+                return acquired
             else:
-                wait_s = left_s if found.retry_in_s is None else max(found.retry_in_s, _SHORTEST_WAIT_S)
+                wait_s = left_s if acquired.retry_in_s is None else max(acquired.retry_in_s, _SHORTEST_WAIT_S)
                 taken = await self._room.wait(self._search.request.priority, self._try_again, min(left_s, wait_s))
                 if taken is not None:
                     return taken
         return None
 
     def _try_again(self) -> Attempt | None:
-        found = self._search.take()
-        return found if isinstance(found, Attempt) else None
+        acquired = self._search.take()
+        return acquired if isinstance(acquired, Attempt) else None
 
     # ---- the body's bytes
 
-    def _hold_body(self, provider: Provider) -> None:
+    def _take_body(self, provider: Provider) -> None:
         """The body, as it is encoded now, is under way to the provider."""
         size = len(self._search.body)
-        if self._held != (provider, size):
+        if self._body != (provider, size):
             self._give_body_back()
-            self._held = (provider, size)
-            provider.hold_body(size)
+            self._body = (provider, size)
+            provider.take_body(size)
 
     def _give_body_back(self) -> None:
-        if self._held is not None:
-            provider, size = self._held
+        if self._body is not None:
+            provider, size = self._body
             provider.give_body_back(size)
-            self._held = None
+            self._body = None
 
     # ---- outcomes
 
     def _answered(self, answer: Answer, began: float) -> Outcome:
-        self._failures.settle(answered=True)
+        self._failures.judge(answered=True)
         return Outcome(
             "ok",
             payload=answer.body,
@@ -270,7 +270,7 @@ class Call:
         )
 
     def _failed(self, failure: Failure, began: float) -> Outcome:
-        self._failures.settle(answered=False)
+        self._failures.judge(answered=False)
         exhausted = failure.retryable and self._attempts > 0
         return Outcome(
             "error",

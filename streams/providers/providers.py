@@ -1,4 +1,4 @@
-"""All providers of a worker, as flow sees them: routes, reservations, and word when there is room."""
+"""All providers of a worker, as flow sees them: routes, permits, and notifications of capacity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streams.limits.token_estimate import TokenEstimator
 from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome, expired
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import label
-from streams.providers.call import Call
+from streams.providers.call import ProviderCall
 from streams.providers.formats.wire import Failure
 from streams.providers.provider import Provider
 from streams.providers.room import Room
@@ -69,7 +69,7 @@ class Providers:
                 return error_outcome("exceeds_limit", never[0].message)
         return targets[0].route
 
-    def reserve(self, request: PendingRequest) -> Call | Outcome | Busy:
+    def reserve(self, request: PendingRequest) -> ProviderCall | Outcome | Busy:
         """The right to one call; an outcome if it can never be made; Busy if it has to wait."""
         if not self._agents.free(request.agent_id):
             left_s = self._agents.left_s(request.agent_id, request.request_id, time.monotonic())
@@ -80,17 +80,17 @@ class Providers:
         search = Search(request, self._stages(request))
         down: list[NoCapacity] = []
         while True:
-            found = search.take()
-            if isinstance(found, Attempt):
-                return Call(search, found, self._agents, self._room, self._tokens, self._now)
-            if isinstance(found, NoCapacity):
-                if not found.down:
-                    return self._busy(request, found)
-                down.append(found)
+            acquired = search.take()
+            if isinstance(acquired, Attempt):
+                return ProviderCall(search, acquired, self._agents, self._room, self._tokens, self._now)
+            if isinstance(acquired, NoCapacity):
+                if not acquired.down:
+                    return self._busy(request, acquired)
+                down.append(acquired)
             if search.next_stage():
                 continue
-            if isinstance(found, Failure) and not down:
-                return error_outcome(found.type, found.message)
+            if isinstance(acquired, Failure) and not down:
+                return error_outcome(acquired.type, acquired.message)
             if all(each.refused for each in down):
                 return error_outcome("provider_unavailable", self.why_not(request), retryable=True)
             return self._busy(request, down[0])
@@ -110,7 +110,7 @@ class Providers:
         unfit = {endpoint: why for target in targets for endpoint, why in target.unfit(now)}
         if len(unfit) < len({endpoint for target in targets for endpoint in target.provider.endpoints}):
             return ""
-        return "; ".join(f"{label(endpoint)}: {found.why}" for endpoint, found in unfit.items())
+        return "; ".join(f"{label(endpoint)}: {why.why}" for endpoint, why in unfit.items())
 
     def _stages(self, request: PendingRequest) -> Sequence[Stage]:
         return self._routes.of(request.request.payload["model"], request.request.operation)

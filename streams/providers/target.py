@@ -30,8 +30,8 @@ class Target:
 
     def unfit(self, now: float) -> list[tuple[Endpoint, Unfit]]:
         """Its endpoints that get no calls for the model now, and why."""
-        found = ((endpoint, endpoint.health.unfit(self.model, now)) for endpoint in self.provider.endpoints)
-        return [(endpoint, unfit) for endpoint, unfit in found if unfit is not None]
+        judged = ((endpoint, endpoint.health.unfit(self.model, now)) for endpoint in self.provider.endpoints)
+        return [(endpoint, unfit) for endpoint, unfit in judged if unfit is not None]
 
     def fit(self, now: float) -> list[Endpoint]:
         """Its endpoints that may be called for the model now, whether they have slots or not."""
@@ -54,7 +54,7 @@ class NoCapacity:
     model_only: bool = False
     """They are fit for other models."""
     refused: bool = False
-    """Somebody has to mend something at all of them."""
+    """An operator has to fix something at all of them."""
 
 
 @dataclass(slots=True, eq=False)

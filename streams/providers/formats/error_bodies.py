@@ -141,7 +141,7 @@ def _message_of(found: Mapping[str, Any], depth: int) -> Said:
 
 def _of_text(text: str, depth: int, *, whole: bool = False) -> Said:
     """A text may hold what another server said: as a page, as an event, or as JSON behind some words. Of a body that is
-    none of these (`whole`) one line is told.
+    none of these (`whole`) one line is given.
     """
     text = text.strip()
     if text.startswith("<") or (whole and _TITLE.search(text)):

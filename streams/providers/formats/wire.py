@@ -50,7 +50,7 @@ class Failure:
     message: str
     fault: Fault
     retry_after_s: float | None = None
-    """What whoever failed asks to wait. It binds that provider, not the request."""
+    """The wait that the failing side asks for. It binds that provider, not the request."""
     charged: bool = False
     """Whether the provider may have worked for it, so that its tokens count as used."""
     sent: bool = True

@@ -35,7 +35,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Calls over one pool of at most `connections`; make it inside a running event loop, and close it.
 
     An idle connection is kept for `keep_alive_s` seconds, not at all if that is None. No proxies, redirects or cookies, and
-    no time limits of its own: cancel a call to end it, and its connection is closed. Whoever calls holds a slot first
+    no time limits of its own: cancel a call to end it, and its connection is closed. Callers take a slot first
     (streams/flow): a call that finds no free connection waits for one.
 
     Raises httpx2.ConnectError for a request that was not sent; ReadError or RemoteProtocolError for one that may have been;

@@ -75,7 +75,7 @@ def _resolved(variant: dict[str, Any], parameters: Mapping[str, Any]) -> Mapping
 
 
 def answer_schema(schema: Any) -> Any:
-    """The schema of an answer. Objects are closed, as the API demands; a rule that it does not know is told in the description
+    """The schema of an answer. Objects are closed, as the API demands; a rule that it does not know is stated in the description
     instead, where the model reads it.
 
     >>> answer_schema({"type": "integer", "minimum": 1})
@@ -84,7 +84,7 @@ def answer_schema(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     found: dict[str, Any] = {}
-    told: list[str] = []
+    stated: list[str] = []
     for name, value in schema.items():
         if name in _KEPT:
             found[name] = value
@@ -101,14 +101,14 @@ def answer_schema(schema: Any) -> Any:
         ):
             found[name] = value
         elif name not in ("additionalProperties", "$schema", "$id"):
-            told.append(_told(name, value))
+            stated.append(_stated(name, value))
     if found.get("type") == "object" or "properties" in found:
         found["additionalProperties"] = False
-    if told:
+    if stated:
         described = found.get("description")
-        found["description"] = (f"{described}\n\n" if described else "") + "{" + ", ".join(told) + "}"
+        found["description"] = (f"{described}\n\n" if described else "") + "{" + ", ".join(stated) + "}"
     return found
 
 
-def _told(name: str, value: Any) -> str:
+def _stated(name: str, value: Any) -> str:
     return f"{orjson.dumps(name).decode()}: {orjson.dumps(value).decode()}"

@@ -26,7 +26,7 @@ _FORCED: Final = frozenset({"any", "tool"})
 
 def set_tools(found: dict[str, Any], payload: Mapping[str, Any], used: Iterable[str]) -> bool:
     """Write `tools` and `tool_choice` of a request; whether a tool must be used. `used`: names of the tools that the chat has
-    used, as the API is told them.
+    used, as they are sent to the API.
 
     Raises CannotTranslateError.
     """

@@ -11,7 +11,7 @@ from streams.providers.providers import Providers
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointFigures:
+class EndpointStats:
     """One endpoint, now. `last_check`: what its last check found, in words; None: it was not checked yet."""
 
     provider: str
@@ -27,17 +27,17 @@ class EndpointFigures:
     """Why it gets no calls, or none for some of its models, in words."""
 
 
-def endpoint_figures(providers: Providers) -> list[EndpointFigures]:
+def endpoint_stats(providers: Providers) -> list[EndpointStats]:
     """All endpoints, in the settings' order."""
-    found = []
+    stats = []
     for provider in providers.all:
         for endpoint in provider.endpoints:
             check = endpoint.last_check
             said = None if check is None else check.error or f"status {check.status}"
             took_ms = None if check is None else round(check.took_s * 1000, 1)
             free = endpoint.free("high")
-            found.append(
-                EndpointFigures(
+            stats.append(
+                EndpointStats(
                     provider.name,
                     endpoint.url,
                     endpoint.health.state,
@@ -49,35 +49,35 @@ def endpoint_figures(providers: Providers) -> list[EndpointFigures]:
                     _set_aside(endpoint),
                 )
             )
-    return found
+    return stats
 
 
 def _set_aside(endpoint: Endpoint) -> list[str]:
     now = time.monotonic()
-    found = []
+    reasons = []
     for model, breaker in endpoint.health.set_aside():
         what = "all models" if model is None else f"model {model}"
         since = (
             "one call tries it" if breaker.state == "half_open" else f"for {max(0.0, breaker.until - now):.0f} s more"
         )
-        found.append(f"{what}, {since} ({breaker.fault}): {breaker.why}")
-    return found
+        reasons.append(f"{what}, {since} ({breaker.fault}): {breaker.why}")
+    return reasons
 
 
-def drain_endpoint(providers: Providers, endpoint: str, draining: bool) -> list[EndpointFigures]:
+def drain_endpoint(providers: Providers, endpoint: str, draining: bool) -> list[EndpointStats]:
     """Give an endpoint no new calls, or give it calls again; `endpoint` is its URL, or PROVIDER/URL where several providers
     have it. Calls under way go on. ValueError where there is no such endpoint.
     """
-    found = [
+    named = [
         each
         for provider in providers.all
         for each in provider.endpoints
         if endpoint.rstrip("/") in (each.url, f"{provider.name}/{each.url}")
     ]
-    if not found:
+    if not named:
         known = ", ".join(each.url for provider in providers.all for each in provider.endpoints)
         raise ValueError(f"there is no endpoint {endpoint}; there are {known}")
-    for each in found:
+    for each in named:
         each.drain(draining)
-    urls = {each.url for each in found}
-    return [each for each in endpoint_figures(providers) if each.url in urls]
+    urls = {each.url for each in named}
+    return [each for each in endpoint_stats(providers) if each.url in urls]
