@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from streams.backoff import exponential_s
 from streams.metrics import definitions as metrics
 
 log = structlog.get_logger("headrace.supervise")
@@ -50,7 +51,7 @@ async def _run(name: str, work: Callable[[], Awaitable[None]], on_fault: Callabl
             await work()
         except Exception:
             faults = 1 if loop.time() > began + _WELL_AFTER_S else faults + 1
-            pause_s = min(_LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(faults - 1, 10))
+            pause_s = exponential_s(faults, FIRST_PAUSE_S, _LONGEST_PAUSE_S)
             log.exception("a background loop failed, it begins again", loop=name, faults=faults, in_s=pause_s)
             metrics.LOOP_FAULTS.labels(name).inc()
             try:

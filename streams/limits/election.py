@@ -6,7 +6,6 @@ The group only chooses. Whose grants count is decided by the log (epochs.py), so
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.backoff import equal_jitter_s
 from streams.supervise import supervised
 from streams.transport import farewell
 from streams.transport.reconnect import make_consumer
@@ -64,7 +64,7 @@ class Election:
                 log.warning(
                     "cannot take part in the choice of a grantor, trying again", error=str(error) or repr(error)
                 )
-            await asyncio.sleep(random.uniform(_RETRY_S / 2, _RETRY_S))
+            await asyncio.sleep(equal_jitter_s(_RETRY_S))
 
     async def _take_part(self) -> None:
         consumer = make_consumer(**self._options)

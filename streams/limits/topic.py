@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from schemas.lease import LeaseMessage, parse_lease
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.limits.election import Election
 from streams.limits.route import Route
 from streams.limits.worker.shared_budget import SharedBudget
@@ -96,8 +96,7 @@ class LeaseTopic:
             except Exception as error:  # without leases no call is made: go on trying, and say so
                 failures = 0 if asyncio.get_running_loop().time() > began + 60 else failures + 1
                 log.warning("leases do not work now, trying again", error=str(error) or repr(error))
-            pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(failures, 10))
-            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+            await asyncio.sleep(equal_jitter_s(exponential_s(failures + 1, _FIRST_RETRY_S, _LAST_RETRY_S)))
 
     # ---- reading
 

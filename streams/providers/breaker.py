@@ -24,13 +24,13 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Literal
 
+from streams.backoff import exponential_s
 from streams.providers.formats.wire import Fault
 
 State = Literal["closed", "open", "half_open"]
 
 _SUSPECT_S: Final = 1.0
 """How long others are preferred after a failure, where `open_for_s` is not shorter."""
-_MOST_DOUBLINGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +171,8 @@ class Breaker:
         first_s, most_s = policy.open_for_s, policy.most_open_for_s
         if not self._needs_check:
             first_s, most_s = policy.refused_for_s, policy.most_refused_for_s
-        self.until = now + min(max(first_s, most_s), first_s * 2.0 ** min(self._openings, _MOST_DOUBLINGS))
         self._openings += 1
+        self.until = now + exponential_s(self._openings, first_s, max(first_s, most_s))
         return changed
 
     def renew(self) -> bool:

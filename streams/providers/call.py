@@ -191,19 +191,19 @@ class ProviderCall:
         if not search.untried():
             if search.resumes_in_s() != 0.0 and search.later_is_fit():
                 search.next_stage()
-            elif (pause_s := self._pause_s(ends - now)) is not None:
-                await asyncio.sleep(pause_s)
+            elif (wait_s := self._backoff_s(ends - now)) is not None:
+                await asyncio.sleep(wait_s)
             else:
                 return failure
         return await self._within_budget(ends)
 
-    def _pause_s(self, left_s: float) -> float | None:
+    def _backoff_s(self, left_s: float) -> float | None:
         """Seconds until the next attempt where all were tried; None where there is to be none.
 
         A wait that an endpoint asked for is waited for where no other endpoint may be called before.
         """
         retry, counted = self._used.provider.retry, max(1, self._search.counted)
-        return retry.pause_s(counted, self._search.resumes_in_s(), left_s, random.random)
+        return retry.backoff_s(counted, self._search.resumes_in_s(), left_s, random.random)
 
     async def _within_budget(self, ends: float) -> Attempt | Failure | None:
         budget = self._first.retry_budget
