@@ -1,8 +1,8 @@
 """Every seam between the stages: what passes, and the little that one stage knows of the next.
 
 A request goes intake -> cache -> flow -> providers -> cache -> delivery; a hit goes from the cache to delivery at once. Stages
-hand over lists and return at once; whoever ends a request tells delivery, which finishes the record once the broker has it.
-No stage imports another: `streams/worker.py` puts them together.
+hand over lists and return at once. The stage that ends a request hands it to its `Responder`, in the end delivery, which finishes
+the record once the broker has the answer. No stage imports another: `streams/worker.py` puts them together.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Why a record is no request. `agent_id` None: nobody can be told."""
+    """Why a record is no request. `agent_id` None: there is nobody to answer."""
 
     reason: DeadLetterReason
     error_type: ErrorType
@@ -112,7 +112,7 @@ class Rejected:
     agent_id: str | None = None
     conversation_id: str | None = None
     reply_topic: str = RESPONSES
-    """Where the answer is wanted; whether it may go there is for others to say."""
+    """Where the answer is wanted; delivery decides whether it may go there."""
 
 
 def error_outcome(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
@@ -176,7 +176,7 @@ class Busy:
     left is kept for high); `agent`: only those of the request's agent on this route, until one of that agent's calls ends;
     `model`: only those of the request's model on this route, which wait apart from then on.
 
-    `retry_in_s` is when another try may be worth it, in seconds (tokens refill); None: the next time `on_room` tells.
+    `retry_in_s` is when another try may be worth it, in seconds (tokens refill); None: the next time `on_room` notifies.
     """
 
     scope: Scope

@@ -27,7 +27,7 @@ from streams.limits import Route
 from streams.limits.build import open_budgets
 from streams.metrics import definitions as metrics
 from streams.metrics.sampler import Sampler
-from streams.metrics.samples import Figures
+from streams.metrics.samples import WorkerStats
 from streams.providers.build import open_providers
 from streams.providers.stats import EndpointStats, drain_endpoint, endpoint_stats
 from streams.route_shares import RouteShares
@@ -108,7 +108,7 @@ class Worker:
         governor = Governor(budget, settings, self._cache.memory, self.consumer)
         self._stack.push_async_callback(governor.stop)
         governor.start()
-        sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures)
+        sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats)
         self._stack.push_async_callback(sampler.publish_last)
         loops = [supervised("samples", sampler.run), supervised("worker_gauges", self._watch)]
         self._stack.push_async_callback(end, loops)
@@ -167,12 +167,12 @@ class Worker:
         beat = self.consumer.membership.last_heartbeat_at
         return beat is None or time.monotonic() - beat < self._settings.kafka.session_timeout
 
-    def _figures(self) -> Figures:
+    def _stats(self) -> WorkerStats:
         """What is in the worker now, for its samples."""
         taken: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         for partition, offsets in self.consumer.partitions.items():
             taken[PRIORITY_OF[partition.topic]] += offsets.taken
-        return Figures(
+        return WorkerStats(
             waiting=sum(self._dispatch.waiting().values()),
             oldest_wait_s=self._dispatch.oldest_wait_s(time.time()),
             in_flight=self._dispatch.in_flight,

@@ -241,7 +241,7 @@ class CacheStage:
     # ---- outcomes out
 
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
-        """An outcome from the stages behind: kept if it may be, and told to those who joined."""
+        """An outcome from the stages behind: kept if it may be, and answered to those who joined."""
         joiners: list[PendingRequest] = []
         overtaken: Sequence[PendingRequest] = ()
         if request.read_key is not None:
@@ -254,7 +254,7 @@ class CacheStage:
             except Exception:  # what is paid for reaches its caller, kept or not
                 log.exception("an answer could not be kept")
         self._responder.respond(request, outcome)
-        if ok:  # also one that is not kept: whoever joined asked the same at the same time
+        if ok:  # also one that is not kept: the joiners asked the same at the same time
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
             outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
         elif outcome.status == "error" and outcome.error is not None and not outcome.error.retryable:

@@ -15,7 +15,7 @@ CGROUP_SHARE: Final = 0.9
 process's resident memory."""
 
 MACHINE_SHARE: Final = 0.25
-"""Of the machine's memory: there are other workers and a broker on it. Whoever runs more than three workers sets the budget."""
+"""Of the machine's memory: there are other workers and a broker on it. With more than three workers, set the budget."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What `/metrics` shows, as a list: for the documentation, and for whoever checks a query against it."""
+"""What `/metrics` shows, as a list: for the documentation, and for tests that check queries against it."""
 
 from __future__ import annotations
 

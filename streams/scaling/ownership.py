@@ -1,4 +1,4 @@
-"""Who of several is the one: the member of a consumer group that owns a topic's partition 0."""
+"""Leadership by a consumer group: the leader is the member that owns a topic's partition 0."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Ownership:
             session_timeout_ms=round(kafka.session_timeout * 1000),
             heartbeat_interval_ms=round(kafka.heartbeat_interval * 1000),
             rebalance_timeout_ms=round(kafka.rebalance_timeout * 1000),
-            partition_assignment_strategy=[StickyPartitionAssignor],  # whoever is the one stays it when others come
+            partition_assignment_strategy=[StickyPartitionAssignor],  # the owner stays the owner when others join
         )
         self._listener = _Listener(TopicPartition(topic, 0))
         self._membership: Membership

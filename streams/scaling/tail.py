@@ -125,7 +125,7 @@ class ScalingTail:
         while True:
             try:
                 batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            except KafkaError as error:  # the client goes on by itself; what it cannot mend it says again
+            except KafkaError as error:  # the client goes on by itself, and reports what lasts again
                 log.warning("the scaling topics cannot be read now, trying again", error=repr(error))
                 await asyncio.sleep(_RETRY_S)
                 continue

@@ -27,7 +27,7 @@ log = structlog.get_logger("headrace.windows")
 
 _TO = TopicPartition(METRIC_WINDOWS, 0)
 _SOURCE = "/headrace/windows"
-"""`ce_source` of every window: whoever made it, a window that is published twice is one event."""
+"""`ce_source` of every window: whichever process made it, a window that is published twice is one event."""
 _Receipt = tuple[RecordList, int]
 
 

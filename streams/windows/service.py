@@ -70,7 +70,7 @@ class WindowService:
 
     @property
     def ready(self) -> bool:
-        """Whether the group has told who owns the samples, and what it gave is read and committed."""
+        """Whether the group has said who owns the samples, and what it gave is read and committed."""
         return self._consumer is not None and self._consumer.moving
 
     async def wait_ready(self) -> None:
