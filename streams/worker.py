@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from streams.app import build_app, producer_options, unless_refused
+from streams.app import build_app, producer_options, transport_options, unless_refused
 from streams.cache.build import open_cache
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
@@ -19,11 +18,11 @@ from streams.delivery.reply_topics import KnownReplyTopics
 from streams.delivery.reply_trouble import ReplyTroubles
 from streams.flow.build import flow_rules
 from streams.flow.dispatch import Dispatch
+from streams.flow.rules import scheduler_of
 from streams.flow.stats import FlowStats
 from streams.governor import Governor, memory_budget
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
-from streams.limits import Route
 from streams.limits.build import open_budgets
 from streams.metrics import definitions as metrics
 from streams.metrics.sampler import Sampler
@@ -73,22 +72,26 @@ class Worker:
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
-        budgets = await open_budgets(settings, producer, self._stack, waiting=self._waiting, alive=self._is_member)
+        budget = memory_budget(settings.memory.budget)
+        transport = transport_options(settings, budget.bytes)
+        rules = flow_rules(settings)
+        shares = RouteShares(rules.route)
+        scheduler = scheduler_of(rules, time.monotonic(), shares)
+        budgets = await open_budgets(
+            settings, producer, self._stack, waiting=scheduler.waiting_by_route, alive=transport.heartbeat.fresh
+        )
         self.providers = providers = await open_providers(settings, self._stack, budgets.of)
         troubles = ReplyTroubles(
             settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
         )
         outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
         self._stack.push_async_callback(outbox.stop)
-        delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
-        budget = memory_budget(settings.memory.budget)
-        rules = flow_rules(settings)
-        shares = RouteShares(rules.route)
+        delivery = Delivery(producer, outbox, on_paid=transport.commit_due.set, now=time.time)
         self._cache = await open_cache(
             settings, producer, delivery, providers.mapping, self._stack, budget.bytes, shares
         )
         stage = self._cache.stage
-        self._dispatch = Dispatch(rules, providers, stage, now=time.time, clock=time.monotonic, shares=shares)
+        self._dispatch = Dispatch(rules, providers, stage, now=time.time, clock=time.monotonic, scheduler=scheduler)
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout
@@ -101,7 +104,7 @@ class Worker:
         )
         reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix, outbox.refuses)
         intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=time.time)
-        self._app = build_app(settings, producer, intake.accept, budget.bytes)
+        self._app = build_app(settings, producer, intake.accept, transport)
         self._stack.push_async_callback(self._app.stop)
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
         await unless_refused(self._app, self._app.start())
@@ -157,15 +160,6 @@ class Worker:
     async def drain(self, deadline_s: float) -> int:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""
         return await self.consumer.drain(deadline_s)
-
-    def _waiting(self) -> Mapping[Route, Mapping[Priority, tuple[int, int]]]:
-        """Requests and tokens that wait, by route and class."""
-        return self._dispatch.waiting_by_route() if self._started else {}
-
-    def _is_member(self) -> bool:
-        """Whether the group has heard of this worker within its session: else its partitions may be another's by now."""
-        beat = self.consumer.membership.last_heartbeat_at
-        return beat is None or time.monotonic() - beat < self._settings.kafka.session_timeout
 
     def _stats(self) -> WorkerStats:
         """What is in the worker now, for its samples."""

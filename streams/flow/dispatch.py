@@ -7,28 +7,26 @@ decides who that is, is pure (streams/flow/scheduler.py); here are the calls, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
 from streams.flow.admission import TokenBucket
-from streams.flow.agents import Agent, Agents
+from streams.flow.agents import Agent
 from streams.flow.coalesce import Coalescer, Regroup
 from streams.flow.input_caps import Fate
 from streams.flow.merge import merge, split
 from streams.flow.parts import Parts
 from streams.flow.pool import Pool
 from streams.flow.refusals import Refusals
-from streams.flow.rules import FlowRules
+from streams.flow.rules import FlowRules, scheduler_of
 from streams.flow.scheduler import Scheduler
 from streams.flow.stats import FlowStats, agent_stats
 from streams.flow.wait_estimate import WaitEstimate
 from streams.limits import Route
 from streams.metrics import definitions as metrics
 from streams.pipeline import Busy, Outcome, PendingRequest, Permit, Providers, Responder, error_outcome, expired
-from streams.route_shares import RouteShares
-from streams.slots import Slots
 from streams.supervise import supervised
 from topics.names import Priority
 
@@ -44,8 +42,8 @@ _LEAST_SLEEP_S: Final = 0.002
 class Dispatch:
     """Stage: holds requests until they may be dispatched, then sees them through their call.
 
-    `now` is the time of the records (Unix seconds), `clock` a monotonic one. `shares`: what waits by provider,
-    here and elsewhere.
+    `now` is the time of the records (Unix seconds), `clock` a monotonic one. `scheduler`: made before, where others look at what
+    waits; one of its own else.
     """
 
     def __init__(
@@ -55,7 +53,7 @@ class Dispatch:
         responder: Responder,
         now: Callable[[], float],
         clock: Callable[[], float],
-        shares: RouteShares | None = None,
+        scheduler: Scheduler | None = None,
     ) -> None:
         began = clock()
         self._rules = rules
@@ -64,9 +62,8 @@ class Dispatch:
         self._now = now
         self._clock = clock
         self._pool = Pool(rules.pool)
-        self._slots = Slots(min(rules.most_in_flight, self._pool.capacity), rules.high_share)
-        self._agents = Agents(rules.agents, began)
-        self._scheduler = Scheduler(rules.classes, self._agents, self._slots, rules.ordering, shares)
+        self._scheduler = scheduler or scheduler_of(rules, began)
+        self._slots, self._agents = self._scheduler.slots, self._scheduler.agents
         self._bucket = TokenBucket(rules.rate_per_s, rules.burst)
         self._coalescer = Coalescer(
             rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s, rules.most_inputs
@@ -386,10 +383,6 @@ class Dispatch:
     def waiting(self) -> dict[Priority, int]:
         """Requests waiting for dispatch, by class."""
         return self._scheduler.waiting()
-
-    def waiting_by_route(self) -> Mapping[Route, Mapping[Priority, tuple[int, int]]]:
-        """Requests and tokens that wait, by route and class: the demand for what providers allow."""
-        return self._scheduler.waiting_by_route()
 
     def oldest_wait_s(self, now: float) -> float:
         """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""

@@ -52,7 +52,7 @@ class Scheduler:
         self.agents = agents
         self.routes = shares or RouteShares(None)
         self._rules = classes
-        self._slots = slots
+        self.slots = slots
         most = agents.rules.most_in_flight
         self._parked: defaultdict[str, list[Turn]] = defaultdict(list)
         """Turns by agent id that come again when one of the agent's calls has ended."""
@@ -112,7 +112,7 @@ class Scheduler:
                 best = queue
         if best is None:
             return None
-        if self._slots.has_room(best.priority):
+        if self.slots.has_room(best.priority):
             self._turn = turn = best.first()
             if turn is not None:
                 return turn.requests[0]
@@ -123,7 +123,7 @@ class Scheduler:
         out_of_turn.idle = True
         for queue in sorted(self._in_order, key=lambda queue: queue.passed):
             if queue is not out_of_turn and (queue.front or queue.behind):
-                if self._slots.has_room(queue.priority):
+                if self.slots.has_room(queue.priority):
                     self._turn = turn = queue.first()
                     if turn is not None:
                         return turn.requests[0]

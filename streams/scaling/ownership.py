@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final, Self
 
 import structlog
@@ -12,6 +11,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.heartbeat import Heartbeat
 from streams.settings import Kafka
 from streams.supervise import supervised
 from streams.transport import farewell
@@ -33,7 +33,7 @@ class Ownership:
 
     def __init__(self, kafka: Kafka, group_id: str, topic: str) -> None:
         self._topic = topic
-        self._session_s = kafka.session_timeout
+        self._heartbeat = Heartbeat(kafka.session_timeout)
         self._consumer = make_consumer(
             **kafka.client_options(),
             group_id=group_id,
@@ -45,7 +45,6 @@ class Ownership:
             partition_assignment_strategy=[StickyPartitionAssignor],  # the owner stays the owner when others join
         )
         self._listener = _Listener(TopicPartition(topic, 0))
-        self._membership: Membership
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -55,7 +54,7 @@ class Ownership:
             await farewell.stop(self._consumer)
             raise
         self._consumer.subscribe([self._topic], listener=self._listener)
-        self._membership = Membership(self._consumer)
+        Membership(self._consumer, self._heartbeat)
         self._task = supervised("supervisor_group", self._poll)
         return self
 
@@ -68,17 +67,12 @@ class Ownership:
     @property
     def owns(self) -> bool:
         """Whether the group gave it to this process, and has heard of it within the session timeout."""
-        return self._listener.ours is True and self._is_member
+        return self._listener.ours is True and self._heartbeat.fresh()
 
     @property
     def is_anothers(self) -> bool:
         """Whether the group gave it to another process."""
-        return self._listener.ours is False and self._is_member
-
-    @property
-    def _is_member(self) -> bool:
-        heard_at = self._membership.last_heartbeat_at
-        return heard_at is not None and time.monotonic() - heard_at < self._session_s
+        return self._listener.ours is False and self._heartbeat.fresh()
 
     async def _poll(self) -> None:
         """The client leaves the group where nobody polls."""

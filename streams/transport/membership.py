@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from streams.heartbeat import Heartbeat
 from streams.transport.group_offsets import GroupOffsets
 from streams.transport.repeats import Repeats
 from topics.broker_errors import code_of, explain_error, name_of
@@ -42,11 +43,11 @@ class GroupRefusedError(Exception):
 class Membership:
     """What a consumer's group coordinator knows: generation, committed offsets, the age of the last heartbeat."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, heartbeat: Heartbeat) -> None:
         self._coordinator = coordinator = consumer._coordinator
         self.offsets = GroupOffsets(coordinator)
-        self.last_heartbeat_at: float | None = None
-        """Monotonic time of the last heartbeat that the broker accepted. aiokafka keeps it in a local variable."""
+        self.heartbeat = heartbeat
+        """aiokafka keeps the time of the last one in a local variable."""
         self.refused_since: float | None = None
         self._joined = False
         self._last_code = 0
@@ -56,7 +57,7 @@ class Membership:
         async def watched() -> bool:
             alive: bool = await beat()
             if alive:
-                self.last_heartbeat_at = time.monotonic()
+                heartbeat.beat()
             return alive
 
         async def noted(request: Any) -> Any:

@@ -65,8 +65,7 @@ class WindowService:
         consumer = self._consumer
         if consumer is None or not consumer.assigned.is_set() or not consumer.partitions:
             return False
-        heard_at = consumer.membership.last_heartbeat_at
-        return heard_at is None or time.monotonic() - heard_at < self._settings.kafka.session_timeout
+        return consumer.options.heartbeat.fresh()
 
     @property
     def ready(self) -> bool:

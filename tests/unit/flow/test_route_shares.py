@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streams.cache.flights import Flights
 from streams.flow.dispatch import Dispatch
+from streams.flow.rules import scheduler_of
 from streams.limits import Route
 from streams.pipeline import PendingRequest
 from streams.route_shares import RouteRules, RouteShares
@@ -68,7 +69,9 @@ def test_what_was_taken_out_makes_room_and_leaves_nothing_behind(steps: list[tup
 async def test_what_is_over_a_providers_share_is_refused(rules_of_routes: RouteRules | None, refused: int) -> None:
     providers, answered = HandledProviders(small=0), Answered()
     shares = RouteShares(rules_of_routes)
-    dispatch = Dispatch(rules(), providers, answered, lambda: 1000.0, time.monotonic, shares)
+    dispatch = Dispatch(
+        rules(), providers, answered, lambda: 1000.0, time.monotonic, scheduler_of(rules(), time.monotonic(), shares)
+    )
     dispatch.accept([pending(agent=f"agent-{n}") for n in range(5)])
     assert dispatch.waiting()["normal"] == 5 - refused
     assert errors(answered) == ["queue_full"] * refused
