@@ -52,7 +52,7 @@ async def check_start(settings: Settings, needed: Collection[str]) -> None:
     """Raise CannotStartError where the broker does not answer, or one of these topics is missing or wrong."""
     wanted = [
         spec
-        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor)
+        for spec in catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
         if spec.name in needed
     ]
     try:

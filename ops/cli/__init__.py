@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "up": Entry("ops.cli.up", "Run a fleet on this machine: control, and as many workers as it takes.", _RUN),
     "worker": Entry("ops.cli.worker", "Run one worker until SIGTERM.", _RUN),
     "control": Entry("ops.cli.control", "Run the fleet's control: windows and scaling decisions.", _RUN),
+    "front": Entry("ops.cli.front", "Serve HTTP clients with an OpenAI SDK.", _RUN),
     "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
     "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
     "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),

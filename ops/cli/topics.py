@@ -79,7 +79,7 @@ def _target(settings_file: Path | None) -> "tuple[dict[str, Any], tuple[TopicSpe
     from topics.catalogue import catalogue
 
     settings = load(settings_file)
-    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor)
+    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
     return settings.kafka.client_options(), wanted
 
 

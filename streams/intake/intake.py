@@ -142,7 +142,7 @@ class Intake:
         """The caller is told where it wants to be told, if answers may go there."""
 
         def go_on(known: bool) -> None:
-            told = found if known else replace(found, reply_topic=RESPONSES)
+            told = found if known else replace(found, reply_topic=RESPONSES, reply_partition=None)
             self._rejections.reject(record, origin, source, index, told)
 
         if found.agent_id is None or found.reply_topic == RESPONSES:
@@ -169,7 +169,7 @@ class Intake:
 
     def _go_on(self, request: PendingRequest, known: bool) -> None:
         if not known:
-            wanted, request.reply_topic = request.reply_topic, RESPONSES
+            wanted, request.reply_topic, request.reply_partition = request.reply_topic, RESPONSES, None
             message = f"reply_to names no topic that answers may go to: {wanted[:249]!r}"
             self._answers.respond(request, error_outcome("invalid_reply_to", message))
         elif request.dispatch_by <= self._now():

@@ -229,6 +229,14 @@ SUPERVISED_RESTARTS = _from_the_start(
     *("worker", "control"),
 )
 
+# front
+FRONT_REQUESTS = Counter(
+    "headrace_front_requests",
+    "Requests of HTTP clients that were answered, by operation and status.",
+    ["operation", "status"],
+)
+FRONT_WAITING = Gauge("headrace_front_waiting_requests", "Requests of HTTP clients that wait for their answers.")
+
 # governor
 MEMORY_BYTES = Gauge("headrace_memory_bytes", "Resident memory of the worker.")
 MEMORY_BUDGET_BYTES = Gauge("headrace_memory_budget_bytes", "Resident memory that the worker stays below.")
@@ -245,7 +253,7 @@ RECLAIM_SECONDS = Histogram(
 )
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
-    "election", "supervisor_group",
+    "election", "supervisor_group", "front_lane",
 )  # fmt: skip
 """Background loops (streams/supervise.py)."""
 LOOP_FAULTS = _from_the_start(
