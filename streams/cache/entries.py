@@ -31,17 +31,17 @@ class SharedEntryStore:
             stored = await self._table.get_many(keys, now)
         except StoreError:
             return {}
-        found: dict[bytes, Answer | bytes] = {}
+        entries: dict[bytes, Answer | bytes] = {}
         for key, each in stored.items():
             try:
                 entry = decode_entry(each.value)
             except ValueError:
                 continue  # something else's record on the topic
             if isinstance(entry, bytes):
-                found[key] = entry
+                entries[key] = entry
             else:
-                found[key] = Answer(entry.payload, entry.usage, entry.provider, each.expires_at, entry.called_model)
-        return found
+                entries[key] = Answer(entry.payload, entry.usage, entry.provider, each.expires_at, entry.called_model)
+        return entries
 
     def put_answer(self, key: bytes, request: PendingRequest, answer: Answer) -> None:
         """Share an answer. Costs no wait."""

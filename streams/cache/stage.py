@@ -177,16 +177,16 @@ class CacheStage:
         now = self._now()
         wanted = [_identity(request) for request in requests]
         wanted += [request.read_key for request in requests if request.read_key is not None]
-        found: dict[bytes, Answer | bytes] = {}
+        entries: dict[bytes, Answer | bytes] = {}
         hits: list[Hit] = []
         missing: list[PendingRequest] = []
         try:
-            found |= await self._store.find(wanted, now)
-            pointed_at = [answer for answer in found.values() if isinstance(answer, bytes) and answer not in found]
+            entries |= await self._store.find(wanted, now)
+            pointed_at = [answer for answer in entries.values() if isinstance(answer, bytes) and answer not in entries]
             if pointed_at:
-                found |= await self._store.find(pointed_at, now)
+                entries |= await self._store.find(pointed_at, now)
             for request in requests:
-                answer, key = _found(request, found)
+                answer, key = _answer_to(request, entries)
                 if answer is None:
                     missing.append(request)
                     continue
@@ -227,11 +227,11 @@ class CacheStage:
 
     def _board(self, key: bytes, request: PendingRequest) -> bool:
         """Whether it is to be called itself: the call that it would have joined has ended meanwhile."""
-        found = self._flights.join(key, request)
-        if found == "full":
+        joined = self._flights.join(key, request)
+        if joined == "full":
             message = f"too many requests for the provider {request.route.provider} wait"
             self._responder.respond(request, error_outcome("queue_full", message, retryable=True))
-        return found == "leads"
+        return joined == "leads"
 
     def _lead(self, requests: Sequence[PendingRequest]) -> None:
         if requests:
@@ -333,13 +333,13 @@ def _identity(request: PendingRequest) -> bytes:
     return request.identity
 
 
-def _found(request: PendingRequest, found: Mapping[bytes, Answer | bytes]) -> tuple[Answer | None, bytes | None]:
+def _answer_to(request: PendingRequest, entries: Mapping[bytes, Answer | bytes]) -> tuple[Answer | None, bytes | None]:
     """The answer to a request among what was found, and the key under which memory may keep it."""
-    finished = found.get(_identity(request))
+    finished = entries.get(_identity(request))
     if isinstance(finished, Answer):
         return finished, None
     for key in (finished, request.read_key):
-        answer = found.get(key) if key is not None else None
+        answer = entries.get(key) if key is not None else None
         if isinstance(answer, Answer):
             return answer, key
     return None, None

@@ -38,6 +38,8 @@ _TICK_S: Final = 0.1
 _LEAST_SLEEP_S: Final = 0.002
 """With an empty bucket: a few tokens at a time, rather than a wake-up for each."""
 
+_OWN_FAULT: Final = error_outcome("internal", "a fault of the pipeline's own, see its log")
+
 
 class Dispatch:
     """Stage: holds requests until they may be dispatched, then sees them through their call.
@@ -88,9 +90,7 @@ class Dispatch:
                 self._accept(request, now)
             except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
                 log.exception("a request broke flow", request_id=request.request_id)
-                self._responder.respond(
-                    request, error_outcome("internal", "a fault of the pipeline's own, see its log")
-                )
+                self._responder.respond(request, _OWN_FAULT)
         if self._ticking is None and not self._stopped:
             self._ticking = supervised("flow", self._tick)
         self._fill()
@@ -203,7 +203,7 @@ class Dispatch:
             return self._providers.reserve(request)
         except Exception:  # a fault of ours: left at the head of its queue it would hold up everybody behind it
             log.exception("a reservation broke", request_id=request.request_id)
-            return error_outcome("internal", "a fault of the pipeline's own, see its log")
+            return _OWN_FAULT
 
     def _block(self, request: PendingRequest, busy: Busy, clock: float) -> None:
         if busy.scope == "model":
@@ -231,12 +231,7 @@ class Dispatch:
         return mates
 
     def _start(
-        self,
-        group: Sequence[PendingRequest],
-        called: PendingRequest,
-        permit: Permit,
-        now: float,
-        clock: float,
+        self, group: Sequence[PendingRequest], called: PendingRequest, permit: Permit, now: float, clock: float
     ) -> None:
         priority = group[0].priority
         fresh = sum(request.dispatched_at is None for request in group)
@@ -264,7 +259,7 @@ class Dispatch:
             outcome = await permit.call(called)
         except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
             log.exception("a call broke by a fault of the pipeline's own", request_id=called.request_id)
-            outcome = error_outcome("internal", "a fault of the pipeline's own, see its log")
+            outcome = _OWN_FAULT
         finally:
             self._slots.give_back(called.priority)
             self._pool.give_back(dispatcher)

@@ -52,13 +52,13 @@ def cgroup_limit(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgrou
 
     `memory.high` counts like `memory.max`: above it the kernel slows the process down until it is of no use.
     """
-    found = [
+    limits = [
         limit
         for folder in cgroup_folders(proc, cgroups)
         for name in ("memory.max", "memory.high")
         if (limit := _limit(folder / name)) is not None
     ]
-    return min(found, default=None)
+    return min(limits, default=None)
 
 
 def _limit(file: Path) -> int | None:

@@ -115,8 +115,8 @@ class ScalingTail:
         self._positions = {_DECISIONS: max(begins[_DECISIONS], ends[_DECISIONS] - _DECISIONS_BACK)}
         if self._windows_s:
             since_ms = round((self._now() - self._windows_s) * 1000)
-            found = (await self._consumer.offsets_for_times({_WINDOWS: since_ms}))[_WINDOWS]
-            self._positions[_WINDOWS] = ends[_WINDOWS] if found is None else found.offset
+            first = (await self._consumer.offsets_for_times({_WINDOWS: since_ms}))[_WINDOWS]
+            self._positions[_WINDOWS] = ends[_WINDOWS] if first is None else first.offset
         self._consumer.assign(self._partitions)
         for partition, offset in self._positions.items():
             self._consumer.seek(partition, offset)
