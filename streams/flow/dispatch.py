@@ -64,7 +64,7 @@ class Dispatch:
         self._now = now
         self._clock = clock
         self._pool = Pool(rules.pool)
-        self._scheduler = scheduler or scheduler_of(rules, began)
+        self._scheduler = scheduler_of(rules, began) if scheduler is None else scheduler
         self._slots, self._agents = self._scheduler.slots, self._scheduler.agents
         self._bucket = TokenBucket(rules.rate_per_s, rules.burst)
         self._coalescer = Coalescer(
