@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo bench test lint fmt lock clean
+.PHONY: setup demo bench test test-all test-cluster lint fmt lock clean
 
 setup: $(READY)
 
@@ -21,8 +21,15 @@ demo: $(READY)          ## replay a real trace through two workers; ARGS="--seco
 bench: $(READY)         ## the pipeline beside its peers; ARGS="latency", "provider", "memory" or "scale" for the others
 	@$(BIN)/headrace bench $(or $(ARGS),pipeline)
 
-test: $(READY)          ## all tests, on a real broker; ARGS="tests/unit -k offsets" narrows
-	$(BIN)/python -m pytest $(ARGS)
+# Two processes: what needs a broker runs in one, what needs none in the other (tests/support/lanes.py).
+test: $(READY)          ## everything that guards the promise, on a real broker; ARGS="tests/unit -k offsets" narrows
+	$(BIN)/python -m pytest -m "not long" -n 2 --no-loadscope-reorder $(ARGS)
+
+test-all: test          ## that, then what measures or takes long (marker `long`, docs/testing.md), with the machine to itself
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+test-cluster: $(READY)  ## random schedules of faults on three brokers; SEEDS=60 SECONDS=90 for the whole, SEED=7 ARGS=-v for one
+	$(BIN)/python -m tests.cluster --seed $(or $(SEED),1) --seeds $(or $(SEEDS),3) --seconds $(or $(SECONDS),60) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

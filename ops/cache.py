@@ -27,7 +27,7 @@ from streams.cache.lock import lock_owner
 from streams.cache.rocks import POSITIONS, TableOptions, disk_bytes, open_beside
 from streams.cache.store_dirs import store_dirs
 from streams.settings import Settings
-from topics.names import CACHE_ENTRIES
+from streams.transport.list_offsets import begin_offsets, end_offsets
 from topics.partitioner import contract_partitioner
 
 _SENT_AT_ONCE: Final = 1_000
@@ -159,24 +159,24 @@ async def compact(root: Path, options: TableOptions) -> dict[str, str]:
     return came
 
 
-async def live_keys(client_options: Mapping[str, Any], chosen: Collection[bytes] = ()) -> list[bytes]:
-    """Keys of `cache.entries` that hold a value, or those of `chosen` that do. Raises ProvisionError."""
+async def live_keys(client_options: Mapping[str, Any], topic: str, chosen: Collection[bytes] = ()) -> list[bytes]:
+    """Keys of the entries' topic that hold a value, or those of `chosen` that do. Raises ProvisionError."""
     live: dict[bytes, bool] = {}
     async with open_reader(client_options, isolation_level="read_committed") as consumer:
-        partitions = await partitions_of(consumer, [CACHE_ENTRIES])
-        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        partitions = await partitions_of(consumer, [topic])
+        begins, ends = await begin_offsets(consumer, partitions), await end_offsets(consumer, partitions)
         async for record in read_until(consumer, begins, ends):
             if record.key and (not chosen or record.key in chosen):
                 live[record.key] = record.value is not None
     return [key for key, has_value in live.items() if has_value]
 
 
-async def delete_keys(client_options: Mapping[str, Any], keys: Collection[bytes]) -> None:
+async def delete_keys(client_options: Mapping[str, Any], topic: str, keys: Collection[bytes]) -> None:
     """Publish a deletion of each key: every worker drops it from memory and disk. Raises ProvisionError, KafkaError."""
     async with _producer(client_options) as producer:
         waiting = []
         for key in keys:
-            waiting.append(await producer.send(CACHE_ENTRIES, key=key, value=None))
+            waiting.append(await producer.send(topic, key=key, value=None))
             if len(waiting) >= _SENT_AT_ONCE:
                 await waiting.pop(0)
         for acked in waiting:

@@ -17,7 +17,8 @@ from ops.records import open_reader, partitions_of, read_until, unreachable_in_o
 from ops.tail import printable, value_fields, when
 from schemas import limits
 from schemas.dead_letter import DeadLetter
-from topics.names import DEAD_LETTERS, REQUEST_TOPICS
+from streams.transport.list_offsets import begin_offsets, end_offsets
+from topics.names import TopicNames
 from topics.partitioner import contract_partitioner
 
 ADDED: Final = frozenset(DeadLetter.model_fields)
@@ -91,11 +92,11 @@ class Found:
         return {**self.summary(), "headers": headers, **value_fields(self.value)}
 
 
-async def newest(client_options: Mapping[str, Any], selection: Selection, count: int) -> list[Found]:
+async def newest(client_options: Mapping[str, Any], names: TopicNames, selection: Selection, count: int) -> list[Found]:
     """The newest `count` of the selected, the newest first. Raises ProvisionError."""
     kept: list[tuple[int, int, int, Found]] = []
     at_most = count if selection == Selection() else None
-    async with aclosing(find(client_options, selection, at_most)) as letters:
+    async with aclosing(find(client_options, names, selection, at_most)) as letters:
         async for found in letters:
             heapq.heappush(kept, (found.timestamp_ms, found.partition, found.offset, found))
             if len(kept) > count:
@@ -104,15 +105,15 @@ async def newest(client_options: Mapping[str, Any], selection: Selection, count:
 
 
 async def find(
-    client_options: Mapping[str, Any], selection: Selection, newest_of_each: int | None = None
+    client_options: Mapping[str, Any], names: TopicNames, selection: Selection, newest_of_each: int | None = None
 ) -> AsyncGenerator[Found, None]:
     """The selected dead letters that are there at this moment, in the order of each partition. Raises ProvisionError.
 
     `newest_of_each` reads no more than the newest so many offsets of each partition.
     """
     async with open_reader(client_options) as consumer:
-        partitions = await partitions_of(consumer, [DEAD_LETTERS])
-        ends = await consumer.end_offsets(partitions)
+        partitions = await partitions_of(consumer, [names.dead_letters])
+        ends = await end_offsets(consumer, partitions)
         begins = await _begins(consumer, partitions, ends, selection)
         if newest_of_each is not None:
             begins = {each: max(offset, ends[each] - newest_of_each) for each, offset in begins.items()}
@@ -122,11 +123,11 @@ async def find(
                 yield found
 
 
-def why_not(found: Found) -> str | None:
+def why_not(found: Found, names: TopicNames) -> str | None:
     """Why a dead letter cannot be sent back, or None."""
     if found.letter is None:
         return "its headers do not say where it came from"
-    if found.letter.dlq_topic not in REQUEST_TOPICS:
+    if found.letter.dlq_topic not in names.requests:
         return f"it came from {found.letter.dlq_topic}, which is no request topic"
     if found.key is None and found.value is None:
         return "it has neither a key nor a value, which producers do not send"
@@ -138,6 +139,7 @@ class Sender:
     """Sends originals again; one that was sent is not sent a second time."""
 
     producer: AIOKafkaProducer
+    names: TopicNames
     _done: set[tuple[int, int]] = field(default_factory=set)
 
     async def send(self, found: Found) -> str | None:
@@ -146,7 +148,7 @@ class Sender:
         The partition is that of its key, as for any producer of the contract. Raises ValueError
         (`why_not`), KafkaError.
         """
-        reason = why_not(found)
+        reason = why_not(found, self.names)
         if reason is not None or found.letter is None:
             raise ValueError(f"{found.position} cannot be sent back: {reason}")
         at = (found.partition, found.offset)
@@ -159,10 +161,10 @@ class Sender:
 
 
 @asynccontextmanager
-async def open_sender(client_options: Mapping[str, Any]) -> AsyncIterator[Sender]:
+async def open_sender(client_options: Mapping[str, Any], names: TopicNames) -> AsyncIterator[Sender]:
     """A sender on a producer of its own. Raises ProvisionError where the broker does not answer or a topic is missing."""
     async with open_reader(client_options) as consumer:
-        await partitions_of(consumer, REQUEST_TOPICS)
+        await partitions_of(consumer, names.requests)
     producer = AIOKafkaProducer(
         **client_options,
         acks="all",
@@ -173,7 +175,7 @@ async def open_sender(client_options: Mapping[str, Any]) -> AsyncIterator[Sender
     try:
         async with unreachable_in_one_line(client_options):
             await producer.start()
-        yield Sender(producer)
+        yield Sender(producer, names)
     finally:
         await producer.stop()
 
@@ -185,7 +187,7 @@ async def _begins(
     selection: Selection,
 ) -> dict[TopicPartition, int]:
     """Where to begin reading: no earlier than the selection needs."""
-    firsts: dict[TopicPartition, int] = await consumer.beginning_offsets(partitions)
+    firsts: dict[TopicPartition, int] = await begin_offsets(consumer, partitions)
     if selection.positions:
         wanted: dict[int, int] = {}
         for partition, offset in selection.positions:

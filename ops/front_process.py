@@ -17,11 +17,10 @@ from streams.front.front import Front
 from streams.front.server import front_app
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
-from topics.names import FRONT_RESPONSES, REQUEST_TOPICS
+from topics.access import READ, WRITE
 
 log = structlog.get_logger("headrace.front")
 
-_NEEDED: Final = frozenset({*REQUEST_TOPICS, FRONT_RESPONSES})
 _LAST_ANSWERS_S: Final = 30.0
 
 
@@ -37,7 +36,8 @@ async def run_front(settings: Settings) -> None:
             f"front.listen = {settings.front.listen!r}: a front without keys serves this machine alone: 127.0.0.1 or [::1]"
         )
     stop = Stop.on_signals()
-    await check_start(settings, _NEEDED)
+    names = settings.topics.names
+    await check_start(settings, {**dict.fromkeys(names.requests, WRITE), names.front_responses: READ})
     async with AsyncExitStack() as stack:
         front = Front(settings)
         health = await stack.enter_async_context(

@@ -18,7 +18,7 @@ _SHOWN: Final = (0.5, 0.95, 0.99)
 
 def describe(topic: str, value: bytes) -> str | None:
     """The value of a record of a metric topic in words; None for other topics, and for what is no metric."""
-    read = _READERS.get(topic)
+    read = next((read for name, read in _READERS.items() if topic.endswith(name)), None)  # behind any fleet's prefix
     try:
         return None if read is None else read(value)
     except ValidationError:

@@ -61,7 +61,7 @@ async def run_replay(
         simulated=options.simulated,
     )
     ledger = Ledger()
-    async with Traffic(settings.kafka.client_options(), ledger) as traffic:
+    async with Traffic(settings.kafka.client_options(), ledger, names=settings.topics.names) as traffic:
         lasts = f"{over_s:g} s" if over_s is not None else f"{rows[-1].at_s / scale:.0f} s" if rows else "no time"
         say = f"{options.trace.name}: {scale:.2f} times as fast, for {lasts}; ids {run}-…"
         console.print(say, highlight=False, soft_wrap=True)

@@ -120,7 +120,7 @@ async def send_all(
             told.add(answer.request_id)
             on_answer(_incoming(answer))
 
-    async with Traffic(settings.kafka.client_options(), ledger, on_answer=note) as traffic:
+    async with Traffic(settings.kafka.client_options(), ledger, names=settings.topics.names, on_answer=note) as traffic:
         last = None
         async for request in requests:
             ids.add(request.request_id)

@@ -29,13 +29,14 @@ from streams.metrics.sampler import Sampler
 from streams.metrics.samples import WorkerStats
 from streams.providers.build import open_providers
 from streams.providers.stats import EndpointStats, drain_endpoint, endpoint_stats
+from streams.record_clock import RecordClock
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import end, supervised
 from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
 from streams.transport.reconnect import make_producer
-from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, RESPONSES, Priority
+from topics.names import PRIORITIES, Priority
 
 log = structlog.get_logger("headrace.worker")
 
@@ -55,6 +56,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
+        self._clock = RecordClock()
         self._started = False
 
     async def __aenter__(self) -> Self:
@@ -66,13 +68,15 @@ class Worker:
         return self
 
     async def _start(self) -> None:
-        settings = self._settings
+        settings, names = self._settings, self._settings.topics.names
         producer = make_producer(**producer_options(settings))
         self._stack.push_async_callback(farewell.stop, producer)
         await producer.start()
-        for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
+        for topic in (names.responses, names.dead_letters, names.metric_samples):  # known before the first answer
             await producer.partitions_for(topic)
-        budget = memory_budget(settings.memory.budget)
+        budget, now = memory_budget(settings.memory.budget), self._clock.now
+        sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, names.metric_samples, self._clock)
+        await sampler.ask_the_time()
         transport = transport_options(settings, budget.bytes)
         rules = flow_rules(settings)
         shares = RouteShares(rules.route)
@@ -80,18 +84,18 @@ class Worker:
         budgets = await open_budgets(
             settings, producer, self._stack, waiting=scheduler.waiting_by_route, alive=transport.heartbeat.fresh
         )
-        self.providers = providers = await open_providers(settings, self._stack, budgets.of)
+        self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now)
         troubles = ReplyTroubles(
             settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
         )
         outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
         self._stack.push_async_callback(outbox.stop)
-        delivery = Delivery(producer, outbox, on_paid=transport.commit_due.set, now=time.time)
+        delivery = Delivery(producer, outbox, on_paid=transport.commit_due.set, now=now, names=names)
         self._cache = await open_cache(
-            settings, producer, delivery, providers.mapping, self._stack, budget.bytes, shares
+            settings, producer, delivery, providers.mapping, self._stack, budget.bytes, shares, now
         )
         stage = self._cache.stage
-        self._dispatch = Dispatch(rules, providers, stage, now=time.time, clock=time.monotonic, scheduler=scheduler)
+        self._dispatch = Dispatch(rules, providers, stage, now=now, clock=time.monotonic, scheduler=scheduler)
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout
@@ -101,9 +105,10 @@ class Worker:
             most_s=settings.requests.max_timeout,
             most_nodes=settings.requests.max_nodes,
             keeps_records=any(each.retry.dead_letter for each in settings.providers),
+            names=names,
         )
-        reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix, outbox.refuses)
-        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=time.time)
+        reply_topics = KnownReplyTopics(producer, settings.topics.reply_to_prefix, outbox.refuses)
+        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=now, names=names)
         self._app = build_app(settings, producer, intake.accept, transport)
         self._stack.push_async_callback(self._app.stop)
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
@@ -111,7 +116,6 @@ class Worker:
         governor = Governor(budget, settings, self._cache.memory, self.consumer)
         self._stack.push_async_callback(governor.stop)
         governor.start()
-        sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats)
         self._stack.push_async_callback(sampler.publish_last)
         loops = [supervised("samples", sampler.run), supervised("worker_gauges", self._watch)]
         self._stack.push_async_callback(end, loops)
@@ -164,11 +168,14 @@ class Worker:
     def _stats(self) -> WorkerStats:
         """What is in the worker now, for its samples."""
         taken: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
+        if not self._started:
+            return WorkerStats(waiting=0, oldest_wait_s=0.0, in_flight=0, taken=taken, partitions=0)
+        priority_of = self._settings.topics.names.priority_of
         for partition, offsets in self.consumer.partitions.items():
-            taken[PRIORITY_OF[partition.topic]] += offsets.taken
+            taken[priority_of[partition.topic]] += offsets.taken
         return WorkerStats(
             waiting=sum(self._dispatch.waiting().values()),
-            oldest_wait_s=self._dispatch.oldest_wait_s(time.time()),
+            oldest_wait_s=self._dispatch.oldest_wait_s(self._clock.now()),
             in_flight=self._dispatch.in_flight,
             taken=taken,
             partitions=len({partition.partition for partition in self.consumer.partitions}),

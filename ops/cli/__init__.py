@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "broker": Entry("ops.cli.broker", "Run a local Kafka broker, embedded or Apache.", _TRY),
     "provider-sim": Entry("ops.cli.provider_sim", "Run a simulated LLM provider.", _TRY),
     "bench": Entry("ops.cli.bench", "Measure the pipeline on this machine, beside peers.", _TRY),
+    "soak": Entry("ops.cli.soak", "Run a fleet for hours while its cluster breaks.", _TRY),
     "simulate": Entry("ops.cli.simulate", "See what flow would do with a load, on a virtual clock.", _TRY),
     "replay": Entry("ops.cli.replay", "Replay a request trace against a running fleet.", _TRY),
 }

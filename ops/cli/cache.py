@@ -166,10 +166,10 @@ def rebuild(
 async def _purge(settings: "Settings", chosen: set[bytes], *, really: bool) -> int:
     from ops.cache import delete_keys, live_keys
 
-    client_options = settings.kafka.client_options()
-    keys = await live_keys(client_options, chosen)
+    client_options, topic = settings.kafka.client_options(), settings.topics.names.cache_entries
+    keys = await live_keys(client_options, topic, chosen)
     if really:
-        await delete_keys(client_options, keys)
+        await delete_keys(client_options, topic, keys)
     return len(keys)
 
 

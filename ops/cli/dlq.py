@@ -59,7 +59,8 @@ def list_letters(
     from ops.dead_letters import newest
 
     loaded = load(settings)
-    found = run(newest(loaded.kafka.client_options(), _selection([], reason, topic, error_type, since), count))
+    wanted = _selection([], reason, topic, error_type, since)
+    found = run(newest(loaded.kafka.client_options(), loaded.topics.names, wanted, count))
     if as_json:
         print_json({"dead_letters": [each.summary() for each in found]})
         return
@@ -144,7 +145,7 @@ def _selection(
 async def _collect(settings: "Settings", selection: "Selection") -> "list[Found]":
     from ops.dead_letters import find
 
-    return [each async for each in find(settings.kafka.client_options(), selection)]
+    return [each async for each in find(settings.kafka.client_options(), settings.topics.names, selection)]
 
 
 async def _replay(
@@ -154,7 +155,7 @@ async def _replay(
 
     from ops.dead_letters import find, open_sender, why_not
 
-    options = settings.kafka.client_options()
+    options, names = settings.kafka.client_options(), settings.topics.names
     sent: list[dict[str, str | None]] = []
     not_sent: list[dict[str, str]] = []
     missing = {f"{partition}:{offset}" for partition, offset in selection.positions}
@@ -165,13 +166,13 @@ async def _replay(
             say(line, flush=True)
 
     async with AsyncExitStack() as stack:
-        sender = await stack.enter_async_context(open_sender(options)) if really else None
-        async for each in await stack.enter_async_context(aclosing(find(options, selection))):
+        sender = await stack.enter_async_context(open_sender(options, names)) if really else None
+        async for each in await stack.enter_async_context(aclosing(find(options, names, selection))):
             missing.discard(each.position)
             if len(sent) == limit:
                 more = True
                 break
-            refused = why_not(each)
+            refused = why_not(each, names)
             if refused is not None or each.letter is None:
                 not_sent.append({"position": each.position, "why": refused or ""})
                 tell(f"{each.position}  not sent: {refused}")

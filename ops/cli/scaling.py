@@ -51,7 +51,8 @@ def explain(
     from ops.scaling.recent import in_short, recent
 
     most_records = count if every else min(count * _RECORDS_A_LINE, 20_000)
-    found = run(recent(load(settings).kafka.client_options(), most_records))
+    loaded = load(settings)
+    found = run(recent(loaded.kafka.client_options(), loaded.topics.names, most_records))
     shown = (found if every else in_short(found))[-count:]
     if as_json:
         print_json({"decisions": [_document(each) for each in shown]})

@@ -75,7 +75,7 @@ async def run_demo(
         await prepare_topics(base, say)
         if broker.kind == "yours":
             await insist_no_fleet(base)
-        await begin_at_the_end(base.kafka.client_options(), run)
+        await begin_at_the_end(base, run)
         url = await stack.enter_async_context(running_simulator(folder / "simulator.log"))
         say(
             f"provider: simulator at {url}, first token after {SIMULATOR['ttft']}, then {SIMULATOR['per-token']} a token"
@@ -87,7 +87,7 @@ async def run_demo(
         await fleet.start(options.workers)
         say(f"workers: {', '.join(f'{worker.name} (http://{worker.http}/metrics)' for worker in fleet.workers)}")
         ledger = Ledger()
-        traffic = await stack.enter_async_context(Traffic(base.kafka.client_options(), ledger))
+        traffic = await stack.enter_async_context(Traffic(base.kafka.client_options(), ledger, names=base.topics.names))
         player = Player(traffic)
         arrivals = schedule(rows, rate_scale=scale, duration_s=options.seconds, agents=AGENTS, chats=CHATS)
         say(

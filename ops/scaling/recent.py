@@ -12,7 +12,8 @@ from ops.records import open_reader, partitions_of, read_until
 from schemas.scaling_decision import ScalingDecision
 from schemas.scaling_event import ScalingEvent
 from streams.scaling.log import DecisionLog, read_decision
-from topics.names import SCALING_DECISIONS, SCALING_EVENTS
+from streams.transport.list_offsets import begin_offsets, end_offsets
+from topics.names import TopicNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +25,17 @@ class Told:
     alike: int = 1
 
 
-async def recent(client_options: Mapping[str, Any], most_records: int) -> list[Told]:
+async def recent(client_options: Mapping[str, Any], names: TopicNames, most_records: int) -> list[Told]:
     """Decisions in force among the newest `most_records`, oldest first. Raises ProvisionError."""
     async with open_reader(client_options) as consumer:
-        (decided, happened) = await partitions_of(consumer, [SCALING_DECISIONS, SCALING_EVENTS])
-        begins = await consumer.beginning_offsets([decided, happened])
-        ends = await consumer.end_offsets([decided, happened])
+        (decided, happened) = await partitions_of(consumer, [names.scaling_decisions, names.scaling_events])
+        begins = await begin_offsets(consumer, [decided, happened])
+        ends = await end_offsets(consumer, [decided, happened])
         starts = {each: max(begins[each], ends[each] - most_records) for each in (decided, happened)}
         log, decisions = DecisionLog(), list[ScalingDecision]()
         events: dict[int, list[ScalingEvent]] = {}
         async for record in read_until(consumer, starts, ends):
-            if record.topic == SCALING_DECISIONS:
+            if record.topic == names.scaling_decisions:
                 decision = read_decision(record.value)
                 if decision is not None and log.note(decision):
                     decisions.append(decision)

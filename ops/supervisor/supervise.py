@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import structlog
 
-from ops.control_process import NEEDED
+from ops.control_process import topics_of_control
 from ops.health import serve_health
-from ops.service import CannotStartError, Stop, check_start, unless
+from ops.service import CannotStartError, Stop, both, check_start, unless
 from ops.supervisor.keeper import Keeper
 from ops.supervisor.process_realizer import ProcessRealizer
 from ops.supervisor.roster import Pauses, Roster
@@ -25,7 +25,7 @@ from streams.scaling.ownership import Ownership
 from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
 from streams.transport.reconnect import make_producer
-from topics.names import SCALING_DECISIONS
+from streams.unhandled import Unhandled
 
 log = structlog.get_logger("headrace.supervisor")
 
@@ -47,15 +47,16 @@ class UpOptions:
 async def run_supervisor(settings: Settings, options: UpOptions) -> None:
     """Run until SIGTERM or SIGINT, then drain all workers and end; a second signal ends all at once.
 
-    Raises CannotStartError, also when no worker can be kept running, and what crashed the supervisor.
+    Raises CannotStartError, also when no worker can be kept running, and FaultError for what broke
+    the supervisor: its workers are drained all the same.
     """
-    stop = Stop.on_signals()
+    stop, unhandled = Stop.on_signals(), Unhandled.watch()
     if settings.scaling.realizer in ("kubernetes", "keda"):
         raise CannotStartError(
             f"scaling.realizer is {settings.scaling.realizer}, and `headrace up` keeps workers on this machine: set it to "
             "process, or run `headrace control` and `headrace worker` in the cluster"
         )
-    await check_start(settings, NEEDED | needed_topics(settings))
+    await check_start(settings, both(topics_of_control(settings), needed_topics(settings)))
     async with AsyncExitStack() as stack:
         workers = _keeper(settings, options, "worker")
         controls = _keeper(settings, options, "control")
@@ -70,7 +71,8 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         await stack.enter_async_context(workers)
         controls.want(options.controls)
         log.info("supervising", http=address, log_dir=str(options.log_dir), controls=options.controls)
-        work = [asyncio.create_task(workers.wait_broken()), asyncio.create_task(controls.wait_broken())]
+        broken = (workers.wait_broken(), controls.wait_broken(), unhandled.wait())
+        work = [asyncio.create_task(each) for each in broken]
         if options.workers is not None or settings.scaling.realizer == "observe":
             workers.want(options.workers if options.workers is not None else settings.scaling.limits.min)
         else:
@@ -78,8 +80,8 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         for task in work:
             stack.callback(task.cancel)
         if await unless(stop.asked, *work):
-            broken = "worker" if workers.all_given_up else "control"
-            raise CannotStartError(f"no {broken} process can be kept running: see the log files in {options.log_dir}")
+            which = "worker" if workers.all_given_up else "control"
+            raise CannotStartError(f"no {which} process can be kept running: see the log files in {options.log_dir}")
         # Leaving the block drains the workers; who asks again does not want to wait for that.
         hurry = asyncio.create_task(_kill_all(stop, workers, controls))
         stack.callback(hurry.cancel)
@@ -87,13 +89,17 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
 
 async def _follow(settings: Settings, workers: Keeper) -> None:
     """Keep as many workers as decisions want, while this is the supervisor that acts; none while another one is."""
-    kafka, limits = settings.kafka, settings.scaling.limits
+    kafka, names, limits = settings.kafka, settings.topics.names, settings.scaling.limits
     async with AsyncExitStack() as stack:
         producer = make_producer(**producer_options(settings))
         stack.push_async_callback(producer.stop)
         await producer.start()
-        tail = await stack.enter_async_context(ScalingTail(kafka.client_options(), least=limits.min, most=limits.max))
-        owner = await stack.enter_async_context(Ownership(kafka, f"{kafka.group_id}-supervisor", SCALING_DECISIONS))
+        tail = await stack.enter_async_context(
+            ScalingTail(kafka.client_options(), names, least=limits.min, most=limits.max)
+        )
+        owner = await stack.enter_async_context(
+            Ownership(kafka, f"{kafka.group_id}-supervisor", names.scaling_decisions)
+        )
         within_s = settings.supervisor.ready_within + kafka.drain_deadline + _AFTER_DRAIN_S
         realizer = ProcessRealizer(workers, within_s)
         actuator = Actuator(tail, producer, realizer, "/supervisor", acts=lambda: owner.owns, now=time.time)

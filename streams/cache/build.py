@@ -29,7 +29,6 @@ from streams.pipeline import HitResponder
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import supervised
-from topics.names import CACHE_ENTRIES
 
 log = structlog.get_logger("headrace.cache")
 
@@ -70,10 +69,12 @@ async def open_cache(
     stack: AsyncExitStack,
     budget_bytes: int,
     shares: RouteShares,
+    now: Callable[[], float],
 ) -> WorkerCache:
     """Open the store and begin to read what the others cached; all of it closes with `stack`.
 
     `mapping`: what a model's name stands for at the providers. `shares`: what waits for each.
+    `now` is the time by which entries expire, for all workers the broker's (Unix seconds).
     `budget_bytes` is the worker's memory budget: blocks and both write buffers of the store take an eighth of it at most.
     Raises StoreError, one line, where the store cannot be opened.
     """
@@ -89,9 +90,10 @@ async def open_cache(
         ),
     )
     stack.push_async_callback(table.close)
-    await producer.partitions_for(CACHE_ENTRIES)  # known before the first entry
+    topic = settings.topics.names.cache_entries
+    await producer.partitions_for(topic)  # known before the first entry
     source = f"/headrace/worker/{uuid.uuid4()}".encode()
-    publisher = EntryPublisher(producer, source)
+    publisher = EntryPublisher(producer, source, topic)
     stack.push_async_callback(publisher.stop)
     segments = cache.memory.segments
     memory: MemoryTier[Answer] = MemoryTier(
@@ -106,17 +108,16 @@ async def open_cache(
         ttl_s=cache.disk.ttl,
         finished_window_s=cache.finished_window,
     )
-    stage = CacheStage(
-        rules, memory, SharedEntryStore(table, publisher, time.time), responder, time.time, mapping, shares
-    )
+    stage = CacheStage(rules, memory, SharedEntryStore(table, publisher, now), responder, now, mapping, shares)
     stack.push_async_callback(stage.stop)
     reader = EntryReader(
         settings.kafka.client_options(),
         table,
         source=source,
         on_entries=stage.forget,
-        now=time.time,
+        now=now,
         ready_within_s=cache.ready_within,
+        topic=topic,
     )
     reader.start()
     stack.push_async_callback(reader.stop)

@@ -25,10 +25,10 @@ from streams.cache.layout import MAX_KEY_BYTES, Positions
 from streams.supervise import end, supervised
 from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.transport.fetch import Fetch
+from streams.transport.list_offsets import begin_offsets, end_offsets
 from streams.transport.offsets import Record
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import CE_SOURCE
-from topics.names import CACHE_ENTRIES
 
 log = structlog.get_logger("headrace.cache")
 
@@ -68,7 +68,7 @@ class EntryReader:
         on_entries: Callable[[Sequence[bytes]], None],
         now: Callable[[], float],
         ready_within_s: float,
-        topic: str = CACHE_ENTRIES,
+        topic: str,
         partitions_every_s: float = 10.0,
     ) -> None:
         self.counts = ReadCounts()
@@ -178,7 +178,7 @@ class EntryReader:
 
     async def _assign(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         stored = await self._table.positions()
-        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        begins, ends = await begin_offsets(consumer, partitions), await end_offsets(consumer, partitions)
         consumer.assign(partitions)
         self._next = {}
         for partition in partitions:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from streams.supervise import Jobs
 from topics.names import legal_topic_name, valid_reply_to
 
 _FRESH_S = 1.0
@@ -35,6 +36,7 @@ class KnownReplyTopics:
         self._known: frozenset[str] = frozenset()
         self._known_at = -_FRESH_S
         self._refresh: asyncio.Task[None] | None = None
+        self._jobs = Jobs("reply_lookups")
 
     def is_known(self, topic: str) -> bool | None:
         """Whether answers may go there; None if the cluster has to be asked first."""
@@ -52,7 +54,7 @@ class KnownReplyTopics:
         its first answer goes where the later ones go.
         """
         if self._refresh is None:
-            self._refresh = asyncio.create_task(self._ask())
+            self._refresh = self._jobs.start(self._ask())
         await asyncio.wait([self._refresh], timeout=_TIMEOUT_S)
         if not valid_reply_to(topic, self._known, self._prefix):
             return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -27,7 +28,7 @@ from streams.flow.wait_estimate import WaitEstimate
 from streams.limits import Route
 from streams.metrics import definitions as metrics
 from streams.pipeline import Busy, Outcome, PendingRequest, Permit, Providers, Responder, error_outcome, expired
-from streams.supervise import supervised
+from streams.supervise import fault, is_told_to_stop, settle, supervised
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.flow")
@@ -152,7 +153,10 @@ class Dispatch:
 
     def _on_timer(self) -> None:
         self._timer, self._wake_at = None, float("inf")
-        self._fill()
+        try:
+            self._fill()
+        except Exception as error:  # in a callback nobody would take it; the next tick fills again
+            fault("flow", error, "the queue could not be looked at")
 
     def _fill(self) -> None:
         """Dispatch what may go. An answer given on the way may bring the next request: that one is seen in the same loop."""
@@ -257,8 +261,10 @@ class Dispatch:
     ) -> None:
         try:
             outcome = await permit.call(called)
-        except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
-            log.exception("a call broke by a fault of the pipeline's own", request_id=called.request_id)
+        except (Exception, asyncio.CancelledError) as error:  # unanswered, the record would hold its partition for ever
+            if is_told_to_stop(error):
+                raise
+            fault("calls", error, "a call broke by a fault of the pipeline's own", request_id=called.request_id)
             outcome = _OWN_FAULT
         finally:
             self._slots.give_back(called.priority)
@@ -267,7 +273,15 @@ class Dispatch:
             for request in group:
                 self._scheduler.end(request, clock)
             permit.release()
-        self._end(group, outcome)
+        try:
+            self._end(group, outcome)
+        except (
+            Exception
+        ) as error:  # one of a group may be answered twice; none at all would hold its partition for ever
+            fault("calls", error, "an outcome could not be passed on", request_id=called.request_id)
+            for request in group:
+                if request.source.live and request not in self._scheduler:
+                    settle("calls", partial(self._responder.respond, request, _OWN_FAULT))
 
     def _on_end(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)

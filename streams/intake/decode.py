@@ -23,7 +23,7 @@ from streams.pipeline import PendingRequest, Rejected, Source
 from streams.transport.offsets import Origin, Original, Record
 from streams.transport.set_aside import SetAside
 from topics.headers import NO_HEADERS, read_request_headers
-from topics.names import PRIORITY_OF, RESPONSES, Priority
+from topics.names import V1, Priority, TopicNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Decoder:
     """Arrays, objects and keys in a value."""
     keeps_records: bool = False
     """Whether requests hold their records, for dead letters. Those that name a reply topic of their own always do."""
+    names: TopicNames = V1
     payloads: KnownPayloads = field(default_factory=KnownPayloads)
 
     def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Rejected:
@@ -67,7 +68,7 @@ class Decoder:
         if headers.fault is not None:
             return _refuse(record, event_id, headers.fault)
 
-        priority = PRIORITY_OF[origin.topic]
+        priority = self.names.priority_of[origin.topic]
         received_at = record.timestamp / 1000
         expires_at = headers.expires_at_s
         if request.timeout_s is not None:
@@ -87,7 +88,7 @@ class Decoder:
             received_at,
             received_at + self.waits_s[priority] if expires_at is None else expires_at,
             expires_at,
-            headers.reply_to or RESPONSES,
+            headers.reply_to or self.names.responses,
             headers.reply_partition if headers.reply_to else None,
             headers.traceparent,
             len(value),
@@ -130,7 +131,7 @@ def _refuse(
         _identifier(found.get("request_id")) or event_id.decode(),
         _identifier(found.get("agent_id")) or _agent_of_key(record.key),
         _identifier(found.get("conversation_id")),
-        headers.reply_to or RESPONSES,
+        headers.reply_to or None,
         headers.reply_partition if headers.reply_to else None,
     )
 

@@ -20,7 +20,6 @@ from streams.backoff import equal_jitter_s
 from streams.supervise import supervised
 from streams.transport import farewell
 from streams.transport.reconnect import make_consumer
-from topics.names import LEASES
 
 log = structlog.get_logger("headrace.limits")
 
@@ -31,7 +30,12 @@ class Election:
     """Takes part for as long as it runs; `chosen(bool)` is called with every result."""
 
     def __init__(
-        self, client_options: Mapping[str, Any], group_id: str, session_timeout_s: float, chosen: Callable[[bool], None]
+        self,
+        client_options: Mapping[str, Any],
+        topic: str,
+        group_id: str,
+        session_timeout_s: float,
+        chosen: Callable[[bool], None],
     ) -> None:
         self._options = {
             **client_options,
@@ -44,6 +48,7 @@ class Election:
                 StickyPartitionAssignor
             ],  # the member that grants goes on when others join
         }
+        self._topic = topic
         self._chosen = chosen
         self._task: asyncio.Task[None] | None = None
 
@@ -70,7 +75,7 @@ class Election:
         consumer = make_consumer(**self._options)
         try:
             await consumer.start()
-            consumer.subscribe([LEASES], listener=_Listener(consumer, self._chosen))
+            consumer.subscribe([self._topic], listener=_Listener(consumer, self._chosen))
             while True:  # the partition is paused: this only tells the client that we live
                 await consumer.getmany(timeout_ms=1000)
         finally:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas.lease import LeaseMessage, parse_lease
@@ -19,6 +22,8 @@ from streams.limits.election import Election
 from streams.limits.route import Route
 from streams.limits.worker.shared_budget import SharedBudget
 from streams.metrics import definitions as metrics
+from streams.supervise import end, supervised
+from streams.transport.list_offsets import end_offsets
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import (
     CE_ID,
@@ -31,17 +36,19 @@ from topics.headers import (
     ce_type,
     rfc3339,
 )
-from topics.names import LEASES
 
 log = structlog.get_logger("headrace.limits")
 
-_PARTITION: Final = TopicPartition(LEASES, 0)
 _LOG_APPEND_TIME: Final = 1
 _TICK_SCARCE_S: Final = 0.1
 _TICK_S: Final = 0.5
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 _MOST_RECORDS: Final = 500
 _LEAVE_S: Final = 1.0
+
+
+class BrokerTimeError(Exception):
+    """The topic does not bear the broker's time: no lease holds."""
 
 
 class LeaseTopic:
@@ -53,13 +60,15 @@ class LeaseTopic:
         producer: AIOKafkaProducer,
         client_options: Mapping[str, Any],
         *,
+        name: str,
         group_id: str,
         session_timeout_s: float,
     ) -> None:
         self._shared = shared
         self._producer = producer
         self._client_options = client_options
-        self._election = Election(client_options, group_id, session_timeout_s, self._on_chosen)
+        self._partition = TopicPartition(name, 0)
+        self._election = Election(client_options, name, group_id, session_timeout_s, self._on_chosen)
         self._source = f"/headrace/worker/{shared.worker_id}".encode()
         self._next: int | None = None
         self._caught_up = asyncio.Event()
@@ -71,21 +80,17 @@ class LeaseTopic:
     async def start(self) -> None:
         """Begin. Returns at once; what needs the broker waits for it."""
         self._election.start()
-        self._tasks = [
-            asyncio.create_task(self._for_good(loop)) for loop in (self._read, self._send_demands, self._grant)
-        ]
+        loops = (self._read, self._send_demands, self._grant)
+        self._tasks = [supervised("leases", partial(self._for_good, loop)) for loop in loops]
 
     async def stop(self) -> None:
         """Leave: another worker is chosen, and what this one has left falls back at once."""
         await self._election.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         if self._shared.clock.known:
-            farewells = [asyncio.create_task(self._send_demand(route)) for route in self._shared.leave()]
-            _, late = await asyncio.wait(farewells, timeout=_LEAVE_S) if farewells else ((), ())
-            for task in late:  # then it falls back a window after its end
-                task.cancel()
+            farewells = asyncio.gather(*map(self._send_demand, self._shared.leave()), return_exceptions=True)
+            with contextlib.suppress(TimeoutError):  # then it falls back a window after its end
+                await asyncio.wait_for(farewells, _LEAVE_S)
 
     async def _for_good(self, loop: Callable[[], Awaitable[None]]) -> None:
         failures = 0
@@ -93,7 +98,7 @@ class LeaseTopic:
             began = asyncio.get_running_loop().time()
             try:
                 await loop()
-            except Exception as error:  # without leases no call is made: go on trying, and say so
+            except (KafkaError, OSError, BrokerTimeError) as error:  # without leases no call is made: go on trying
                 failures = 0 if asyncio.get_running_loop().time() > began + 60 else failures + 1
                 log.warning("leases do not work now, trying again", error=str(error) or repr(error))
             await asyncio.sleep(equal_jitter_s(exponential_s(failures + 1, _FIRST_RETRY_S, _LAST_RETRY_S)))
@@ -106,22 +111,22 @@ class LeaseTopic:
         )
         try:
             await consumer.start()
-            consumer.assign([_PARTITION])
-            ends = await consumer.end_offsets([_PARTITION])
-            if self._next is not None and self._next > ends[_PARTITION]:
+            consumer.assign([self._partition])
+            ends = await end_offsets(consumer, [self._partition])
+            if self._next is not None and self._next > ends[self._partition]:
                 self._begin_anew()
             if self._next is None:
-                self._next = await self._begin_at(consumer, ends[_PARTITION])
-            consumer.seek(_PARTITION, self._next)
+                self._next = await self._begin_at(consumer, ends[self._partition])
+            consumer.seek(self._partition, self._next)
             while True:
-                if self._next >= ends[_PARTITION] and not self._caught_up.is_set():
+                if self._next >= ends[self._partition] and not self._caught_up.is_set():
                     self._caught_up.set()
                     self._grant_due.set()
-                if made_anew(consumer, LEASES):
+                if made_anew(consumer, self._partition.topic):
                     self._begin_anew()
                     return
-                records = await consumer.getmany(_PARTITION, timeout_ms=500, max_records=_MOST_RECORDS)
-                for record in records.get(_PARTITION, ()):
+                records = await consumer.getmany(self._partition, timeout_ms=500, max_records=_MOST_RECORDS)
+                for record in records.get(self._partition, ()):
                     self._take(record)
         finally:
             await consumer.stop()
@@ -131,7 +136,7 @@ class LeaseTopic:
         now = await self._say_hello()
         rules = self._shared.rules
         since_s = 2 * rules.window_s + rules.lease_s + rules.in_flight_s + rules.margin_s
-        first = (await consumer.offsets_for_times({_PARTITION: round((now - since_s) * 1000)}))[_PARTITION]
+        first = (await consumer.offsets_for_times({self._partition: round((now - since_s) * 1000)}))[self._partition]
         return end if first is None else int(first.offset)
 
     async def _say_hello(self) -> float:
@@ -147,7 +152,7 @@ class LeaseTopic:
             self._begin_anew()  # the topic was made anew
         self._next = record.offset + 1
         if record.timestamp_type != _LOG_APPEND_TIME:
-            raise ValueError(_NO_CLOCK)
+            raise BrokerTimeError(_no_clock(self._partition.topic))
         try:
             message = parse_lease(record.value or b"")
         except ValueError as error:
@@ -157,7 +162,7 @@ class LeaseTopic:
         self._grant_due.set()
 
     def _begin_anew(self) -> None:
-        log.warning("the topic was made anew, all leases begin again", topic=LEASES)
+        log.warning("the topic was made anew, all leases begin again", topic=self._partition.topic)
         self._shared.forget()
         self._shared.grantor.wanted = self._chosen
         self._next = None
@@ -186,7 +191,7 @@ class LeaseTopic:
             sent = clock.running()
             written = await (await self._send(demand, route.provider))
             if written.timestamp_type != _LOG_APPEND_TIME:
-                raise ValueError(_NO_CLOCK)
+                raise BrokerTimeError(_no_clock(self._partition.topic))
             clock.acked(sent, clock.running(), written.timestamp / 1000)
             acked = True
         finally:
@@ -195,7 +200,7 @@ class LeaseTopic:
 
     async def _send(self, message: LeaseMessage, key: str) -> asyncio.Future[Any]:
         sending: asyncio.Future[Any] = await self._producer.send(
-            LEASES, message.to_json(), key.encode(), headers=_headers(self._source)
+            self._partition.topic, message.to_json(), key.encode(), headers=_headers(self._source)
         )
         return sending
 
@@ -227,10 +232,11 @@ class LeaseTopic:
         self._grant_due.set()
 
 
-_NO_CLOCK: Final = (
-    f"{LEASES} does not bear the broker's time: set message.timestamp.type=LogAppendTime "
-    "(headrace topics apply --alter-configs)"
-)
+def _no_clock(topic: str) -> ValueError:
+    return ValueError(
+        f"{topic} does not bear the broker's time: set message.timestamp.type=LogAppendTime "
+        "(headrace topics apply --alter-configs)"
+    )
 
 
 def _headers(source: bytes) -> Headers:

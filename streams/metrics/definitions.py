@@ -253,13 +253,14 @@ RECLAIM_SECONDS = Histogram(
 )
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
-    "election", "supervisor_group", "front_lane",
+    "election", "supervisor_group", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
+    "front_lane", "heavy_records", "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
 )  # fmt: skip
-"""Background loops (streams/supervise.py)."""
+"""Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(
     Counter(
         "headrace_loop_faults",
-        "Faults of background loops, which begin again after each: by the loop's name.",
+        "Faults of background loops and work, which begin again or are settled: by name; callback and thread end the process.",
         ["loop"],
     ),
     *LOOPS,

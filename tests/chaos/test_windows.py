@@ -20,12 +20,12 @@ from ops.process import ChildProcess
 from ops.tail import TailOptions, tail
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, request
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, request
 from tests.unit.metrics.raw_samples import Scope, as_sent, expected, fleet
 from topics.names import METRIC_SAMPLES, METRIC_WINDOWS
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
 
 WORKERS = 21
 INTERVALS = 498 if FULL else 120

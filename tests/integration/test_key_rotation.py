@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ops.fleet import Fleet
 from ops.load.traffic import Answer
-from tests.chaos.pipeline import Pipeline, request, wait_until
+from tests.support.pipeline import Pipeline, request, wait_until
 
 ANSWER = {
     "id": "x",

@@ -16,9 +16,9 @@ from streams.limits import UNLIMITED, Route
 from streams.limits.build import leases_needed
 from streams.limits.worker.shared_budget import SharedBudget
 from streams.settings.model import Settings
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import delete_topics, fresh_topics, wait_until
 from tests.integration.lease_fleet import Judge, SyntheticWorker, sizes
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import delete_topics, fresh_topics, wait_until
 from topics import catalogue, provision
 from topics.names import LEASES
 

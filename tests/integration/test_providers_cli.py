@@ -14,9 +14,9 @@ from ops.health import serve_health
 from ops.provider_sim import ProviderSim
 from streams.providers.formats.wire import Failure
 from streams.providers.stats import drain_endpoint, endpoint_stats
-from tests.integration.cli import headrace
 from tests.integration.provider_rig import Rig, free_port, open_rig, over_aiohttp, url_of
-from tests.unit.flow.samples import pending
+from tests.support.cli import headrace
+from tests.support.requests import pending
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from streams.cache.answers import Answer
 from streams.cache.memory import MemoryTier
 from streams.cache.stage import CacheRules, CacheStage
 from streams.pipeline import Outcome, PendingRequest, expired
+from tests.support.requests import until
 from tests.unit.cache.requests import Calls, DictStore, Ends, Record, pending
 from topics.names import Priority
 
@@ -38,7 +39,7 @@ class Bench:
     async def take(self, *requests: PendingRequest) -> None:
         """Hand the requests over and let the look-up end."""
         self.stage.accept(requests)
-        await asyncio.gather(*self.stage._tasks)
+        await until(lambda: self.stage._looking_up is None)
 
     def end(self, name: str, outcome: Outcome) -> None:
         """End the call of a request."""

@@ -19,7 +19,7 @@ from schemas.scaling_decision import ScalingDecision, ScalingState, Signals
 from schemas.scaling_event import ScalingEvent
 from streams.scaling.decide import BLOCKS, REASONS, decide
 from streams.scaling.record import record_of
-from tests.chaos.scaling import fleet_window
+from tests.support.scaling import fleet_window
 from tests.unit.scaling.virtual import SPECIFIED, minutes, state, window
 
 NOW = 20 * 60.0 + 5

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ops.brokers import Broker, kafka_jars, start_broker
-from tests.chaos.pipeline import Pipeline, fresh_topics
-from tests.chaos.simulator import Simulator
+from tests.support.pipeline import Pipeline, fresh_topics
+from tests.support.simulator import Simulator
 
 FULL = os.environ.get("TEST_FULL") == "1"
 """Whether to run the sizes that are promised; the default sizes are smaller, the rates and bars are the same."""
@@ -31,8 +31,11 @@ def measured(request: pytest.FixtureRequest) -> Iterator[Measured]:
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[Broker]:
-    """An Apache Kafka for all tests with a pipeline; each begins with fresh topics and a group of its own."""
+def kafka(broker: Broker) -> Iterator[Broker]:
+    """An Apache Kafka of this run for all tests with a pipeline: the run's broker, if it is one that tests may stop."""
+    if broker.kind == "apache":
+        yield broker
+        return
     reason = kafka_jars.missing()
     if reason is not None:
         pytest.skip(reason)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.fleet import clean_environment, headrace_command
+from tests.support.processes import running
 
 _WITHIN_S = 120.0
 
@@ -25,13 +26,9 @@ async def headrace(
     """Run a command to its end, with a settings file or a broker's address and no other HEADRACE_ variable."""
     chosen = ["--settings", str(settings)] if settings is not None else []
     environment = clean_environment({"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": servers} if servers is not None else {})
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         *headrace_command(*arguments, *chosen), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, cwd=cwd
-    )
-    try:
+    ) as process:
         async with asyncio.timeout(_WITHIN_S):
             out, err = await process.communicate(stdin.encode())
-    except BaseException:
-        process.kill()
-        raise
     return Called(process.returncode, out.decode(), err.decode())

@@ -13,12 +13,14 @@ from ops.brokers import Broker
 from ops.fleet import Fleet
 from ops.load.ledger import Ledger
 from ops.load.traffic import Answer, Traffic
-from tests.chaos.positions import Positions, committed_positions, end_offsets, group_assignment, read_all
-from tests.chaos.simulator import Simulator
+from tests.support.positions import Positions, committed_positions, end_offsets, group_assignment, read_all
+from tests.support.simulator import Simulator
 from topics import catalogue, partition_for, provision
-from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES, Priority
+from topics.names import V1, Priority, TopicNames
 
 PARTITIONS = 12
+SESSION_TIMEOUT = "3s"
+"""Half of the default: tests that kill a worker wait for its session to end. A test of a bar in seconds sets its own."""
 
 _POLL_S = 0.1
 
@@ -26,21 +28,26 @@ _POLL_S = 0.1
 class Pipeline:
     """What the parts of one test share. Workers are started by the test."""
 
-    def __init__(self, broker: Broker, group_id: str, directory: Path, simulator: Simulator) -> None:
+    def __init__(
+        self, broker: Broker, group_id: str, directory: Path, simulator: Simulator, names: TopicNames = V1
+    ) -> None:
         self.broker = broker
         self.group_id = group_id
         self.directory = directory
         self.simulator = simulator
+        self.names = names
 
     @property
     def client_options(self) -> dict[str, Any]:
         return {"bootstrap_servers": self.broker.bootstrap_servers}
 
     def settings(self, **changed: object) -> Path:
-        """A settings file: limits that are out of the way, and `changed` (`kafka__session_timeout="3s"`)."""
+        """A settings file: limits that are out of the way, short sessions, and `changed` (`http__listen="127.0.0.1:0"`)."""
         values: dict[str, object] = {
             "kafka.bootstrap_servers": self.broker.bootstrap_servers,
             "kafka.group_id": self.group_id,
+            "kafka.session_timeout": SESSION_TIMEOUT,
+            "topics.prefix": self.names.prefix,
             "topics.partitions": PARTITIONS,
             "http.listen": "127.0.0.1:0",
             "cache.disk.path": str(self.directory / "cache"),
@@ -68,7 +75,7 @@ class Pipeline:
 
     def traffic(self, on_answer: Callable[[Answer], None] | None = None) -> Traffic:
         """Sends, reads answers and dead letters, and keeps a ledger of its own."""
-        return Traffic(self.client_options, Ledger(), on_answer=on_answer)
+        return Traffic(self.client_options, Ledger(), names=self.names, on_answer=on_answer)
 
     async def assignment(self) -> Mapping[str, frozenset[int]]:
         """Partition numbers by member of the group."""
@@ -89,10 +96,10 @@ class Pipeline:
         await wait_until(all_is_given, timeout_s)
         return found
 
-    async def answered_at_ms(self, topics: Iterable[str] = (RESPONSES, DEAD_LETTERS)) -> dict[str, list[int]]:
-        """Every request id with the times of its ends, in order, by the broker's clock."""
+    async def answered_at_ms(self, topics: Iterable[str] = ()) -> dict[str, list[int]]:
+        """Every request id with the times of its ends, in order, by the broker's clock; of answers and dead letters."""
         ends: dict[str, list[int]] = {}
-        for record in await read_all(self.client_options, topics):
+        for record in await read_all(self.client_options, topics or (self.names.responses, self.names.dead_letters)):
             request_id = orjson.loads(record.value)["request_id"]
             ends.setdefault(request_id, []).append(record.timestamp)
         return {request_id: sorted(times) for request_id, times in ends.items()}
@@ -111,7 +118,7 @@ class Pipeline:
     async def unfinished(self) -> dict[tuple[str, int], tuple[int, int]]:
         """Partitions whose commit is not at their end: where it is, and where the end is."""
         committed = await self.committed()
-        ends = await end_offsets(self.client_options, REQUEST_TOPICS)
+        ends = await end_offsets(self.client_options, self.names.requests)
         positions = {partition: committed[partition].next_offset if partition in committed else 0 for partition in ends}
         return {tuple(p): (positions[p], end) for p, end in ends.items() if positions[p] != end}
 
@@ -167,11 +174,16 @@ async def wait_open_at_most(traffic: Traffic, count: int, timeout_s: float) -> N
     await wait_until(is_down, timeout_s)
 
 
+async def make_topics(client_options: Mapping[str, Any], names: TopicNames) -> None:
+    """The contract's topics under these names."""
+    report = await provision.apply(client_options, catalogue(PARTITIONS, names=names))
+    assert not report.differences, report.differences
+
+
 async def fresh_topics(client_options: Mapping[str, Any]) -> None:
     """The contract's topics, empty, as if the broker were new; reply topics of earlier tests are gone."""
     await delete_topics(client_options)
-    report = await provision.apply(client_options, catalogue(PARTITIONS))
-    assert not report.differences, report.differences
+    await make_topics(client_options, V1)
 
 
 async def delete_topics(client_options: Mapping[str, Any], names: Iterable[str] | None = None) -> None:

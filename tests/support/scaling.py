@@ -15,8 +15,8 @@ from ops.fleet import WorkerProcess
 from schemas.metric_window import MetricWindow
 from schemas.scaling_decision import ScalingDecision
 from streams.scaling.log import DecisionLog, read_decision
-from tests.chaos.pipeline import Pipeline, wait_until
-from tests.chaos.positions import read_all
+from tests.support.pipeline import Pipeline, wait_until
+from tests.support.positions import read_all
 from topics.names import METRIC_WINDOWS, SCALING_DECISIONS
 
 QUICK: dict[str, object] = {
