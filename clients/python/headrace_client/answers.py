@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeGuard, get_args
 
 import orjson
 
@@ -111,7 +111,7 @@ def read_answer(event_id: str, value: bytes | None) -> Answer | None:
         return None
     request_id, agent_id, status = found.get("request_id"), found.get("agent_id"), found.get("status")
     payload, error = found.get("payload"), found.get("error")
-    if not (isinstance(request_id, str) and isinstance(agent_id, str) and status in _statuses(status)):
+    if not (isinstance(request_id, str) and isinstance(agent_id, str) and _is_status(status)):
         return None
     error = error if isinstance(error, dict) else {}
     return Answer(
@@ -133,8 +133,8 @@ def read_answer(event_id: str, value: bytes | None) -> Answer | None:
     )
 
 
-def _statuses(status: object) -> frozenset[str]:
-    return _STATUSES if isinstance(status, str) else frozenset()
+def _is_status(value: object) -> TypeGuard[Status]:
+    return isinstance(value, str) and value in _STATUSES
 
 
 def _text(value: object) -> str | None:
