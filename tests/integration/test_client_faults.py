@@ -33,6 +33,7 @@ async def test_answers_come_after_the_broker_was_restarted(tmp_path: Path) -> No
                 ]
                 await simulator.wait_in_flight(10)
                 port = int(broker.bootstrap_servers.rpartition(":")[2])
+                assert broker.pid is not None
                 os.kill(broker.pid, signal.SIGKILL)
                 await asyncio.to_thread(broker.stop)
                 broker = await asyncio.to_thread(ApacheBroker, port, tmp_path / "log")

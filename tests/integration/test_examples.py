@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -64,6 +65,15 @@ async def test_python_examples(pipeline: Pipeline) -> None:
             said = await run(pipeline, sys.executable, str(EXAMPLES / "python" / name))
             for each in wanted:
                 assert each in said, f"{name} said {said!r}"
+
+
+async def test_the_first_snippet_of_the_clients_readme(pipeline: Pipeline, tmp_path: Path) -> None:
+    snippet = re.findall(r"```python\n(.*?)```", (CLIENT / "README.md").read_text(), re.DOTALL)[0]
+    assert "127.0.0.1:9092" in snippet
+    program = tmp_path / "snippet.py"
+    program.write_text(snippet.replace("127.0.0.1:9092", pipeline.broker.bootstrap_servers))
+    async with running(pipeline):
+        assert (await run(pipeline, sys.executable, str(program))).strip()
 
 
 async def test_the_example_of_metrics_reads_a_window_of_the_fleet(pipeline: Pipeline) -> None:
