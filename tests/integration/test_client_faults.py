@@ -7,13 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from headrace_client import Closed, Headrace, HeadraceError, NotPublished
 from ops.brokers import kafka_jars
 from ops.brokers.apache import ApacheBroker
 from tests.chaos.pipeline import Pipeline, fresh_topics
 from tests.chaos.simulator import Simulator
-from tests.integration.test_client import chat, client_of, running
+from tests.integration.test_client import an_answer, chat, client_of, first_answers, make_topic, running
+from topics.headers import response_headers
 
 
 # celery/celery#6912 (results are never fetched again after a restart), celery/celery#4857, robinhood/faust#99
@@ -114,6 +117,28 @@ async def test_waiting_for_nothing_leaves_nothing_behind(pipeline: Pipeline) -> 
 
 def _tasks_of_the_client() -> list[asyncio.Task[object]]:
     return [task for task in asyncio.all_tasks() if "headrace_client" in repr(task.get_coro())]
+
+
+# spring-projects/spring-kafka#2318 (review: what of partitions that are assigned later?)
+async def test_answers_on_partitions_that_were_added_later_are_read(pipeline: Pipeline) -> None:
+    topic = "agent.responses.grows"
+    await make_topic(pipeline, topic, partitions=1)
+    async with client_of(pipeline, reply_topic=topic, metadata_max_age_ms=500) as client:
+        reading = asyncio.create_task(first_answers(client, 3))
+        await asyncio.sleep(1)
+        admin = AIOKafkaAdminClient(**pipeline.client_options)
+        await admin.start()
+        await admin.create_partitions({topic: NewPartitions(3)})
+        await admin.close()
+        async with AIOKafkaProducer(**pipeline.client_options, metadata_max_age_ms=500) as producer:
+            async with asyncio.timeout(30):
+                while len(await producer.partitions_for(topic)) < 3:  # noqa: ASYNC110 - the broker has no event for us
+                    await asyncio.sleep(0.2)
+            for partition in range(3):
+                event_id = f"agent.requests.normal:0:{partition}".encode()
+                headers = response_headers(event_id=event_id, source=b"/headrace", time=b"", request_id="r")
+                await producer.send_and_wait(topic, an_answer("r", "a"), key=b"a", headers=headers, partition=partition)
+        assert {answer.event_id[-1] for answer in await reading} == {"0", "1", "2"}
 
 
 async def test_options_of_the_kafka_clients_arrive(pipeline: Pipeline) -> None:

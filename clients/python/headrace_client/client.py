@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypedDict, Unpack, cast
 
 from headrace_client.answers import Answer, agent_of, event_id_of, read_answer
-from headrace_client.connection import KafkaOptions, checked
+from headrace_client.connection import KafkaOptions, checked, end
 from headrace_client.errors import Closed, HeadraceError, NoAnswer, NotPublished
 from headrace_client.flights import Flight, Flights
 from headrace_client.matching import Matcher, RequestKey
@@ -117,7 +117,7 @@ class Headrace:
             self._stack.push_async_callback(publisher.stop, self._close_timeout_s)
             reading = asyncio.create_task(reader.run(self._read), name="headrace-client-answers")
             reading.add_done_callback(self._reading_ended)
-            self._stack.push_async_callback(_cancel, reading)
+            self._stack.push_async_callback(end, reading)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -346,8 +346,3 @@ class Headrace:
             ended = Closed(f"answers are not read any more: {error!r}")
             ended.__cause__ = error
             self._finish(ended)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

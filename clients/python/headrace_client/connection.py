@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypedDict
+
+_CANCEL_EVERY_S: Final = 0.1
 
 
 class KafkaOptions(TypedDict, total=False):
@@ -37,3 +40,24 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
         )
     # 10 s instead of 300: a partition that was added, and a topic that was made anew, are seen before a request expires.
     return {"client_id": "headrace-client", "metadata_max_age_ms": 10_000, **options}
+
+
+async def stop_within(stopping: Coroutine[Any, Any, None], within_s: float) -> bool:
+    """Let a client stop by itself for so long, then make it. Whether it did by itself.
+
+    aiokafka waits for requests under way, up to `request_timeout_ms` each and for ever where a batch is tried again
+    (aio-libs/aiokafka#1101).
+    """
+    task = asyncio.create_task(stopping)
+    await asyncio.wait([task], timeout=within_s)
+    in_time = task.done()
+    await end(task)
+    return in_time
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it ends: one that awaits others while it is cancelled has to be told for each."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_EVERY_S)
+    await asyncio.gather(task, return_exceptions=True)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
+from headrace_client.connection import end, stop_within
 from headrace_client.errors import NotPublished, TopicMissing, Unreachable
 from headrace_client.names import PRIORITIES, Topics
 from headrace_client.partitioner import contract_partitioner
@@ -18,6 +19,7 @@ from headrace_client.records import Outgoing
 
 log = logging.getLogger("headrace_client")
 
+_CLOSE_S: Final = 1.0
 _MOST_BYTES: Final = 2 * 2**20
 """Of a request with its headers, before compression; the broker takes 1 MiB."""
 
@@ -84,14 +86,11 @@ class Publisher:
         return Published(request_id, record.key.decode(), acked.topic, acked.partition, acked.offset, acked.timestamp)
 
     async def stop(self, within_s: float) -> None:
-        """Let what is under way be taken for at most `within_s` seconds, and close."""
-        # aiokafka waits without end for a broker that is away (aio-libs/aiokafka#1101).
-        stopping = asyncio.create_task(self._producer.stop())
-        await asyncio.wait([stopping], timeout=within_s)
-        if not stopping.done():
-            stopping.cancel()
-            log.warning("the broker did not take all requests before the client was closed")
-            if (sender := self._producer._sender) is not None:
-                await sender.close()
-            await self._producer.client.close()
-        await asyncio.gather(stopping, return_exceptions=True)
+        """Let what is on its way be taken for at most `within_s` seconds, and close."""
+        if await stop_within(self._producer.stop(), within_s):
+            return
+        log.warning("the broker did not confirm all requests before the client was closed")
+        sender = self._producer._sender  # its stop ends neither, once it was interrupted
+        if sender is not None and sender.sender_task is not None:
+            await end(sender.sender_task)
+        await stop_within(self._producer.client.close(), _CLOSE_S)

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
+from headrace_client.connection import stop_within
 from headrace_client.errors import TopicMissing, Unreachable
 
 log = logging.getLogger("headrace_client")
@@ -19,6 +20,7 @@ log = logging.getLogger("headrace_client")
 _POLL_MS: Final = 1000
 _RETRY_S: Final = 0.5
 _MOST_RECORDS: Final = 500
+_STOP_S: Final = 2.0
 
 
 class TopicReader:
@@ -56,7 +58,8 @@ class TopicReader:
             raise
 
     async def stop(self) -> None:
-        await self._consumer.stop()
+        if not await stop_within(self._consumer.stop(), _STOP_S):
+            await stop_within(self._consumer._client.close(), _STOP_S)  # its stop had not come so far
 
     async def run(self, on_record: Callable[[Any], None]) -> None:
         """Read until cancelled. A broker that is away is waited for."""

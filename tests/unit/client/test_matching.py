@@ -65,13 +65,14 @@ def test_nothing_is_left_of_a_request_that_nobody_waits_for() -> None:
     assert matcher.held_bytes == 0
 
 
-def test_answers_of_strangers_fill_no_memory_while_an_ack_is_awaited() -> None:
-    matcher = Matcher(early_count=10, early_bytes=1000)
+@pytest.mark.parametrize(("count", "size", "most"), [(10, 50, 500), (1000, 300, 1000)], ids=["count", "bytes"])
+def test_answers_of_strangers_fill_no_memory_while_an_ack_is_awaited(count: int, size: int, most: int) -> None:
+    matcher = Matcher(early_count=count, early_bytes=1000)
     matcher.expect(KEY, b"")
     for number in range(10_000):
-        matcher.offer(f"t:1:{number}", "agent-1", b"x" * 50)
-        matcher.offer(f"t:2:{number}", "agent-2", b"x" * 50)
-        assert matcher.held_bytes <= 500
+        matcher.offer(f"t:1:{number}", "agent-1", b"x" * size)
+        matcher.offer(f"t:2:{number}", "agent-2", b"x" * size)
+        assert matcher.held_bytes <= most
 
 
 def test_a_retry_is_answered_by_either_of_its_records() -> None:
