@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo bench test lint fmt lock clean
+.PHONY: setup demo bench test test-cluster lint fmt lock clean
 
 setup: $(READY)
 
@@ -23,6 +23,9 @@ bench: $(READY)         ## the pipeline beside its peers; ARGS="latency", "provi
 
 test: $(READY)          ## all tests, on a real broker; ARGS="tests/unit -k offsets" narrows
 	$(BIN)/python -m pytest $(ARGS)
+
+test-cluster: $(READY)  ## random schedules of faults on three brokers; SEEDS=60 SECONDS=90 for the whole, SEED=7 ARGS=-v for one
+	$(BIN)/python -m tests.cluster --seed $(or $(SEED),1) --seeds $(or $(SEEDS),3) --seconds $(or $(SECONDS),60) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -27,6 +27,7 @@ from streams.cache.lock import lock_owner
 from streams.cache.rocks import POSITIONS, TableOptions, disk_bytes, open_beside
 from streams.cache.slots import slots
 from streams.settings import Settings
+from streams.transport.list_offsets import begin_offsets, end_offsets
 from topics.names import CACHE_ENTRIES
 from topics.partitioner import contract_partitioner
 
@@ -164,7 +165,7 @@ async def live_keys(client_options: Mapping[str, Any], chosen: Collection[bytes]
     live: dict[bytes, bool] = {}
     async with open_reader(client_options, isolation_level="read_committed") as consumer:
         partitions = await partitions_of(consumer, [CACHE_ENTRIES])
-        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        begins, ends = await begin_offsets(consumer, partitions), await end_offsets(consumer, partitions)
         async for record in read_until(consumer, begins, ends):
             if record.key and (not chosen or record.key in chosen):
                 live[record.key] = record.value is not None

@@ -10,15 +10,24 @@ from typing import Any, Final
 import structlog
 
 from ops.health import serve_health
-from ops.service import CannotStartError, Stop, check_start, unless
+from ops.service import CannotStartError, Stop, check_start, unless, wait_broken
 from streams.control import Control
 from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError
+from streams.unhandled import Unhandled
+from topics.access import READ, READ_WRITE, WRITE
 from topics.names import METRIC_SAMPLES, METRIC_WINDOWS, REQUEST_TOPICS, SCALING_DECISIONS, SCALING_EVENTS
+from topics.plan import Needs
 
 log = structlog.get_logger("headrace.control")
 
-NEEDED: Final = frozenset({*REQUEST_TOPICS, METRIC_SAMPLES, METRIC_WINDOWS, SCALING_DECISIONS, SCALING_EVENTS})
+NEEDED: Final[Needs] = {
+    **dict.fromkeys(REQUEST_TOPICS, READ),
+    METRIC_SAMPLES: READ_WRITE,
+    METRIC_WINDOWS: READ_WRITE,
+    SCALING_DECISIONS: READ_WRITE,
+    SCALING_EVENTS: WRITE,
+}
 
 DESIRED: Final = "/scaling/desired"
 """Where KEDA's metrics-api scaler asks: `{"desired": 3, "epoch": 17, "at": "…"}`."""
@@ -27,32 +36,34 @@ DESIRED: Final = "/scaling/desired"
 async def run_control(settings: Settings) -> None:
     """As `_run`; a group that takes this process not at all is a reason not to start."""
     try:
-        await _run(settings)
+        await _run(settings, Unhandled.watch())
     except GroupRefusedError as error:
         raise CannotStartError(str(error)) from error
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, unhandled: Unhandled) -> None:
     """Run until SIGTERM or SIGINT, then leave the group, so that another takes over at once.
 
-    Raises CannotStartError, SettingsError for secrets that are not there, RealizeError, and what crashed the control.
+    Raises CannotStartError, SettingsError for secrets that are not there, RealizeError, and FaultError for what broke
+    the control.
     """
     stop = Stop.on_signals()
     await check_start(settings, NEEDED)
     async with AsyncExitStack() as stack:
         control = Control(settings)
         documents = {DESIRED: lambda: desired(control, settings)}
-        health = serve_health(settings.http.listen, lambda: control.ready, documents)
+        health = serve_health(settings.http.listen, lambda: control.ready and not unhandled.happened, documents)
         address = await stack.enter_async_context(health)
         starting = asyncio.create_task(stack.enter_async_context(control))
         if not await unless(stop.asked, starting):
             return
-        ready, crashed = asyncio.create_task(control.wait_ready()), asyncio.create_task(control.wait_stopped())
-        stack.callback(crashed.cancel)
-        if not await unless(stop.asked, ready, crashed):
+        ready = asyncio.create_task(control.wait_ready())
+        broken = asyncio.create_task(wait_broken(control.wait_stopped(), unhandled))
+        stack.callback(broken.cancel)
+        if not await unless(stop.asked, ready, broken):
             return
         log.info("ready", http=address, owns=control.owns, realizer=settings.scaling.realizer)
-        await unless(stop.asked, crashed)
+        await unless(stop.asked, broken)
 
 
 def desired(control: Control, settings: Settings) -> dict[str, Any] | None:

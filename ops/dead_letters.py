@@ -17,6 +17,7 @@ from ops.records import open_reader, partitions_of, read_until, unreachable_in_o
 from ops.tail import printable, value_fields, when
 from schemas import limits
 from schemas.dead_letter import DeadLetter
+from streams.transport.list_offsets import begin_offsets, end_offsets
 from topics.names import DEAD_LETTERS, REQUEST_TOPICS
 from topics.partitioner import contract_partitioner
 
@@ -112,7 +113,7 @@ async def find(
     """
     async with open_reader(client_options) as consumer:
         partitions = await partitions_of(consumer, [DEAD_LETTERS])
-        ends = await consumer.end_offsets(partitions)
+        ends = await end_offsets(consumer, partitions)
         begins = await _begins(consumer, partitions, ends, selection)
         if newest_of_each is not None:
             begins = {each: max(offset, ends[each] - newest_of_each) for each, offset in begins.items()}
@@ -185,7 +186,7 @@ async def _begins(
     selection: Selection,
 ) -> dict[TopicPartition, int]:
     """Where to begin reading: no earlier than the selection needs."""
-    firsts: dict[TopicPartition, int] = await consumer.beginning_offsets(partitions)
+    firsts: dict[TopicPartition, int] = await begin_offsets(consumer, partitions)
     if selection.positions:
         wanted: dict[int, int] = {}
         for partition, offset in selection.positions:

@@ -12,6 +12,8 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streams.supervise import ailing
+
 
 @asynccontextmanager
 async def serve_health(
@@ -25,7 +27,8 @@ async def serve_health(
 ) -> AsyncIterator[str]:
     """Serve on `listen` (HOST:PORT, port 0 for any free one) while the block runs; gives the address that was bound.
 
-    /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says. `documents` are further paths,
+    /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says, and 503 while a loop
+    that requests need begins again after a fault. `documents` are further paths,
     each with what makes its JSON now; None makes it a 503. `actions` are paths that take a POST of JSON and answer with JSON; a
     ValueError or KeyError of theirs is a 400. They are for this machine, and for others that bring the `token` (Authorization:
     Bearer). Where `hosts` is given, documents and actions are asked for by an address, `localhost` or one of these: whoever
@@ -36,6 +39,8 @@ async def serve_health(
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
+        if failing := ailing():
+            return web.Response(text=f"not ready: {', '.join(failing)} failed and begins again\n", status=503)
         return web.Response(text="ready\n") if ready() else web.Response(text="not ready\n", status=503)
 
     async def metrics(_: web.Request) -> web.Response:

@@ -12,14 +12,16 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas import limits
+from streams.transport.list_offsets import end_offsets
 from streams.transport.pacing import pace_empty_fetches
-from topics.provision import BrokerUnreachableError, ProvisionError
+from topics.access import allowed_operations, missing_acl
+from topics.provision import ProvisionError, unreachable
 
 _POLL_MS: Final = 200
 
 
 class TopicMissingError(ProvisionError):
-    """A topic is not on the broker."""
+    """A topic is not on the broker, or this user may not see it."""
 
 
 @asynccontextmanager
@@ -28,12 +30,7 @@ async def unreachable_in_one_line(client_options: Mapping[str, Any]) -> AsyncIte
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
-        servers = client_options.get("bootstrap_servers", "localhost:9092")
-        shown = servers if isinstance(servers, str) else ",".join(servers)
-        raise BrokerUnreachableError(
-            f"no Kafka broker answers at {shown}: does it run, and are kafka.bootstrap_servers and the security settings "
-            "beside it right?"
-        ) from error
+        raise await unreachable(client_options) from error
 
 
 @asynccontextmanager
@@ -71,6 +68,10 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
     cluster = await consumer._client.fetch_all_metadata()
     known = cluster.topics()
     missing = [topic for topic in topics if topic not in known]
+    allowed = await allowed_operations(consumer._client, missing) if missing else {}
+    denied = [topic for topic in missing if allowed.get(topic) == frozenset()]
+    if denied:
+        raise TopicMissingError("; ".join(missing_acl("Describe", topic) for topic in denied))
     if missing:
         raise TopicMissingError(
             f"not on the broker: {', '.join(missing)}; `headrace topics apply` makes the contract's topics"
@@ -107,5 +108,5 @@ async def read_until(
 async def from_the_end(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
     """Assign the partitions, positioned behind the last record that is there now, not when the first fetch comes."""
     consumer.assign(partitions)
-    for partition, offset in (await consumer.end_offsets(partitions)).items():
+    for partition, offset in (await end_offsets(consumer, partitions)).items():
         consumer.seek(partition, offset)

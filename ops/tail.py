@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from ops.metric_lines import describe
 from ops.records import open_reader, partitions_of, read_until
+from streams.transport.list_offsets import begin_offsets, end_offsets
 
 _POLL_MS: Final = 200
 _CUT: Final = "…"
@@ -32,7 +33,7 @@ async def tail(client_options: Mapping[str, Any], options: TailOptions) -> Async
     """The records as aiokafka gives them; old ones with `last` by timestamp, others as they come. Raises ProvisionError."""
     async with open_reader(client_options) as consumer:
         partitions = await partitions_of(consumer, [options.topic])
-        ends = await consumer.end_offsets(partitions)
+        ends = await end_offsets(consumer, partitions)
         async for record in _old(consumer, partitions, ends, options):
             yield record
         if not options.follow:
@@ -55,7 +56,7 @@ async def _old(
 ) -> AsyncIterator[Any]:
     if not options.from_beginning and options.last is None:
         return
-    begins = await consumer.beginning_offsets(partitions)
+    begins = await begin_offsets(consumer, partitions)
     if options.last is not None and options.key is None and not options.from_beginning:
         # The newest of all are among the newest of each partition; one key's may be anywhere.
         begins = {partition: max(begins[partition], ends[partition] - options.last) for partition in partitions}

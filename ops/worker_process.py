@@ -5,39 +5,50 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import AsyncExitStack
+from typing import Final
 
 import structlog
 
 from ops.health import serve_health
-from ops.service import CannotStartError, Stop, check_start, unless
+from ops.service import CannotStartError, Stop, check_start, unless, wait_broken
 from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.transport.membership import GroupRefusedError
+from streams.unhandled import FaultError, Unhandled
 from streams.worker import Worker
+from topics.access import READ, READ_WRITE, WRITE
 from topics.names import CACHE_ENTRIES, DEAD_LETTERS, LEASES, METRIC_SAMPLES, REQUEST_TOPICS, RESPONSES
+from topics.plan import Needs
 
 log = structlog.get_logger("headrace.worker")
 
-_NEEDED = frozenset({*REQUEST_TOPICS, RESPONSES, DEAD_LETTERS, CACHE_ENTRIES, METRIC_SAMPLES})
+_NEEDED: Final[Needs] = {
+    **dict.fromkeys(REQUEST_TOPICS, READ),
+    RESPONSES: WRITE,
+    DEAD_LETTERS: WRITE,
+    CACHE_ENTRIES: READ_WRITE,
+    METRIC_SAMPLES: WRITE,
+}
 
 
-def needed_topics(settings: Settings) -> frozenset[str]:
+def needed_topics(settings: Settings) -> Needs:
     """What a worker with these settings reads and writes."""
-    return _NEEDED | {LEASES} if leases_needed(settings) else _NEEDED
+    return {**_NEEDED, LEASES: READ_WRITE} if leases_needed(settings) else _NEEDED
 
 
 async def run_worker(settings: Settings) -> None:
     """As `_run`; a group that takes this process not at all is a reason not to start."""
     try:
-        await _run(settings)
+        await _run(settings, Unhandled.watch())
     except GroupRefusedError as error:
         raise CannotStartError(str(error)) from error
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, unhandled: Unhandled) -> None:
     """Run until SIGTERM or SIGINT, then drain and leave the group.
 
-    Raises CannotStartError, SettingsError for secrets that are not there, and what crashed the worker.
+    Raises CannotStartError, SettingsError for secrets that are not there, and FaultError, after the same drain, for what broke
+    the worker.
     """
     stop = Stop.on_signals()
     await check_start(settings, needed_topics(settings))
@@ -46,7 +57,7 @@ async def _run(settings: Settings) -> None:
         address = await stack.enter_async_context(
             serve_health(
                 settings.http.listen,
-                lambda: worker.ready,
+                lambda: worker.ready and not unhandled.happened,
                 {"/agents": worker.flow_figures, "/providers": worker.endpoint_figures},
                 {"/providers/drain": lambda asked: worker.drain_endpoint(asked["endpoint"], asked["draining"])},
                 token=settings.http.token(),
@@ -56,14 +67,19 @@ async def _run(settings: Settings) -> None:
         starting = asyncio.create_task(stack.enter_async_context(worker))
         if not await unless(stop.asked, starting):
             return
-        ready, crashed = asyncio.create_task(worker.wait_ready()), asyncio.create_task(worker.wait_stopped())
-        stack.callback(crashed.cancel)
-        if not await unless(stop.asked, ready, crashed):
+        ready = asyncio.create_task(worker.wait_ready())
+        broken = asyncio.create_task(wait_broken(worker.wait_stopped(), unhandled))
+        stack.callback(broken.cancel)
+        if not await unless(stop.asked, ready, broken):
             return
         _settle_memory()
         log.info("ready", http=address, partitions=len(worker.consumer.partitions), group=settings.kafka.group_id)
-        if not await unless(stop.asked, crashed):
+        try:
+            await unless(stop.asked, broken)
+        except FaultError:
             await _drain(worker, settings.kafka.drain_deadline, stop.at_once)
+            raise
+        await _drain(worker, settings.kafka.drain_deadline, stop.at_once)
 
 
 def _settle_memory() -> None:

@@ -7,7 +7,6 @@ what it writes, so that they can go on where it stopped. A Faust app of its own:
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 from typing import Final, Self
 
@@ -79,9 +78,11 @@ class Control:
         def owns() -> bool:
             return self.owns
 
-        decider = Decider(self.tail, producer, policy, process_id(), owns=owns, current=realizer.current, now=time.time)
+        decider = Decider(
+            self.tail, producer, policy, process_id(), owns=owns, current=realizer.current, now=self._windows.clock.now
+        )
         source = f"/headrace/{process_id()}"
-        actuator = Actuator(self.tail, producer, realizer, source, acts=owns, now=time.time)
+        actuator = Actuator(self.tail, producer, realizer, source, acts=owns, now=self._windows.clock.now)
         await self._stack.enter_async_context(self._windows)
         for loop in (decider.run(), actuator.run(), self._keep_current()):
             task = asyncio.create_task(loop)

@@ -56,6 +56,8 @@ class PendingRequest:
     expires_at: float | None
     """The request's own total limit; a call under way is cancelled at that moment."""
     reply_topic: str
+    reply_partition: int | None = None
+    """The partition of the reply topic that its sender reads; None, or one that is not there: by the agent's id."""
     traceparent: bytes | None = None
     size: int = 0
     """Bytes of its record's value."""
@@ -113,6 +115,7 @@ class Rejected:
     conversation_id: str | None = None
     reply_topic: str = RESPONSES
     """Where the answer is wanted; whether it may go there is for others to say."""
+    reply_partition: int | None = None
 
 
 def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:

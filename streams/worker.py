@@ -30,6 +30,7 @@ from streams.metrics.sampler import Sampler
 from streams.metrics.samples import Figures
 from streams.providers.build import open_providers
 from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_figures
+from streams.record_clock import RecordClock
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import end, supervised
@@ -56,6 +57,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
+        self._clock = RecordClock()
         self._started = False
 
     async def __aenter__(self) -> Self:
@@ -73,22 +75,24 @@ class Worker:
         await producer.start()
         for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
             await producer.partitions_for(topic)
+        budget, now = memory_budget(settings.memory.budget), self._clock.now
+        sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures, self._clock)
+        await sampler.ask_the_time()
         budgets = await open_budgets(settings, producer, self._stack, waiting=self._waiting, alive=self._is_member)
-        self.providers = providers = await open_providers(settings, self._stack, budgets.of)
+        self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now)
         troubles = ReplyTroubles(
             settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
         )
         outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
         self._stack.push_async_callback(outbox.stop)
-        delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=time.time)
-        budget = memory_budget(settings.memory.budget)
+        delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=now)
         rules = flow_rules(settings)
         shares = RouteShares(rules.route)
         self._cache = await open_cache(
-            settings, producer, delivery, providers.mapping, self._stack, budget.bytes, shares
+            settings, producer, delivery, providers.mapping, self._stack, budget.bytes, shares, now
         )
         stage = self._cache.stage
-        self._dispatch = Dispatch(rules, providers, stage, now=time.time, clock=time.monotonic, shares=shares)
+        self._dispatch = Dispatch(rules, providers, stage, now=now, clock=time.monotonic, shares=shares)
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout
@@ -100,7 +104,7 @@ class Worker:
             keeps_records=any(each.retry.dead_letter for each in settings.providers),
         )
         reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix, outbox.refuses)
-        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=time.time)
+        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=now)
         self._app = build_app(settings, producer, intake.accept, budget.bytes)
         self._stack.push_async_callback(self._app.stop)
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
@@ -108,7 +112,6 @@ class Worker:
         governor = Governor(budget, settings, self._cache.memory, self.consumer)
         self._stack.push_async_callback(governor.stop)
         governor.start()
-        sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures)
         self._stack.push_async_callback(sampler.publish_last)
         loops = [supervised("samples", sampler.run), supervised("worker_gauges", self._watch)]
         self._stack.push_async_callback(end, loops)
@@ -170,11 +173,13 @@ class Worker:
     def _figures(self) -> Figures:
         """What is in the worker now, for its samples."""
         taken: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
+        if not self._started:
+            return Figures(waiting=0, oldest_wait_s=0.0, in_flight=0, taken=taken, partitions=0)
         for partition, offsets in self.consumer.partitions.items():
             taken[PRIORITY_OF[partition.topic]] += offsets.taken
         return Figures(
             waiting=sum(self._dispatch.waiting().values()),
-            oldest_wait_s=self._dispatch.oldest_wait_s(time.time()),
+            oldest_wait_s=self._dispatch.oldest_wait_s(self._clock.now()),
             in_flight=self._dispatch.in_flight,
             taken=taken,
             partitions=len({partition.partition for partition in self.consumer.partitions}),

@@ -24,6 +24,7 @@ _RECEIVES: Final = "receive"
 _OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(names.REQUEST_TOPICS, (_RECEIVES,)),
     names.RESPONSES: (_SENDS,),
+    names.FRONT_RESPONSES: (_SENDS, _RECEIVES),
     names.DEAD_LETTERS: (_SENDS,),
     names.CACHE_ENTRIES: (_SENDS, _RECEIVES),
     names.LEASES: (_SENDS, _RECEIVES),
@@ -153,11 +154,14 @@ def _headers(name: str) -> dict[str, Any]:
     }
     trace = {"traceparent": {"type": "string", "description": "W3C Trace Context."}}
     if name == "request":
-        reply_to = {"type": "string", "maxLength": limits.TOPIC_NAME_CHARS}
+        reply = {
+            "reply_to": {"type": "string", "maxLength": limits.TOPIC_NAME_CHARS},
+            "reply_partition": {"type": "string", "pattern": "^[0-9]{1,7}$"},
+        }
         return {
             "type": "object",
             "description": "All optional.",
-            "properties": {**cloud_event, "ce_expirytime": _TIME, **trace, "reply_to": reply_to},
+            "properties": {**cloud_event, "ce_expirytime": _TIME, **trace, **reply},
         }
     if name == "response":
         properties = {**cloud_event, **trace, "request_id": _TEXT}

@@ -13,6 +13,7 @@ _DAY_MS: Final = 24 * _HOUR_MS
 
 DEFAULT_PARTITIONS: Final = 12
 CACHE_PARTITIONS: Final = 6
+FRONT_LANES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,14 @@ class TopicSpec:
     """Whether the partitions follow the setting `topics.partitions`."""
 
 
-def catalogue(partitions: int = DEFAULT_PARTITIONS, replication_factor: int = 1) -> tuple[TopicSpec, ...]:
+def catalogue(
+    partitions: int = DEFAULT_PARTITIONS, replication_factor: int = 1, front_lanes: int = FRONT_LANES
+) -> tuple[TopicSpec, ...]:
     """The topics in the order in which a request meets them.
 
     `partitions` is P, for requests, responses and dead letters alike. Each partition costs CPU at every fetch, and
-    fewer than the largest fleet leaves workers without work: hence 12 for a fleet of up to 10.
+    fewer than the largest fleet leaves workers without work: hence 12 for a fleet of up to 10. `front_lanes`: partitions of
+    the fronts' topic.
 
     Raises ValueError for numbers below 1.
     """
@@ -76,6 +80,7 @@ def catalogue(partitions: int = DEFAULT_PARTITIONS, replication_factor: int = 1)
     return (
         *requests,
         topic(names.RESPONSES, ("response",), "agent_id", None, 1, answer, **clock),
+        topic(names.FRONT_RESPONSES, ("response",), "agent_id", front_lanes, 1, answer, **clock),
         topic(names.DEAD_LETTERS, ("dead_letter",), "the original key", None, 14, answer),
         topic(
             names.CACHE_ENTRIES,

@@ -1,4 +1,5 @@
-"""Record headers: CloudEvents in the Kafka binding's binary mode, plus plain `traceparent`, `reply_to`, `request_id`.
+"""Record headers: CloudEvents in the Kafka binding's binary mode, plus plain `traceparent`, `reply_to`,
+`reply_partition`, `request_id`.
 
 In binary mode the value is the data itself and each attribute is a header `ce_<name>`; `content-type` says what the
 value is (CloudEvents 1.0.2, Kafka Protocol Binding 3.2). All headers are optional on requests. Of a repeated header the
@@ -22,6 +23,7 @@ CE_EXPIRYTIME: Final = "ce_expirytime"
 CONTENT_TYPE: Final = "content-type"
 TRACEPARENT: Final = "traceparent"
 REPLY_TO: Final = "reply_to"
+REPLY_PARTITION: Final = "reply_partition"
 REQUEST_ID: Final = "request_id"
 
 _SPECVERSION: Final = (CE_SPECVERSION, b"1.0")
@@ -49,11 +51,17 @@ class RequestHeaders:
     """`ce_expirytime` as Unix time in seconds."""
     reply_to: str | None = None
     """As given, not checked: names.valid_reply_to does that."""
+    reply_partition: int | None = None
+    """The partition of `reply_to` that is wanted; whether the topic has it is for others to say."""
     traceparent: bytes | None = None
     """Well formed, or None: a broken one starts a new trace and breaks nothing else."""
     fault: str | None = None
     """What is wrong with a header that the request's fate depends on, or None."""
 
+
+_PARTITION_DIGITS: Final = 7
+_BAD_TIME: Final = "ce_expirytime must be an RFC 3339 time with a zone"
+_BAD_PARTITION: Final = "reply_partition must be the number of a partition"
 
 NO_HEADERS: Final = RequestHeaders()
 
@@ -67,17 +75,26 @@ def read_request_headers(headers: Sequence[tuple[str, bytes | None]]) -> Request
         return NO_HEADERS
     expires_at_s: float | None = None
     reply_to: str | None = None
+    reply_partition: int | None = None
     traceparent: bytes | None = None
-    fault: str | None = None
+    bad_time = bad_partition = False
     for name, value in headers:
         if name == REPLY_TO:
             reply_to = (value or b"").decode("utf-8", "replace")
+        elif name == REPLY_PARTITION:
+            reply_partition = _partition_number(value or b"")
+            bad_partition = reply_partition is None
         elif name == TRACEPARENT:
             traceparent = value if value is not None and _TRACE(value) else None
         elif name == CE_EXPIRYTIME:
             expires_at_s = _unix_time_s(value or b"")
-            fault = None if expires_at_s is not None else "ce_expirytime must be an RFC 3339 time with a zone"
-    return RequestHeaders(expires_at_s, reply_to, traceparent, fault)
+            bad_time = expires_at_s is None
+    fault = _BAD_TIME if bad_time else _BAD_PARTITION if bad_partition else None
+    return RequestHeaders(expires_at_s, reply_to, reply_partition, traceparent, fault)
+
+
+def _partition_number(value: bytes) -> int | None:
+    return int(value) if value.isdigit() and len(value) <= _PARTITION_DIGITS else None
 
 
 def _unix_time_s(value: bytes) -> float | None:
@@ -102,6 +119,7 @@ def request_headers(
     time: datetime,
     expires_at: datetime | None = None,
     reply_to: str | None = None,
+    reply_partition: int | None = None,
     traceparent: bytes | None = None,
 ) -> Headers:
     """Headers of a request, for producers. `source` is a URI reference that names the sender, such as `/agents/17`."""
@@ -117,6 +135,8 @@ def request_headers(
         headers.append((CE_EXPIRYTIME, rfc3339(expires_at)))
     if reply_to is not None:
         headers.append((REPLY_TO, reply_to.encode()))
+    if reply_partition is not None:
+        headers.append((REPLY_PARTITION, b"%d" % reply_partition))
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent))
     return headers

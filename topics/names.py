@@ -11,6 +11,7 @@ REQUESTS_NORMAL: Final = "agent.requests.normal"
 REQUESTS_LOW: Final = "agent.requests.low"
 REQUEST_TOPICS: Final = (REQUESTS_HIGH, REQUESTS_NORMAL, REQUESTS_LOW)
 RESPONSES: Final = "agent.responses"
+FRONT_RESPONSES: Final = "agent.responses.front"
 DEAD_LETTERS: Final = "agent.requests.dlq"
 CACHE_ENTRIES: Final = "cache.entries"
 LEASES: Final = "limits.leases"

@@ -1,13 +1,15 @@
 """What differs between the topics that the contract wants and those that a broker has. Pure: asks no broker."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
+from topics.access import DESCRIBE, Allowed, Operation, missing_acl
 from topics.catalogue import TopicSpec
 from topics.partitioner import moved_share
 
-DifferenceKind = Literal["missing", "partitions", "replication", "config"]
+DifferenceKind = Literal["missing", "denied", "partitions", "replication", "config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,40 @@ class Difference:
     """What a user can do about it."""
 
     def __str__(self) -> str:
+        if self.kind == "denied":
+            return f"{self.topic}: {self.mend}"
         if self.kind == "missing":
             return f"{self.topic}: missing, wanted {self.wanted} ({self.mend})"
         return f"{self.topic}: {self.key} is {self.found}, wanted {self.wanted} ({self.mend})"
 
 
-def plan(wanted: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) -> list[Difference]:
-    """Every difference, in the catalogue's order. An empty list means that the broker is as the contract wants it."""
+Needs = Mapping[str, Collection[Operation]]
+"""What a process does to topics."""
+
+
+def plan(
+    wanted: Iterable[TopicSpec],
+    found: Mapping[str, FoundTopic],
+    allowed: Allowed = MappingProxyType({}),
+    needs: Needs = MappingProxyType({}),
+) -> list[Difference]:
+    """Every difference, in the catalogue's order. An empty list means that the broker is as the contract wants it.
+
+    `allowed`: what this user may do, as far as that is known. `needs`: what it has to be allowed besides seeing the topic.
+    """
     differences: list[Difference] = []
     for spec in wanted:
         topic = found.get(spec.name)
+        may = allowed.get(spec.name)
+        if may is not None:
+            needed = needs.get(spec.name, ()) or (() if topic is not None else DESCRIBE)
+            differences += [
+                Difference("denied", spec.name, operation, "allowed", "denied", missing_acl(operation, spec.name))
+                for operation in needed
+                if operation not in may
+            ]
+        if topic is None and may is not None and "Describe" not in may:
+            continue  # whether it is there is not told
         if topic is None:
             text = f"{spec.partitions} partition{'s' if spec.partitions != 1 else ''}"
             differences.append(Difference("missing", spec.name, "topic", text, "nothing", "headrace topics apply"))

@@ -9,15 +9,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyError, TopicAlreadyExistsError
 
+from topics.access import Allowed, allowed_operations
 from topics.broker_errors import explain_error, name_of
 from topics.catalogue import TopicSpec
-from topics.plan import Difference, FoundTopic, plan, repartition_effect
+from topics.connection_causes import diagnose
+from topics.plan import Difference, FoundTopic, Needs, plan, repartition_effect
 
 # The broker answers a creation before every node has heard of it; a cluster of three takes well under a second.
 _VISIBLE_S: Final = 15.0
@@ -33,6 +36,14 @@ class ProvisionError(Exception):
 
 class BrokerUnreachableError(ProvisionError):
     """No broker answered."""
+
+
+async def unreachable(client_options: Mapping[str, Any]) -> BrokerUnreachableError:
+    """What to raise where no bootstrap address could be used: why, by address, and what to change."""
+    servers = _written(client_options.get("bootstrap_servers", "localhost:9092"))
+    return BrokerUnreachableError(
+        f"no Kafka broker can be used at {servers} (kafka.bootstrap_servers): {await diagnose(client_options)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +78,27 @@ async def apply(
     """
     wanted = tuple(wanted)
     async with _admin(client_options) as admin:
-        differences = plan(wanted, await _describe(admin, wanted))
+        differences = plan(wanted, await _describe(admin, wanted), await _allowed(admin, wanted))
         done = await _create(admin, [_spec(wanted, d) for d in differences if d.kind == "missing"])
         if allow_repartition:
             done += await _grow(admin, [d for d in differences if d.kind == "partitions"])
         if alter_configs:
             done += await _alter(admin, wanted, [d for d in differences if d.kind == "config"])
-        found = await _described_when_visible(admin, wanted, allow_repartition=allow_repartition)
-        return Report(tuple(done), tuple(plan(wanted, found)), _notes(found))
+        allowed = await _allowed(admin, wanted)
+        seen = tuple(spec for spec in wanted if "Describe" in allowed.get(spec.name, ("Describe",)))
+        found = await _described_when_visible(admin, seen, allow_repartition=allow_repartition)
+        return Report(tuple(done), tuple(plan(wanted, found, allowed)), _notes(found))
 
 
-async def check(client_options: Mapping[str, Any], wanted: Iterable[TopicSpec]) -> Report:
-    """Compare only. Raises ProvisionError."""
+async def check(
+    client_options: Mapping[str, Any], wanted: Iterable[TopicSpec], needs: Needs = MappingProxyType({})
+) -> Report:
+    """Compare only, and whether what `needs` says is allowed. Raises ProvisionError."""
     wanted = tuple(wanted)
     async with _admin(client_options) as admin:
         found = await _describe(admin, wanted)
-    return Report((), tuple(plan(wanted, found)), _notes(found))
+        allowed = await _allowed(admin, wanted)
+    return Report((), tuple(plan(wanted, found, allowed, needs)), _notes(found))
 
 
 async def listing(client_options: Mapping[str, Any], wanted: Iterable[TopicSpec]) -> list[TopicState]:
@@ -90,7 +106,8 @@ async def listing(client_options: Mapping[str, Any], wanted: Iterable[TopicSpec]
     wanted = tuple(wanted)
     async with _admin(client_options) as admin:
         found = await _describe(admin, wanted)
-    return [TopicState(spec, found.get(spec.name), tuple(plan([spec], found))) for spec in wanted]
+        allowed = await _allowed(admin, wanted)
+    return [TopicState(spec, found.get(spec.name), tuple(plan([spec], found, allowed))) for spec in wanted]
 
 
 @asynccontextmanager
@@ -101,10 +118,7 @@ async def _admin(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdm
         try:
             await admin.start()
         except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerUnreachableError(
-                f"no Kafka broker answers at {servers}: does it run, and are kafka.bootstrap_servers and the security "
-                "settings beside it right?"
-            ) from error
+            raise await unreachable(client_options) from error
         try:
             yield admin
         except NodeNotReadyError as error:
@@ -130,6 +144,10 @@ async def _describe(admin: AIOKafkaAdminClient, wanted: Iterable[TopicSpec]) -> 
         replicas = min((len(partition["replicas"]) for partition in topic["partitions"]), default=0)
         found[name] = FoundTopic(name, len(topic["partitions"]), replicas, config, overrides)
     return found
+
+
+async def _allowed(admin: AIOKafkaAdminClient, wanted: Iterable[TopicSpec]) -> Allowed:
+    return await allowed_operations(admin._client, (spec.name for spec in wanted))
 
 
 async def _configs(

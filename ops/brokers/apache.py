@@ -13,19 +13,19 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ops.brokers.base import Broker, BrokerError, Progress
-from ops.brokers.kafka_jars import jars, java
+from ops.brokers.kafka_jars import cache_folder, jars, java
 from ops.brokers.ready import free_ports, insist_free, wait_until_ready
 from ops.process import ChildProcess
 
 # 4 s on an idle machine; half a minute was seen on one with three times more work than cores.
 READY_DEADLINE_S = 120.0
 _TRIES = 3
-_LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
+LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 _HEAP = ("-Xms128m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError")
 
 # Only what differs from Kafka's defaults, and why. Sizes stay Kafka's own, so that a topic which forgets to ask for its
 # max.message.bytes fails here as it would in production.
-_SETTINGS = {
+SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
@@ -75,8 +75,8 @@ class ApacheBroker(Broker):
         if port:
             insist_free(port)
         self._settings = settings
-        self._java = java()
-        self._jars = jars(progress)
+        java()
+        jars(progress)
         self._temporary = Path(tempfile.mkdtemp(prefix="headrace-kafka-"))
         self._data_dir = data_dir or self._temporary / "data"
         try:
@@ -99,11 +99,11 @@ class ApacheBroker(Broker):
             client_port, controller_port = free_ports(2)
             client_port = port or client_port
             properties = self._write_properties(client_port, controller_port)
-            self._format(properties)
+            format_storage(self._data_dir, properties, cluster_id())
             log_file = self._temporary / "kafka.log"
             log_file.unlink(missing_ok=True)
-            logging = f"-Dlog4j2.configurationFile={_LOG_SETTINGS}"
-            child = ChildProcess([*self._command(*_HEAP, logging), "kafka.Kafka", str(properties)], log_file)
+            logging = f"-Dlog4j2.configurationFile={LOG_SETTINGS}"
+            child = ChildProcess([*kafka_command(*_HEAP, logging), "kafka.Kafka", str(properties)], log_file)
             try:
                 wait_until_ready("127.0.0.1", client_port, child.alive, READY_DEADLINE_S)
             except BaseException as error:
@@ -117,11 +117,8 @@ class ApacheBroker(Broker):
             return child, client_port
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _command(self, *options: str) -> list[str]:
-        return [self._java, *options, "-cp", f"{self._jars}/*"]
-
     def _write_properties(self, client_port: int, controller_port: int) -> Path:
-        settings = _SETTINGS | {
+        settings = SETTINGS | {
             "listeners": f"PLAINTEXT://127.0.0.1:{client_port},CONTROLLER://127.0.0.1:{controller_port}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client_port}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
@@ -132,22 +129,28 @@ class ApacheBroker(Broker):
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         return path
 
-    def _format(self, properties: Path) -> None:
-        """Give a new data directory its identity; one that has one keeps it."""
-        if (self._data_dir / "meta.properties").exists():
-            return
-        tool = [*self._command("-Xmx128m", "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format"]
-        done = subprocess.run(  # noqa: S603
-            [*tool, f"--cluster-id={_cluster_id()}", f"--config={properties}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            said = (done.stdout + done.stderr).strip().splitlines()
-            raise BrokerError(f"{self._data_dir} could not be formatted for Kafka: {said[-1] if said else ''}")
+
+def kafka_command(*options: str) -> list[str]:
+    """The command line of Java with Kafka's jars, which must be there (`jars`), before the name of a class."""
+    return [java(), *options, "-cp", f"{cache_folder()}/*"]
 
 
-def _cluster_id() -> str:
+def format_storage(data_dir: Path, properties: Path, cluster: str) -> None:
+    """Give a new data directory its identity; one that has one keeps it. Raises BrokerError."""
+    if (data_dir / "meta.properties").exists():
+        return
+    tool = [*kafka_command("-Xmx128m", "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format"]
+    done = subprocess.run(  # noqa: S603
+        [*tool, f"--cluster-id={cluster}", f"--config={properties}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise BrokerError(f"{data_dir} could not be formatted for Kafka: {said[-1] if said else ''}")
+
+
+def cluster_id() -> str:
     """A random id as Kafka writes them: 16 bytes, URL-safe base64, no padding."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

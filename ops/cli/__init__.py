@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "up": Entry("ops.cli.up", "Run a fleet on this machine: control, and as many workers as it takes.", _RUN),
     "worker": Entry("ops.cli.worker", "Run one worker until SIGTERM.", _RUN),
     "control": Entry("ops.cli.control", "Run the fleet's control: windows and scaling decisions.", _RUN),
+    "front": Entry("ops.cli.front", "Serve HTTP clients with an OpenAI SDK.", _RUN),
     "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
     "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
     "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),
@@ -41,6 +42,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "broker": Entry("ops.cli.broker", "Run a local Kafka broker, embedded or Apache.", _TRY),
     "provider-sim": Entry("ops.cli.provider_sim", "Run a simulated LLM provider.", _TRY),
     "bench": Entry("ops.cli.bench", "Measure the pipeline on this machine, beside peers.", _TRY),
+    "soak": Entry("ops.cli.soak", "Run a fleet for hours while its cluster breaks.", _TRY),
     "simulate": Entry("ops.cli.simulate", "See what flow would do with a load, on a virtual clock.", _TRY),
     "replay": Entry("ops.cli.replay", "Replay a request trace against a running fleet.", _TRY),
 }

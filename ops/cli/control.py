@@ -16,7 +16,7 @@ Examples:
   headrace scaling explain
 
 Run two for safety: one decides, the other takes over within seconds when it is gone. `headrace up` runs one by itself.
-Ends with 0 after SIGTERM or Ctrl-C.
+Ends with 0 after SIGTERM or Ctrl-C; with 1 where a fault of its own leaves it no other way, with 2 where it cannot start.
 """
 
 
@@ -30,6 +30,7 @@ def control(settings: settings_option = None) -> None:
     from ops.private_files import keep_files_private
     from ops.service import CannotStartError
     from streams.scaling.realizers import RealizeError
+    from streams.unhandled import FaultError
 
     loaded = load(settings)
     keep_files_private()
@@ -39,6 +40,8 @@ def control(settings: settings_option = None) -> None:
         asyncio.run(run_control(loaded))
     except (CannotStartError, RealizeError) as error:
         fail(str(error))
+    except FaultError as error:
+        fail(str(error), 1)
     except OSError as error:
         if error.errno is None or "bind" not in str(error):
             raise

@@ -12,7 +12,7 @@ from ops.cli.console import FOUND_WRONG, fail, load, print_json, settings_option
 
 if TYPE_CHECKING:
     from topics.catalogue import TopicSpec
-    from topics.provision import Report
+    from topics.provision import Report, TopicState
 
 app = typer.Typer(help="Make, list and compare the contract's topics on a broker.", no_args_is_help=True)
 
@@ -65,7 +65,7 @@ def list_topics(settings: settings_option = None, as_json: JsonOption = False) -
             "replication_factor": state.spec.replication_factor,
             "replication_factor_found": state.found.replication_factor if state.found else 0,
             "config": dict(state.spec.config),
-            "state": "missing" if state.found is None else "differs" if state.differences else "ok",
+            "state": _state(state),
         }
         for state in states
     ]
@@ -75,11 +75,16 @@ def list_topics(settings: settings_option = None, as_json: JsonOption = False) -
     _print_table(rows)
 
 
+def _state(state: "TopicState") -> str:
+    kinds = {difference.kind for difference in state.differences}
+    return next((kind for kind in ("missing", "denied") if kind in kinds), "differs" if kinds else "ok")
+
+
 def _target(settings_file: Path | None) -> "tuple[dict[str, Any], tuple[TopicSpec, ...]]":
     from topics.catalogue import catalogue
 
     settings = load(settings_file)
-    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor)
+    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
     return settings.kafka.client_options(), wanted
 
 

@@ -48,6 +48,7 @@ def up(
     from ops.service import CannotStartError
     from ops.supervisor.supervise import UpOptions, run_supervisor
     from streams.settings import load_effective
+    from streams.unhandled import FaultError
 
     effective = load_effective(settings)
     loaded = effective.settings
@@ -67,6 +68,8 @@ def up(
         asyncio.run(run_supervisor(loaded, UpOptions(folder, settings, workers, controls)))
     except CannotStartError as error:
         fail(str(error))
+    except FaultError as error:
+        fail(str(error), 1)
     except OSError as error:
         if error.errno is None or "bind" not in str(error):
             raise

@@ -15,6 +15,7 @@ Examples:
 
 Ends with 0 after SIGTERM or Ctrl-C: it takes no more records, lets calls under way finish within kafka.drain_deadline, commits
 and leaves the group. A second signal ends it at once; what was under way goes to another worker.
+With 1 after the same drain where a fault of its own leaves it no other way, with 2 where it cannot start.
 """
 
 
@@ -28,6 +29,7 @@ def worker(settings: settings_option = None) -> None:
     from ops.service import CannotStartError
     from ops.worker_process import run_worker
     from streams.cache.errors import StoreError
+    from streams.unhandled import FaultError
 
     loaded = load(settings)
     keep_files_private()
@@ -38,6 +40,8 @@ def worker(settings: settings_option = None) -> None:
         asyncio.run(run_worker(loaded))
     except (CannotStartError, StoreError) as error:
         fail(str(error))
+    except FaultError as error:
+        fail(str(error), 1)
     except OSError as error:
         if error.errno is None or "bind" not in str(error):
             raise

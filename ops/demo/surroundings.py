@@ -63,7 +63,7 @@ async def open_broker(
 
 async def prepare_topics(settings: Settings, say: Say) -> None:
     """Make the topics that are missing. Raises DemoError where one exists with other partitions, ProvisionError."""
-    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor)
+    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
     report = await provision.apply(settings.kafka.client_options(), wanted)
     if report.done:
         say(f"made {len(report.done)} topics")

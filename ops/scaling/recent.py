@@ -12,6 +12,7 @@ from ops.records import open_reader, partitions_of, read_until
 from schemas.scaling_decision import ScalingDecision
 from schemas.scaling_event import ScalingEvent
 from streams.scaling.log import DecisionLog, read_decision
+from streams.transport.list_offsets import begin_offsets, end_offsets
 from topics.names import SCALING_DECISIONS, SCALING_EVENTS
 
 
@@ -28,8 +29,8 @@ async def recent(client_options: Mapping[str, Any], most_records: int) -> list[T
     """Decisions in force among the newest `most_records`, oldest first. Raises ProvisionError."""
     async with open_reader(client_options) as consumer:
         (decided, happened) = await partitions_of(consumer, [SCALING_DECISIONS, SCALING_EVENTS])
-        begins = await consumer.beginning_offsets([decided, happened])
-        ends = await consumer.end_offsets([decided, happened])
+        begins = await begin_offsets(consumer, [decided, happened])
+        ends = await end_offsets(consumer, [decided, happened])
         starts = {each: max(begins[each], ends[each] - most_records) for each in (decided, happened)}
         log, decisions = DecisionLog(), list[ScalingDecision]()
         events: dict[int, list[ScalingEvent]] = {}

@@ -15,6 +15,7 @@ from ops.fleet import WorkerProcess
 from ops.supervisor.logs import bound_logs
 from ops.supervisor.roster import Place, Roster
 from streams.metrics import definitions as metrics
+from streams.supervise import supervised
 
 log = structlog.get_logger("headrace.supervisor")
 
@@ -61,7 +62,7 @@ class Keeper:
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._loop = asyncio.create_task(self._run())
+        self._loop = supervised("keeper", self._run)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,11 +92,8 @@ class Keeper:
         return True
 
     async def wait_broken(self) -> None:
-        """Returns when every place was given up; raises what broke the loop."""
-        assert self._loop is not None
-        while not self.all_given_up:
-            if self._loop.done():
-                self._loop.result()
+        """Returns when every place was given up."""
+        while not self.all_given_up:  # noqa: ASYNC110 - processes have no event for us
             await asyncio.sleep(_LOOK_S)
 
     def addresses(self) -> dict[str, str]:

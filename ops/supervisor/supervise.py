@@ -14,7 +14,7 @@ import structlog
 
 from ops.control_process import NEEDED
 from ops.health import serve_health
-from ops.service import CannotStartError, Stop, check_start, unless
+from ops.service import CannotStartError, Stop, both, check_start, unless
 from ops.supervisor.keeper import Keeper
 from ops.supervisor.process_realizer import ProcessRealizer
 from ops.supervisor.roster import Pauses, Roster
@@ -25,6 +25,7 @@ from streams.scaling.ownership import Ownership
 from streams.scaling.tail import ScalingTail
 from streams.settings import Settings
 from streams.transport.reconnect import make_producer
+from streams.unhandled import Unhandled
 from topics.names import SCALING_DECISIONS
 
 log = structlog.get_logger("headrace.supervisor")
@@ -47,15 +48,16 @@ class UpOptions:
 async def run_supervisor(settings: Settings, options: UpOptions) -> None:
     """Run until SIGTERM or SIGINT, then drain all workers and end; a second signal ends all at once.
 
-    Raises CannotStartError, also when no worker can be kept running, and what crashed the supervisor.
+    Raises CannotStartError, also when no worker can be kept running, and FaultError for what broke
+    the supervisor: its workers are drained all the same.
     """
-    stop = Stop.on_signals()
+    stop, unhandled = Stop.on_signals(), Unhandled.watch()
     if settings.scaling.realizer in ("kubernetes", "keda"):
         raise CannotStartError(
             f"scaling.realizer is {settings.scaling.realizer}, and `headrace up` keeps workers on this machine: set it to "
             "process, or run `headrace control` and `headrace worker` in the cluster"
         )
-    await check_start(settings, NEEDED | needed_topics(settings))
+    await check_start(settings, both(NEEDED, needed_topics(settings)))
     async with AsyncExitStack() as stack:
         workers = _keeper(settings, options, "worker")
         controls = _keeper(settings, options, "control")
@@ -70,7 +72,8 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         await stack.enter_async_context(workers)
         controls.want(options.controls)
         log.info("supervising", http=address, log_dir=str(options.log_dir), controls=options.controls)
-        work = [asyncio.create_task(workers.wait_broken()), asyncio.create_task(controls.wait_broken())]
+        broken = (workers.wait_broken(), controls.wait_broken(), unhandled.wait())
+        work = [asyncio.create_task(each) for each in broken]
         if options.workers is not None or settings.scaling.realizer == "observe":
             workers.want(options.workers if options.workers is not None else settings.scaling.limits.min)
         else:
@@ -78,8 +81,8 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         for task in work:
             stack.callback(task.cancel)
         if await unless(stop.asked, *work):
-            broken = "worker" if workers.all_given_up else "control"
-            raise CannotStartError(f"no {broken} process can be kept running: see the log files in {options.log_dir}")
+            which = "worker" if workers.all_given_up else "control"
+            raise CannotStartError(f"no {which} process can be kept running: see the log files in {options.log_dir}")
         # Leaving the block drains the workers; who asks again does not want to wait for that.
         hurry = asyncio.create_task(_kill_all(stop, workers, controls))
         stack.callback(hurry.cancel)

@@ -70,10 +70,12 @@ async def open_cache(
     stack: AsyncExitStack,
     budget_bytes: int,
     shares: RouteShares,
+    now: Callable[[], float],
 ) -> WorkerCache:
     """Open the store and begin to read what the others cached; all of it closes with `stack`.
 
     `mapping`: what a model's name stands for at the providers. `shares`: what waits for each.
+    `now` is the time by which entries expire, for all workers the broker's (Unix seconds).
     `budget_bytes` is the worker's memory budget: blocks and both write buffers of the store take an eighth of it at most.
     Raises StoreError, one line, where the store cannot be opened.
     """
@@ -106,14 +108,14 @@ async def open_cache(
         ttl_s=cache.disk.ttl,
         finished_window_s=cache.finished_window,
     )
-    stage = CacheStage(rules, memory, SharedShelf(table, publisher, time.time), answers, time.time, mapping, shares)
+    stage = CacheStage(rules, memory, SharedShelf(table, publisher, now), answers, now, mapping, shares)
     stack.push_async_callback(stage.stop)
     reader = EntryReader(
         settings.kafka.client_options(),
         table,
         source=source,
         on_entries=stage.forget,
-        now=time.time,
+        now=now,
         ready_within_s=cache.ready_within,
     )
     reader.start()

@@ -20,6 +20,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
+from streams.supervise import end, supervised
 from streams.transport.produce import produce
 from topics.broker_errors import Advice, advice_for
 from topics.headers import CE_SOURCE, CE_TYPE, CONTENT_TYPE, ce_type
@@ -48,7 +49,7 @@ class PublishCounts:
     failed: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Batch:
     to: TopicPartition
     builder: Any
@@ -86,6 +87,7 @@ class EntryPublisher:
         self._pending_bytes = 0
         self._lanes: dict[int, deque[_Batch]] = {}
         """By partition."""
+        self._leaving: set[_Batch] = set()
         self._sender: asyncio.Task[None] | None = None
         self._losing = False
 
@@ -119,20 +121,24 @@ class EntryPublisher:
             lane.append(_Batch(TopicPartition(self._topic, partition), builder))
             lane[-1].append(key, value, headers)
         if self._sender is None:
-            self._sender = asyncio.get_running_loop().create_task(self._send())
+            self._sender = supervised("cache_publisher", self._send, self._give_up_leaving)
 
     async def _send(self) -> None:
         """Until nothing waits: the oldest batch of each partition, in one request to each broker."""
-        try:
-            while leaving := [lane.popleft() for lane in self._lanes.values() if lane]:
-                by_broker: dict[int | None, list[_Batch]] = {}
-                for batch in leaving:
-                    by_broker.setdefault(self._producer.client.cluster.leader_for_partition(batch.to), []).append(batch)
-                again = await asyncio.gather(*(self._produce(node, batches) for node, batches in by_broker.items()))
-                if any(again):
-                    await asyncio.sleep(_RETRY_S)
-        finally:
-            self._sender = None
+        while leaving := [lane.popleft() for lane in self._lanes.values() if lane]:
+            self._leaving.update(leaving)
+            by_broker: dict[int | None, list[_Batch]] = {}
+            for batch in leaving:
+                by_broker.setdefault(self._producer.client.cluster.leader_for_partition(batch.to), []).append(batch)
+            again = await asyncio.gather(*(self._produce(node, batches) for node, batches in by_broker.items()))
+            if any(again):
+                await asyncio.sleep(_RETRY_S)
+        self._sender = None
+
+    def _give_up_leaving(self) -> None:
+        """After a fault: what was under way is not shared, and its room is free again."""
+        for batch in list(self._leaving):
+            self._gone(batch, RuntimeError("a fault of the publisher's own"))
 
     async def _produce(self, node_id: int | None, batches: Sequence[_Batch]) -> bool:
         """Whether some of them wait to be sent again."""
@@ -156,12 +162,14 @@ class EntryPublisher:
             if fault is not None and batch.attempts < _ATTEMPTS and advice_for(fault) in _PASSES:
                 again = True
                 self._producer.client.force_metadata_update()
+                self._leaving.discard(batch)
                 self._lanes[batch.to.partition].appendleft(batch)
             else:
                 self._gone(batch, fault)
         return again
 
     def _gone(self, batch: _Batch, error: BaseException | None) -> None:
+        self._leaving.discard(batch)
         self._pending_bytes -= batch.size
         if error is None:
             self.counts.published += batch.records
@@ -183,5 +191,4 @@ class EntryPublisher:
     async def stop(self) -> None:
         """Give up what the broker has not acked."""
         if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+            await end([self._sender])

@@ -25,6 +25,7 @@ from streams.cache.layout import MAX_KEY_BYTES, Positions
 from streams.supervise import end, supervised
 from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.transport.fetch import Fetch
+from streams.transport.list_offsets import begin_offsets, end_offsets
 from streams.transport.offsets import Record
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import CE_SOURCE
@@ -178,7 +179,7 @@ class EntryReader:
 
     async def _assign(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         stored = await self._table.positions()
-        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        begins, ends = await begin_offsets(consumer, partitions), await end_offsets(consumer, partitions)
         consumer.assign(partitions)
         self._next = {}
         for partition in partitions:

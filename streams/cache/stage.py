@@ -21,7 +21,7 @@ from streams.cache.memory import MemoryTier
 from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, HitAnswers, Outcome, PendingRequest, Stage, expired, refused
 from streams.route_shares import RouteShares
-from streams.supervise import supervised
+from streams.supervise import end, is_told_to_stop, supervised
 
 log = structlog.get_logger("headrace.cache")
 
@@ -89,8 +89,9 @@ class CacheStage:
         self._flights = Flights(shares or RouteShares(None))
         self._following: Queue
         self._missing: list[PendingRequest] = []
-        self._looking_up = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: list[PendingRequest] = []
+        """Looked up now, and neither answered nor passed on."""
+        self._looking_up: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     def connect(self, following: Queue) -> None:
@@ -105,11 +106,8 @@ class CacheStage:
         missing = self._answer_from_memory(requests)
         if missing:
             self._missing += missing
-            if not self._looking_up:
-                self._looking_up = True
-                task = asyncio.create_task(self._look_up_all())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            if self._looking_up is None:
+                self._looking_up = supervised("cache_lookups", self._look_up_all, self._answer_under_way)
 
     def _answer_from_memory(self, requests: Sequence[PendingRequest]) -> list[PendingRequest]:
         """Answer those that memory has an answer to; which are left."""
@@ -131,14 +129,18 @@ class CacheStage:
         """One look-up on disk at a time: what came meanwhile is mostly answered by what the one before has found. A worker
         that starts with an empty memory would else look up the same few answers for thousands of requests.
         """
-        try:
-            while self._missing:
-                requests, self._missing = self._missing, []
-                missing = self._answer_from_memory(requests)
-                if missing:
-                    await self._look_up(missing)
-        finally:
-            self._looking_up = False
+        while self._missing:
+            self._under_way, self._missing = self._missing, []
+            self._under_way = self._answer_from_memory(self._under_way)
+            if self._under_way:
+                await self._look_up(self._under_way)
+        self._looking_up = None
+
+    def _answer_under_way(self) -> None:
+        """After a fault: unanswered, their records would hold their partitions' commits for ever."""
+        broken, self._under_way = self._under_way, []
+        for request in broken:
+            self._answers.respond(request, refused("internal", "a fault of the cache's own, see the worker's log"))
 
     def _identify(self, request: PendingRequest) -> None:
         body = request.request
@@ -193,14 +195,15 @@ class CacheStage:
                 if key is not None:
                     self._remember(key, answer, now)
                 hits.append((request, answer))
-        except (
-            Exception
-        ):  # a fault of the cache costs a call; unanswered, the records would hold their commits for ever
+        except (Exception, asyncio.CancelledError) as error:  # a fault of the cache costs a call
+            if is_told_to_stop(error):
+                raise
             log.exception("a look-up on disk failed, asking the providers")
             hits, missing = [], list(requests)
         if hits:
             metrics.CACHE_REQUESTS.labels("disk").inc(len(hits))
             self._answers.respond_hits(hits, "disk")
+        self._under_way = missing
         self._call(missing)
 
     def _call(self, requests: Sequence[PendingRequest]) -> None:
@@ -220,6 +223,7 @@ class CacheStage:
             else:
                 self._flights.board(key, request)
                 leading.append(request)
+        self._under_way = []  # from here on each is with the next stage, or among the joiners
         self._lead(leading)  # before others join: then it is known which provider they wait for
         self._lead([request for key, request in joining if self._board(key, request)])
         if len(self._flights) and self._sweeper is None:
@@ -321,10 +325,7 @@ class CacheStage:
 
     async def stop(self) -> None:
         """Cancel look-ups; their records stay unfinished and go to the next owner."""
-        tasks = [*self._tasks, *([self._sweeper] if self._sweeper else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(task for task in (self._looking_up, self._sweeper) if task is not None)
 
 
 def _identity(request: PendingRequest) -> bytes:

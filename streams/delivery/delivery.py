@@ -91,7 +91,7 @@ class Delivery:
         key = request.agent_id.encode()
         on_refused = partial(self._respond_smaller, request, outcome) if len(value) > _SAFE_ANYWHERE_BYTES else None
         self._outbox.post(
-            self._partition(request.reply_topic, key),
+            self._partition(request.reply_topic, key, request.reply_partition),
             Message(
                 key,
                 value,
@@ -130,7 +130,7 @@ class Delivery:
             topic, key = request.reply_topic, request.agent_id.encode()
             if topic not in places:
                 places[topic] = _places(topic, self._partitions(topic))
-            to = places[topic][partition_for(key, len(places[topic]))]
+            to = _choose(places[topic], key, request.reply_partition)
             gives_up = None if topic == RESPONSES else self._on_undeliverable(request, request.source, 0)
             post(to, Message(key, value, headers, request.source, request.index, on_refused, gives_up))
             metrics.RESPONSES.count(request.priority, "cache", request.request.operation, "ok", total_s)
@@ -210,7 +210,8 @@ class Delivery:
             request_id=refused.request_id,
         )
         key = agent_id.encode()
-        self._outbox.post(self._partition(refused.reply_topic, key), Message(key, value, headers, receipt, index))
+        to = self._partition(refused.reply_topic, key, refused.reply_partition)
+        self._outbox.post(to, Message(key, value, headers, receipt, index))
         metrics.RESPONSES.count(PRIORITY_OF[origin.topic], "intake", "unknown", "rejected", total_s)
 
     def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:
@@ -219,8 +220,8 @@ class Delivery:
         smaller = refused("answer_too_large", message)
         self.respond(request, replace(outcome, status=smaller.status, payload=None, error=smaller.error, cache="none"))
 
-    def _partition(self, topic: str, key: bytes) -> TopicPartition:
-        return TopicPartition(topic, partition_for(key, self._partitions(topic)))
+    def _partition(self, topic: str, key: bytes, wanted: int | None = None) -> TopicPartition:
+        return _choose(_places(topic, self._partitions(topic)), key, wanted)
 
     def _partitions(self, topic: str) -> int:
         """How many the topic has now; 1 where it has just vanished: partition 0 is the one that will be there again."""
@@ -246,6 +247,13 @@ def _letter(original: Original, reason: DeadLetterReason, stage: str, error: Wir
 @lru_cache(maxsize=256)
 def _places(topic: str, partitions: int) -> Sequence[TopicPartition]:
     return [TopicPartition(topic, number) for number in range(partitions)]
+
+
+def _choose(places: Sequence[TopicPartition], key: bytes, wanted: int | None) -> TopicPartition:
+    """The partition that the caller reads, where it says so and there is one; else that of the key."""
+    if wanted is not None and wanted < len(places):
+        return places[wanted]
+    return places[partition_for(key, len(places))]
 
 
 @lru_cache(maxsize=1)

@@ -15,8 +15,9 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from aiokafka.structs import TopicPartition
 from streams.delivery.batch import Batch, Message
 from streams.delivery.reply_trouble import GRACE_S, ReplyTroubles
 from streams.metrics import definitions as metrics
+from streams.supervise import Jobs, fault
 from streams.transport.produce import produce
 from streams.transport.repeats import Repeats
 from topics.broker_errors import Advice, BrokerRefusalError, advice_for, code_of, explain_error
@@ -52,6 +54,8 @@ class _Lane:
     waiting: deque[Batch] = field(default_factory=deque)
     busy: bool = False
     """Whether a batch is under way, or the next one is about to be."""
+    undecided: Batch | None = None
+    """Taken from `waiting`, and neither acked, nor given up, nor about to be sent again."""
 
 
 class Outbox:
@@ -73,7 +77,7 @@ class Outbox:
         self._next_turn: asyncio.Handle | None = None
         self._following: dict[int, list[_Lane]] = {}
         """By broker with a request under way: who leaves with the next one."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._jobs = Jobs("outbox")
         self._troubles = ReplyTroubles(inf, 0) if troubles is None else troubles
         self._failing: dict[str, float] = {}
         """By topic: since when it takes nothing."""
@@ -102,6 +106,7 @@ class Outbox:
 
     def _go_on(self, lane: _Lane) -> None:
         """The lane's next batch, if there is one: nothing of it is under way."""
+        lane.undecided = None
         lane.busy = bool(lane.waiting)
         if lane.busy:
             self._leave_soon([lane])
@@ -118,9 +123,13 @@ class Outbox:
         leader_of = self._client.cluster.leader_for_partition
         leaving: dict[int, list[_Lane]] = {}
         for lane in ready:
-            node_id = leader_of(lane.to)
+            try:
+                node_id = leader_of(lane.to)
+            except Exception as error:  # of the client: the others must not wait for it
+                fault("outbox", error, "no leader can be told, asking for it", topic=lane.to.topic)
+                node_id = None
             if node_id is None or node_id == -1:
-                self._spawn(self._find_leader(lane))
+                self._jobs.start(self._find_leader(lane), partial(self._resume, [lane]))
             else:
                 leaving.setdefault(node_id, []).append(lane)
         for node_id, lanes in leaving.items():
@@ -128,7 +137,7 @@ class Outbox:
                 self._following[node_id] += lanes
             else:
                 self._following[node_id] = []
-                self._spawn(self._send(node_id, lanes))
+                self._jobs.start(self._send(node_id, lanes), partial(self._resume_all, node_id, lanes))
 
     async def _find_leader(self, lane: _Lane) -> None:
         """Look once who leads the lane's partition: nobody knew, and perhaps there is no such topic."""
@@ -138,7 +147,7 @@ class Outbox:
         if leader not in (None, -1):
             self._leave_soon([lane])
             return
-        batch = lane.waiting.popleft()
+        batch = lane.undecided = lane.waiting.popleft()
         batch.attempts += 1
         if not told:
             self._on_failure(lane, batch, NodeNotReadyError("no broker tells who leads the partition"))
@@ -153,7 +162,7 @@ class Outbox:
             if size > _REQUEST_BYTES:
                 self._following[node_id].append(lane)
                 continue
-            batch = lane.waiting.popleft()
+            batch = lane.undecided = lane.waiting.popleft()
             batch.attempts += 1
             size += batch.size
             sent.append((lane, batch))
@@ -170,8 +179,12 @@ class Outbox:
                     self._on_ack(lane, batch)
                 else:
                     self._on_failure(lane, batch, failed)
-            except Exception:  # a fault of ours in one of them must not keep the others
-                log.exception("a batch could not be settled", topic=batch.to.topic, partition=batch.to.partition)
+            except Exception as error:  # a fault of ours in one of them must not keep the others
+                where = "{}:{}".format(*batch.to)
+                fault(
+                    "outbox", error, "a batch could not be settled, it is sent again if it is needed", partition=where
+                )
+                self._resume([lane])
 
     def _on_ack(self, lane: _Lane, batch: Batch) -> None:
         self._go_on(lane)
@@ -214,7 +227,7 @@ class Outbox:
                 error,
                 "the broker does not take answers, sending them again: check the topic and the broker",
             )
-        self._spawn(self._send_again(lane, batch))
+        self._send_again_later(lane, batch)
 
     def _on_callers_failure(self, lane: _Lane, batch: Batch, error: Exception, now: float) -> None:
         """Of a topic that is a caller's own: nobody else waits for it, and not for ever."""
@@ -233,7 +246,7 @@ class Outbox:
             self._go_on(lane)
             self._give_up([batch], explain_error(error))
         else:
-            self._spawn(self._send_again(lane, batch))
+            self._send_again_later(lane, batch)
 
     def _give_up(self, batches: Sequence[Batch], reason: str) -> None:
         for batch in batches:
@@ -254,12 +267,17 @@ class Outbox:
                 times=times,
             )
 
+    def _send_again_later(self, lane: _Lane, batch: Batch) -> None:
+        lane.undecided = batch
+        self._jobs.start(self._send_again(lane, batch), partial(self._resume, [lane]))
+
     async def _send_again(self, lane: _Lane, batch: Batch) -> None:
         pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(batch.attempts - 1, 10))
         if batch.of_a_caller:
             pause_s = min(pause_s, max(_FIRST_RETRY_S, self._troubles.left_s(lane.to.topic, time.monotonic())))
         await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
         if batch.live:
+            lane.undecided = None
             lane.waiting.appendleft(batch)
             self._leave_soon([lane])
         else:
@@ -270,15 +288,23 @@ class Outbox:
         for receipt in batch.records.receipts():
             receipt.stuck(stuck)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    # ---- after a fault of our own
+
+    def _resume_all(self, node_id: int, lanes: Sequence[_Lane]) -> None:
+        """A request broke: also who was to leave with the next one goes on."""
+        self._resume([*lanes, *self._following.pop(node_id, ())])
+
+    def _resume(self, lanes: Sequence[_Lane]) -> None:
+        """What was under way of these lanes is sent again: an answer that comes twice does no harm, a lost one does."""
+        for lane in lanes:
+            if (batch := lane.undecided) is not None:
+                batch.attempts = max(1, batch.attempts)
+                self._send_again_later(lane, batch)
+            elif not lane.busy or not (lane in self._ready or any(lane in each for each in self._following.values())):
+                self._go_on(lane)
 
     async def stop(self) -> None:
         """Give up what is not acked; its records stay unfinished."""
         if self._next_turn is not None:
             self._next_turn.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._jobs.end()

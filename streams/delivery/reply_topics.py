@@ -13,6 +13,7 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from streams.supervise import Jobs
 from topics.names import legal_topic_name, valid_reply_to
 
 _FRESH_S = 1.0
@@ -35,6 +36,7 @@ class KnownReplyTopics:
         self._known: frozenset[str] = frozenset()
         self._known_at = -_FRESH_S
         self._refresh: asyncio.Task[None] | None = None
+        self._jobs = Jobs("reply_lookups")
 
     def is_known(self, topic: str) -> bool | None:
         """Whether answers may go there; None if the cluster has to be asked first."""
@@ -42,17 +44,26 @@ class KnownReplyTopics:
             self._known -= {topic}  # looked up anew when it is tried again: it may have been deleted
             return False
         if valid_reply_to(topic, self._known, self._prefix):
-            return True
+            return True if self._producer.client.cluster.partitions_for_topic(topic) else None
         if not legal_topic_name(topic) or not topic.startswith(self._prefix):
             return False
         return False if time.monotonic() < self._known_at + _FRESH_S else None
 
     async def look_up(self, topic: str) -> bool:
-        """Ask the cluster; while it does not answer, the topic is not known."""
+        """Ask the cluster; while it does not answer, the topic is not known. Which partitions it has is known afterwards, too:
+        its first answer goes where the later ones go.
+        """
         if self._refresh is None:
-            self._refresh = asyncio.create_task(self._ask())
+            self._refresh = self._jobs.start(self._ask())
         await asyncio.wait([self._refresh], timeout=_TIMEOUT_S)
-        return valid_reply_to(topic, self._known, self._prefix)
+        if not valid_reply_to(topic, self._known, self._prefix):
+            return False
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                await self._producer.partitions_for(topic)
+        except (KafkaError, TimeoutError):
+            return False
+        return True
 
     async def _ask(self) -> None:
         try:

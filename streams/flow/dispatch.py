@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -29,7 +30,7 @@ from streams.limits import Route
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, Busy, Outcome, PendingRequest, Providers, Reservation, expired, refused
 from streams.route_shares import RouteShares
-from streams.supervise import supervised
+from streams.supervise import fault, is_told_to_stop, settle, supervised
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.flow")
@@ -37,6 +38,7 @@ log = structlog.get_logger("headrace.flow")
 _TICK_S: Final = 0.1
 """How late an expiry in the queue may be noticed, and how often the pool and the agents are looked at."""
 
+_OWN_FAULT: Final = "a fault of the pipeline's own, see its log"
 _LEAST_SLEEP_S: Final = 0.002
 """With an empty bucket: a few tokens at a time, rather than a wake-up for each."""
 
@@ -91,7 +93,7 @@ class Dispatch:
                 self._accept(request, now)
             except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
                 log.exception("a request broke flow", request_id=request.request_id)
-                self._answers.respond(request, refused("internal", "a fault of the pipeline's own, see its log"))
+                self._answers.respond(request, refused("internal", _OWN_FAULT))
         if self._ticking is None and not self._stopped:
             self._ticking = supervised("flow", self._tick)
         self._fill()
@@ -153,7 +155,10 @@ class Dispatch:
 
     def _on_timer(self) -> None:
         self._timer, self._wake_at = None, float("inf")
-        self._fill()
+        try:
+            self._fill()
+        except Exception as error:  # in a callback nobody would take it; the next tick fills again
+            fault("flow", error, "the queue could not be looked at")
 
     def _fill(self) -> None:
         """Dispatch what may go. An answer given on the way may bring the next request: that one is seen in the same loop."""
@@ -204,7 +209,7 @@ class Dispatch:
             return self._providers.reserve(request)
         except Exception:  # a fault of ours: left at the head of its queue it would hold up everybody behind it
             log.exception("a reservation broke", request_id=request.request_id)
-            return refused("internal", "a fault of the pipeline's own, see its log")
+            return refused("internal", _OWN_FAULT)
 
     def _block(self, request: PendingRequest, busy: Busy, clock: float) -> None:
         if busy.scope == "model":
@@ -263,8 +268,10 @@ class Dispatch:
     ) -> None:
         try:
             outcome = await reserved.call(called)
-        except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
-            log.exception("a call broke by a fault of the pipeline's own", request_id=called.request_id)
+        except (Exception, asyncio.CancelledError) as error:  # unanswered, the record would hold its partition for ever
+            if is_told_to_stop(error):
+                raise
+            fault("calls", error, "a call broke by a fault of the pipeline's own", request_id=called.request_id)
             outcome = refused("internal", "a fault of the pipeline's own, see its log")
         finally:
             self._slots.give_back(called.priority)
@@ -273,7 +280,15 @@ class Dispatch:
             for request in group:
                 self._scheduler.end(request, clock)
             reserved.release()
-        self._end(group, outcome)
+        try:
+            self._end(group, outcome)
+        except (
+            Exception
+        ) as error:  # one of a group may be answered twice; none at all would hold its partition for ever
+            fault("calls", error, "an outcome could not be passed on", request_id=called.request_id)
+            for request in group:
+                if request.source.live and request not in self._scheduler:
+                    settle("calls", partial(self._answers.respond, request, refused("internal", _OWN_FAULT)))
 
     def _on_end(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)

@@ -18,6 +18,7 @@ from typing import Literal
 import structlog
 
 from streams.metrics import definitions as metrics
+from streams.supervise import fault
 
 log = structlog.get_logger("headrace.governor")
 
@@ -74,16 +75,22 @@ class StallWatch:
     def _watch(self) -> None:
         detector = StallDetector(self._after_s, self._clock())
         while not self._stopping.wait(self._after_s / 4):
-            beat_at, now = self._beat_at, self._clock()
-            stuck_since = detector.stuck_since
-            verdict = detector.look(beat_at, now)
-            if verdict == "stuck":
-                metrics.LOOP_STALLS.inc()
-                log.error("the event loop is stuck", stuck_s=round(now - beat_at, 2), stack=self._stack())
-            elif verdict == "again" and stuck_since is not None:
-                log.warning("the event loop turns again", stuck_s=round(beat_at - stuck_since, 2))
-            elif verdict == "stood still":
-                log.warning("the whole process stood still: stopped, or starved of CPU", after_s=self._after_s)
+            try:
+                self._look(detector)
+            except Exception as error:  # a thread that ends takes the watch with it
+                fault("stall_watch", error, "the event loop could not be looked at")
+
+    def _look(self, detector: StallDetector) -> None:
+        beat_at, now = self._beat_at, self._clock()
+        stuck_since = detector.stuck_since
+        verdict = detector.look(beat_at, now)
+        if verdict == "stuck":
+            metrics.LOOP_STALLS.inc()
+            log.error("the event loop is stuck", stuck_s=round(now - beat_at, 2), stack=self._stack())
+        elif verdict == "again" and stuck_since is not None:
+            log.warning("the event loop turns again", stuck_s=round(beat_at - stuck_since, 2))
+        elif verdict == "stood still":
+            log.warning("the whole process stood still: stopped, or starved of CPU", after_s=self._after_s)
 
     def _stack(self) -> str:
         """Where the loop is, innermost frame last."""

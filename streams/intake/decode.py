@@ -88,6 +88,7 @@ class Decoder:
             received_at + self.waits_s[priority] if expires_at is None else expires_at,
             expires_at,
             headers.reply_to or RESPONSES,
+            headers.reply_partition if headers.reply_to else None,
             headers.traceparent,
             len(value),
             Original(record, origin) if self.keeps_records or headers.reply_to else None,
@@ -121,6 +122,7 @@ def _refuse(
     found = _object(record.value or b"") if look_inside else {}
     if found is None:
         return Rejected(reason, error_type, message, event_id.decode())
+    headers = read_request_headers(record.headers) if record.headers else NO_HEADERS
     return Rejected(
         reason,
         error_type,
@@ -128,7 +130,8 @@ def _refuse(
         _identifier(found.get("request_id")) or event_id.decode(),
         _identifier(found.get("agent_id")) or _agent_of_key(record.key),
         _identifier(found.get("conversation_id")),
-        (read_request_headers(record.headers).reply_to if record.headers else None) or RESPONSES,
+        headers.reply_to or RESPONSES,
+        headers.reply_partition if headers.reply_to else None,
     )
 
 

@@ -12,10 +12,12 @@ from typing import Final, Protocol
 
 import structlog
 
+from streams.intake.dated import dated
 from streams.intake.decode import Decoder
 from streams.intake.nodes import most_nodes
 from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, PendingRequest, Rejected, Source, Stage, expired, refused
+from streams.supervise import Jobs, supervised
 from streams.transport.offsets import Origin, Record, RecordList
 from topics.names import PRIORITY_OF, RESPONSES
 
@@ -76,8 +78,9 @@ class Intake:
         self._reply_topics = reply_topics
         self._now = now
         self._heavy: deque[_Heavy] = deque()
+        self._in_hand: _Heavy | None = None
         self._decoding: asyncio.Task[None] | None = None
-        self._looking_up: set[asyncio.Task[None]] = set()
+        self._look_ups = Jobs("reply_lookups")
         self._received = {topic: metrics.RECEIVED.labels(priority) for topic, priority in PRIORITY_OF.items()}
 
     def accept(self, lists: Sequence[RecordList]) -> None:
@@ -85,7 +88,7 @@ class Intake:
         now = self._now()
         valid: list[PendingRequest] = []
         for records in lists:
-            origin, taken = records.origin, records.start()
+            origin, taken = records.origin, dated(records.start(), now)
             for index, record in enumerate(taken):
                 value = record.value
                 if value is not None and len(value) > _HEAVY_BYTES and most_nodes(value) > _HEAVY_NODES:
@@ -107,7 +110,7 @@ class Intake:
         if valid:
             self._following.accept(valid)
         if self._heavy and self._decoding is None:
-            self._decoding = asyncio.create_task(self._decode_heavy())
+            self._decoding = supervised("heavy_records", self._decode_heavy, self._reject_in_hand)
 
     def _decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Rejected:
         try:
@@ -119,43 +122,53 @@ class Intake:
 
     async def _decode_heavy(self) -> None:
         """One heavy value after the other, with as much time for everything else in between as each took."""
-        try:
-            while self._heavy:
-                heavy = self._heavy.popleft()
-                if heavy.source.live:
-                    began = time.perf_counter()
-                    found = self._decode(heavy.record, heavy.origin, heavy.source, heavy.index)
-                    took_s = time.perf_counter() - began
-                    if isinstance(found, Rejected):
-                        self._reject(heavy.record, heavy.origin, heavy.source, heavy.index, found)
-                    else:
-                        found.decode_s = took_s
-                        self._once_known(found.reply_topic, partial(self._go_on, found))
-                    await asyncio.sleep(took_s)
-        finally:
-            self._decoding = None
+        while self._heavy:
+            heavy = self._in_hand = self._heavy.popleft()
+            if heavy.source.live:
+                began = time.perf_counter()
+                found = self._decode(heavy.record, heavy.origin, heavy.source, heavy.index)
+                took_s = time.perf_counter() - began
+                if isinstance(found, Rejected):
+                    self._reject(heavy.record, heavy.origin, heavy.source, heavy.index, found)
+                else:
+                    found.decode_s = took_s
+                    self._check_reply_topic(found)
+                self._in_hand = None
+                await asyncio.sleep(took_s)
+        self._decoding = None
+
+    def _reject_in_hand(self) -> None:
+        """After a fault: unanswered, the record would hold its partition's commits for ever."""
+        heavy, self._in_hand = self._in_hand, None
+        if heavy is not None:
+            broken = Rejected(
+                "poison", "internal", "decoding failed", heavy.origin.event_id(heavy.record.offset).decode()
+            )
+            self._rejections.reject(heavy.record, heavy.origin, heavy.source, heavy.index, broken)
 
     def _check_reply_topic(self, request: PendingRequest) -> None:
-        self._once_known(request.reply_topic, partial(self._go_on, request))
+        def answer() -> None:
+            request.reply_topic = RESPONSES
+            self._answers.respond(request, refused("internal", "a fault of the pipeline's own, see its log"))
+
+        self._once_known(request.reply_topic, partial(self._go_on, request), answer)
 
     def _reject(self, record: Record, origin: Origin, source: Source, index: int, found: Rejected) -> None:
         """The caller is told where it wants to be told, if answers may go there."""
 
         def go_on(known: bool) -> None:
-            told = found if known else replace(found, reply_topic=RESPONSES)
+            told = found if known else replace(found, reply_topic=RESPONSES, reply_partition=None)
             self._rejections.reject(record, origin, source, index, told)
 
         if found.agent_id is None or found.reply_topic == RESPONSES:
             self._rejections.reject(record, origin, source, index, found)
         else:
-            self._once_known(found.reply_topic, go_on)
+            self._once_known(found.reply_topic, go_on, partial(go_on, False))
 
-    def _once_known(self, topic: str, go_on: Callable[[bool], None]) -> None:
+    def _once_known(self, topic: str, go_on: Callable[[bool], None], on_fault: Callable[[], None]) -> None:
         known = topic == RESPONSES or self._reply_topics.is_known(topic)
         if known is None:
-            task = asyncio.create_task(self._look_up(topic, go_on))
-            self._looking_up.add(task)
-            task.add_done_callback(self._looking_up.discard)
+            self._look_ups.start(self._look_up(topic, go_on), on_fault)
         else:
             go_on(known)
 
@@ -169,7 +182,7 @@ class Intake:
 
     def _go_on(self, request: PendingRequest, known: bool) -> None:
         if not known:
-            wanted, request.reply_topic = request.reply_topic, RESPONSES
+            wanted, request.reply_topic, request.reply_partition = request.reply_topic, RESPONSES, None
             message = f"reply_to names no topic that answers may go to: {wanted[:249]!r}"
             self._answers.respond(request, refused("invalid_reply_to", message))
         elif request.dispatch_by <= self._now():

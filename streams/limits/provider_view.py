@@ -14,6 +14,7 @@ from typing import Final
 
 from schemas.lease import ProviderView
 from streams.limits.amount import NONE, UNLIMITED, Amount, limit_of
+from streams.limits.retry_after import said_at
 
 MOST_S: Final = 60.0
 """No header is believed for longer."""
@@ -27,6 +28,7 @@ _RESOURCES: Final = {"requests": "requests", "tokens": "tokens", "input": "input
 
 def read_headers(headers: Mapping[str, str], now: float) -> ProviderView | None:
     """What an answer's headers (names in lower case) say; None if nothing. `now` is Unix time, for headers with dates."""
+    now = said_at(headers, now)
     found: dict[str, float] = {}
     for resource, name in _RESOURCES.items():
         for what in ("limit", "remaining"):

@@ -25,7 +25,8 @@ _NUMBER: Final = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, not below 0; None where the headers (names in lower case) do not say. `now` is Unix time, for dates.
+    """Seconds to wait, not below 0; None where the headers (names in lower case) do not say. `now` is Unix time, for dates of
+    answers that do not bear their own (`said_at`).
 
     >>> retry_after_s({"retry-after": "2.5"}, now=0.0)
     2.5
@@ -37,8 +38,19 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
         if _NUMBER.fullmatch(value):
             return float(value) * factor
         if value and factor == 1.0 and (at := _date(value)) is not None:
-            return max(0.0, at - now)
+            return max(0.0, at - said_at(headers, now))
     return None
+
+
+def said_at(headers: Mapping[str, str], now: float) -> float:
+    """When an answer was made, by the clock of whoever made it, which is the one that its other dates are of (RFC 9110, 6.6.1):
+    its `Date`; `now` where it has none, or comes out of a cache (`Age`).
+
+    >>> said_at({"date": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=3_700.0)
+    60.0
+    """
+    at = None if "age" in headers else _date(headers.get("date", ""))
+    return now if at is None else at
 
 
 def _date(value: str) -> float | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas.lease import LeaseMessage, parse_lease
@@ -19,6 +22,8 @@ from streams.limits.election import Election
 from streams.limits.route import Route
 from streams.limits.worker.shared import Shared
 from streams.metrics import definitions as metrics
+from streams.supervise import end, supervised
+from streams.transport.list_offsets import end_offsets
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import (
     CE_ID,
@@ -42,6 +47,10 @@ _TICK_S: Final = 0.5
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 _MOST_RECORDS: Final = 500
 _LEAVE_S: Final = 1.0
+
+
+class BrokerTimeError(Exception):
+    """The topic does not bear the broker's time: no lease holds."""
 
 
 class LeaseTopic:
@@ -71,19 +80,17 @@ class LeaseTopic:
     async def start(self) -> None:
         """Begin. Returns at once; what needs the broker waits for it."""
         self._election.start()
-        self._tasks = [asyncio.create_task(self._for_good(loop)) for loop in (self._read, self._tell, self._grant)]
+        loops = (self._read, self._tell, self._grant)
+        self._tasks = [supervised("leases", partial(self._for_good, loop)) for loop in loops]
 
     async def stop(self) -> None:
         """Leave: another worker is chosen, and what this one has left falls back at once."""
         await self._election.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         if self._shared.clock.known:
-            farewells = [asyncio.create_task(self._send_demand(route)) for route in self._shared.leave()]
-            _, late = await asyncio.wait(farewells, timeout=_LEAVE_S) if farewells else ((), ())
-            for task in late:  # then it falls back a window after its end
-                task.cancel()
+            farewells = asyncio.gather(*map(self._send_demand, self._shared.leave()), return_exceptions=True)
+            with contextlib.suppress(TimeoutError):  # then it falls back a window after its end
+                await asyncio.wait_for(farewells, _LEAVE_S)
 
     async def _for_good(self, loop: Callable[[], Awaitable[None]]) -> None:
         failures = 0
@@ -91,7 +98,7 @@ class LeaseTopic:
             began = asyncio.get_running_loop().time()
             try:
                 await loop()
-            except Exception as error:  # without leases no call is made: go on trying, and say so
+            except (KafkaError, OSError, BrokerTimeError) as error:  # without leases no call is made: go on trying
                 failures = 0 if asyncio.get_running_loop().time() > began + 60 else failures + 1
                 log.warning("leases do not work now, trying again", error=str(error) or repr(error))
             pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(failures, 10))
@@ -106,7 +113,7 @@ class LeaseTopic:
         try:
             await consumer.start()
             consumer.assign([_PARTITION])
-            ends = await consumer.end_offsets([_PARTITION])
+            ends = await end_offsets(consumer, [_PARTITION])
             if self._next is not None and self._next > ends[_PARTITION]:
                 self._begin_anew()
             if self._next is None:
@@ -146,7 +153,7 @@ class LeaseTopic:
             self._begin_anew()  # the topic was made anew
         self._next = record.offset + 1
         if record.timestamp_type != _LOG_APPEND_TIME:
-            raise ValueError(_NO_CLOCK)
+            raise BrokerTimeError(_NO_CLOCK)
         try:
             message = parse_lease(record.value or b"")
         except ValueError as error:
@@ -185,7 +192,7 @@ class LeaseTopic:
             sent = clock.running()
             written = await (await self._send(demand, route.provider))
             if written.timestamp_type != _LOG_APPEND_TIME:
-                raise ValueError(_NO_CLOCK)
+                raise BrokerTimeError(_NO_CLOCK)
             clock.acked(sent, clock.running(), written.timestamp / 1000)
             acked = True
         finally:

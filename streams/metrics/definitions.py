@@ -229,6 +229,14 @@ SUPERVISED_RESTARTS = _from_the_start(
     *("worker", "control"),
 )
 
+# front
+FRONT_REQUESTS = Counter(
+    "headrace_front_requests",
+    "Requests of HTTP clients that were answered, by operation and status.",
+    ["operation", "status"],
+)
+FRONT_WAITING = Gauge("headrace_front_waiting_requests", "Requests of HTTP clients that wait for their answers.")
+
 # governor
 MEMORY_BYTES = Gauge("headrace_memory_bytes", "Resident memory of the worker.")
 MEMORY_BUDGET_BYTES = Gauge("headrace_memory_budget_bytes", "Resident memory that the worker stays below.")
@@ -245,13 +253,14 @@ RECLAIM_SECONDS = Histogram(
 )
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
-    "election", "supervisor_group",
+    "election", "supervisor_group", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
+    "front_lane", "heavy_records", "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
 )  # fmt: skip
-"""Background loops (streams/supervise.py)."""
+"""Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(
     Counter(
         "headrace_loop_faults",
-        "Faults of background loops, which begin again after each: by the loop's name.",
+        "Faults of background loops and work, which begin again or are settled: by name; callback and thread end the process.",
         ["loop"],
     ),
     *LOOPS,

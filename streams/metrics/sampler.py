@@ -15,25 +15,33 @@ from streams.metrics.publish import SamplePublisher
 from streams.metrics.samples import AnswersSince, Figures, application
 from streams.metrics.system import SystemMeter
 from streams.metrics.ticks import ticks
+from streams.record_clock import RecordClock
 from streams.settings.fleet import Metrics
 
-_LAST_WITHIN_S = 1.0
-"""How long the last sample may keep a worker that leaves."""
+_AT_ONCE_S = 1.0
+"""How long the first sample may keep a worker that starts, and the last one a worker that leaves."""
 
 
 class Sampler:
     """Publishes samples while `run` does. `figures()` tells what is in the worker now.
 
-    `producer` is started and stopped by others. `budget_bytes` is the worker's memory budget.
+    `producer` is started and stopped by others. `budget_bytes` is the worker's memory budget. `clock` tells the moments of
+    samples, and is told the broker's time by their acks.
     """
 
     def __init__(
-        self, settings: Metrics, producer: AIOKafkaProducer, budget_bytes: int, figures: Callable[[], Figures]
+        self,
+        settings: Metrics,
+        producer: AIOKafkaProducer,
+        budget_bytes: int,
+        figures: Callable[[], Figures],
+        clock: RecordClock,
     ) -> None:
         self._settings = settings
         self._producer = producer
         self._figures = figures
-        self._publisher = SamplePublisher(producer, settings.interval)
+        self._clock = clock
+        self._publisher = SamplePublisher(producer, settings.interval, clock)
         self._system = SystemMeter(settings.system.metrics, budget_bytes)
         self._answers = AnswersSince(metrics.RESPONSES)
         self._limited = _limited_waits()
@@ -41,13 +49,22 @@ class Sampler:
 
     async def run(self) -> None:
         """A sample every interval, until cancelled."""
-        async for at_ms in ticks(round(self._settings.interval * 1000), time.time):
+        async for at_ms in ticks(round(self._settings.interval * 1000), self._clock.now):
             await self._publisher.publish(process_id(), self.take(at_ms))
 
     async def publish_last(self) -> None:
         """Publish what was done since the last sample: what a worker does before it leaves counts too."""
-        last = SamplePublisher(self._producer, _LAST_WITHIN_S)
-        await last.publish(process_id(), self.take(int(time.time() * 1000)))
+        await self._publish_now()
+
+    async def ask_the_time(self) -> None:
+        """Publish a sample before there is anything to tell: its ack tells the broker's time, before the first deadline is
+        looked at. Raises nothing; without an ack the wall clock is believed until there is one.
+        """
+        await self._publish_now()
+
+    async def _publish_now(self) -> None:
+        publisher = SamplePublisher(self._producer, _AT_ONCE_S, self._clock)
+        await publisher.publish(process_id(), self.take(int(self._clock.now() * 1000)))
 
     def take(self, at_ms: int) -> MetricSample:
         """The sample that ends now; the next one begins."""

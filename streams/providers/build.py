@@ -43,10 +43,12 @@ async def open_providers(
     stack: AsyncExitStack,
     budget_of: Callable[[str], Budget] = lambda _: UNLIMITED,
     transports: Callable[[Settings, ProviderSettings, AsyncExitStack], Transports] = Transports,
+    now: Callable[[], float] = time.time,
 ) -> Providers:
     """The providers that the settings name; their connections and health checks end with `stack`.
 
-    `budget_of`: what a provider allows, by its name. Raises SettingsError for a key or a certificate that is not there.
+    `budget_of`: what a provider allows, by its name. `now` is the time by which requests expire (Unix seconds).
+    Raises SettingsError for a key or a certificate that is not there.
     """
     of_worker: dict[str, Slots] = {}
     built = [
@@ -64,7 +66,7 @@ async def open_providers(
         Routes(built, models, [*rules, Rule("*", routing.algorithm)], windows),
         AgentConnections(connections.pool_size, connections.timeout),
         TokenEstimator(settings.limits.default_output, measure_of(settings.limits.tokenizer)),
-        time.time,
+        now,
     )
     times = CheckTimes(routing.health_check.interval, routing.health_check.timeout)
     checks = HealthChecks([each for provider in built for each in provider.endpoints], times, random.random)

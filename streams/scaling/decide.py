@@ -103,13 +103,18 @@ def _against_in(windows: Sequence[Signals], state: ScalingState, policy: Policy,
     return tuple(block for block, is_so in holds if is_so)
 
 
+def _apart(now: float, at: float) -> float:
+    """Seconds between the two. A moment that lies ahead is of a clock that was set since: no rest may last until it comes."""
+    return abs(now - at)
+
+
 def _rests(state: ScalingState, cooldown_s: float, now: float) -> bool:
-    return state.changed_at_s is not None and now - state.changed_at_s < cooldown_s
+    return state.changed_at_s is not None and _apart(now, state.changed_at_s) < cooldown_s
 
 
 def _ineffective(windows: Sequence[Signals], state: ScalingState, policy: Policy, now: float) -> bool:
     """Whether the last step out has not brought the throughput that it should; undecided counts as so."""
-    if state.to_beat_per_s is None or state.changed_at_s is None or now - state.changed_at_s >= policy.retry_s:
+    if state.to_beat_per_s is None or state.changed_at_s is None or _apart(now, state.changed_at_s) >= policy.retry_s:
         return False
     since = triggers.throughput(windows, state.changed_at_s)
     return since is None or since < state.to_beat_per_s
@@ -135,15 +140,15 @@ def _learn(windows: Sequence[Signals], state: ScalingState, policy: Policy, now:
     if not triggers.backlogged(newest, policy):
         known = state.saturated_per_s
         return state if known is None or seen <= known else replace(state, saturated_per_s=seen)
-    goes_on = state.fired_at_s is not None and now - state.fired_at_s <= _EPISODE_WINDOWS * policy.window_s
+    goes_on = state.fired_at_s is not None and _apart(now, state.fired_at_s) <= _EPISODE_WINDOWS * policy.window_s
     best = max(seen, state.saturated_per_s or 0.0) if goes_on else seen
     return replace(state, saturated_per_s=best, saturated_at_s=now)
 
 
 def _forget(state: ScalingState, policy: Policy, now: float) -> ScalingState:
     """Once nothing has fired for a cooldown, the last step is not judged any more; and a worker's best has its time."""
-    if state.fired_at_s is not None and now - state.fired_at_s >= policy.out_cooldown_s:
+    if state.fired_at_s is not None and _apart(now, state.fired_at_s) >= policy.out_cooldown_s:
         state = replace(state, to_beat_per_s=None)
-    if state.saturated_at_s is not None and now - state.saturated_at_s >= policy.remember_s:
+    if state.saturated_at_s is not None and _apart(now, state.saturated_at_s) >= policy.remember_s:
         state = replace(state, saturated_per_s=None, saturated_at_s=None)
     return state

@@ -94,7 +94,7 @@ class Decider:
             return False
         windows = self._tail.windows
         newest_s = windows[-1].end_s if windows else 0.0
-        overdue = self._now() - self._decided_at >= 2 * self._policy.window_s
+        overdue = abs(self._now() - self._decided_at) >= 2 * self._policy.window_s
         return not self._owned or newest_s > self._window_end_s or overdue
 
     async def decide_once(self) -> ScalingDecision | None:

@@ -20,6 +20,8 @@ from schemas.metric_window import MetricWindow
 from schemas.scaling_decision import Signals
 from streams.scaling.log import DecisionLog, read_decision
 from streams.scaling.signals import FLEET, in_order, signals_of
+from streams.supervise import supervised
+from streams.transport.list_offsets import begin_offsets, end_offsets
 from streams.transport.reconnect import make_consumer
 from topics.names import METRIC_WINDOWS, SCALING_DECISIONS
 
@@ -33,6 +35,8 @@ _CATCH_UP_S: Final = 20.0
 _DECISIONS_BACK: Final = 200
 """How many of the newest records are read at the start. The newest epoch is among them, or 200 late ones came in a row."""
 _MOST_WINDOWS: Final = 2_000
+_AHEAD_S: Final = 86_400.0
+"""A window that ends further ahead of this process's clock is of no clock: it would push out all others, and stay the newest."""
 
 
 class ScalingTail:
@@ -74,7 +78,7 @@ class ScalingTail:
         try:
             await self._consumer.start()
             await self._begin()
-            self._task = asyncio.create_task(self._follow())
+            self._task = supervised("scaling_tail", self._follow)
             await self.catch_up()
         except BaseException:
             await self._stop()
@@ -91,7 +95,7 @@ class ScalingTail:
 
     async def catch_up(self) -> None:
         """Wait until everything is read that the topics hold now. Raises KafkaError and TimeoutError."""
-        ends = await self._consumer.end_offsets(self._partitions)
+        ends = await end_offsets(self._consumer, self._partitions)
         if not await self.until(
             lambda: all(self._positions.get(partition, 0) >= end for partition, end in ends.items()), _CATCH_UP_S
         ):
@@ -104,24 +108,22 @@ class ScalingTail:
             async with asyncio.timeout(timeout_s), self._moved:
                 await self._moved.wait_for(condition)
         except TimeoutError:
-            if self._task is not None and self._task.done():
-                self._task.result()
             return False
         return True
 
     async def _begin(self) -> None:
-        begins = await self._consumer.beginning_offsets(self._partitions)
-        ends = await self._consumer.end_offsets(self._partitions)
+        begins = await begin_offsets(self._consumer, self._partitions)
+        ends = await end_offsets(self._consumer, self._partitions)
         self._positions = {_DECISIONS: max(begins[_DECISIONS], ends[_DECISIONS] - _DECISIONS_BACK)}
         if self._windows_s:
             since_ms = round((self._now() - self._windows_s) * 1000)
             found = (await self._consumer.offsets_for_times({_WINDOWS: since_ms}))[_WINDOWS]
             self._positions[_WINDOWS] = ends[_WINDOWS] if found is None else found.offset
         self._consumer.assign(self._partitions)
-        for partition, offset in self._positions.items():
-            self._consumer.seek(partition, offset)
 
     async def _follow(self) -> None:
+        for partition, offset in self._positions.items():  # after a fault: what was fetched and not noted is read again
+            self._consumer.seek(partition, offset)
         while True:
             try:
                 batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
@@ -151,6 +153,9 @@ class ScalingTail:
             window = signals_of(MetricWindow.model_validate_json(record.value or b""))
         except ValidationError:
             log.warning("a record on the windows' topic is none", offset=record.offset)
+            return
+        if window.end_s > self._now() + _AHEAD_S:
+            log.warning("a window of a time far ahead is left out", offset=record.offset, end_s=window.end_s)
             return
         self._windows.append(window)
         while self._windows and self._windows[0].end_s < window.end_s - self._windows_s:

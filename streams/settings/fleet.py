@@ -1,24 +1,17 @@
 """[metrics], [http] and [targets]: what is measured, where it is served, and what it is held against."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from streams.settings.base import Section, conflict, setting
+from streams.settings.listen import listen_address
 from streams.settings.secrets import EnvName, api_key, secret_from_env
 from streams.settings.units import Count, PerSecond, Seconds, Share
 
 SystemMetric = Literal["cpu_usage", "memory_usage", "network_io", "disk_io"]
 ApplicationMetric = Literal["request_latency", "queue_length", "error_rate", "throughput"]
-
-
-def _listen(value: str) -> str:
-    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", value)
-    if found is None or int(found[1]) > 65535:
-        raise ValueError('HOST:PORT, such as "127.0.0.1:0" (port 0: any free one)')
-    return value
 
 
 class SystemMetrics(Section):
@@ -62,7 +55,7 @@ class Metrics(Section):
 class Http(Section):
     """The worker's own HTTP server."""
 
-    listen: Annotated[str, AfterValidator(_listen)] = setting(
+    listen: Annotated[str, AfterValidator(listen_address)] = setting(
         "127.0.0.1:0", "Address of /metrics, /healthz and /readyz; port 0 takes any free one and logs it."
     )
     hosts: list[str] = setting(

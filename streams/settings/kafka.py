@@ -11,7 +11,7 @@ from pydantic import AfterValidator, model_validator
 from schemas import limits
 from streams.settings.base import Section, conflict, setting
 from streams.settings.errors import SettingsError
-from streams.settings.secrets import EnvName, password, secret_from_env, secret_from_file
+from streams.settings.secrets import EnvName, SecretFile, password, secret_from_env
 from streams.settings.units import Bytes, Seconds
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -73,7 +73,10 @@ class Kafka(Section):
     sasl_mechanism: SaslMechanism = setting("PLAIN", "How a worker proves who it is, where SASL is on.")
     sasl_username: str | None = setting(None, "User name for SASL.", min_length=1)
     sasl_password_env: EnvName | None = setting(None, "Name of the environment variable that holds the SASL password.")
-    sasl_password_file: Path | None = setting(None, "File that holds the SASL password.")
+    sasl_password_file: Path | None = setting(
+        None,
+        "File that holds the SASL password; it is read again for each sign-in, so that a new one needs no restart.",
+    )
     tls_ca_file: Path | None = setting(None, "Certificates to trust instead of the system's (PEM).")
     tls_cert_file: Path | None = setting(None, "Client certificate for mutual TLS (PEM).")
     tls_key_file: Path | None = setting(None, "Key of the client certificate (PEM).")
@@ -114,7 +117,7 @@ class Kafka(Section):
         if self.sasl_password_env is not None:
             return secret_from_env("kafka.sasl_password_env", self.sasl_password_env, password, environ)
         if self.sasl_password_file is not None:
-            return secret_from_file("kafka.sasl_password_file", self.sasl_password_file, password)
+            return SecretFile.read("kafka.sasl_password_file", self.sasl_password_file, password)
         return None
 
     def ssl_context(self) -> ssl.SSLContext | None:

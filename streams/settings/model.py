@@ -13,6 +13,7 @@ from streams.settings.cache import Cache
 from streams.settings.errors import SecretMissingError, SettingsError
 from streams.settings.fleet import Http, Metrics, Targets
 from streams.settings.flow import Agents, Backpressure, Concurrency, Pool, Queueing
+from streams.settings.front import Front
 from streams.settings.kafka import Kafka
 from streams.settings.limits import Limits
 from streams.settings.providers import Provider
@@ -43,6 +44,7 @@ class Settings(Section):
     cache: Cache = Field(default_factory=Cache)
     metrics: Metrics = Field(default_factory=Metrics)
     http: Http = Field(default_factory=Http)
+    front: Front = Field(default_factory=Front)
     scaling: Scaling = Field(default_factory=Scaling)
     supervisor: Supervisor = Field(default_factory=Supervisor)
     targets: Targets = Field(default_factory=Targets)

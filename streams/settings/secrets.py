@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator
 
@@ -129,3 +129,29 @@ def _named(character: str) -> str:
     if category in ("Cs", "Cn", "Co") or category[0] in "LNM":
         return "a character that is not ASCII"
     return f"U+{ord(character):04X} ({unicodedata.name(character, 'no ASCII').lower()})"
+
+
+class SecretFile(str):
+    """A secret that a file holds, as it was when it was read first; `now` reads what the file holds by then."""
+
+    _path: Path
+    _validate: Validate
+    _last: str
+
+    @classmethod
+    def read(cls, key: str, path: Path, validate: Validate) -> Self:
+        """`key` is the setting that named the file. SettingsError if it cannot be read, or is bad."""
+        made = cls(secret_from_file(key, path, validate))
+        made._path, made._validate, made._last = path, validate, str(made)
+        return made
+
+    def now(self) -> str:
+        """What the file holds, or what it held last while it cannot be read or is bad: it may be half written."""
+        try:
+            found = read_secret(self._path, self._validate)
+        except BadSecretError:
+            return self._last
+        if found != self._last:
+            rotated.add(found)
+            self._last = found
+        return found

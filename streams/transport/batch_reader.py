@@ -27,23 +27,29 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from streams.transport.offsets import Record
 from streams.transport.set_aside import set_aside
-from streams.transport.tolerant import CarefulBatch
+from streams.transport.tolerant import CarefulBatch, has_many_headers
 from streams.transport.unpack import BrokenError, TooLargeError, most_unpacked, unpack
 
 _FRAME_BYTES: Final = 12
 """Of each batch: its first offset and its length, not counted in that."""
 _MAGIC_AT: Final = 16
-_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+_HEADER_BYTES: Final = 61
+_COUNT_AT: Final = 57
+"""How many records there are: the one field of the header for which aiokafka's batch has no property."""
+_ATTRIBUTES_AT: Final = 22
+"""The lower byte."""
 _CODEC, _TRANSACTIONAL, _CONTROL = 0x07, 0x10, 0x20
+_NOT_PLAIN: Final = _CODEC | _TRANSACTIONAL | _CONTROL
+_i32 = struct.Struct(">i").unpack_from
+_i64 = struct.Struct(">q").unpack_from
 _LEGACY_BYTES: Final = 26
 """The smallest message of the formats 0 and 1, its frame included."""
 
 _HEAVY_BYTES: Final = 1_250_000
 """What may unpack to more is unpacked in a thread, and read by a slower reader that counts headers. A batch of 1 MiB as an honest
 application wrote it is below."""
-_LARGE_RECORD_BYTES: Final = 4_096
 _LARGE_BATCH_BYTES: Final = 65_536
-"""A batch from this size on whose records are so large on average is read by that reader too: there it costs next to nothing."""
+"""Above, unpacked, it is first looked for records with very many headers. What is smaller can hold 5 MB of them at most."""
 _MOST_BYTES: Final = 4_000_000
 """A list ends behind so many bytes: what is not handed out yet stays packed."""
 
@@ -115,6 +121,9 @@ class BatchReader:
                 if self._open is None:
                     if size >= most_bytes:
                         break
+                    if self._read_plain(batch, records, most):
+                        size += len(batch)
+                        continue
                     size += self._open_batch(batch)
                 if self._open is not None and self._read_open(batch, records, most):
                     self._pass_by(self._behind)
@@ -140,7 +149,7 @@ class BatchReader:
         at, data = self._next_at, self._data
         if len(data) - at < _FRAME_BYTES:
             return None
-        (length,) = struct.unpack_from(">i", data, at + 8)
+        (length,) = _i32(data, at + 8)
         end = at + _FRAME_BYTES + length
         if length < 0:
             end = len(data)  # no batch: it is found to be corrupt
@@ -155,22 +164,47 @@ class BatchReader:
         self._open = self._packed = self._unpacked = None
         self._slice = self._cut()
 
+    def _read_plain(self, batch: memoryview, records: list[Record], most: int) -> bool:
+        """Read what most batches are: small, not compressed, of no transaction, and wanted as a whole. Such a one of one record
+        costs 2 us, and the careful way 5. False: it is another one, or was found to be faulty, and nothing of it was read.
+        """
+        if not _HEADER_BYTES <= len(batch) <= _LARGE_BATCH_BYTES or batch[_MAGIC_AT] < 2:
+            return False
+        made = DefaultRecordBatch(batch)
+        before = len(records)
+        if (
+            made.attributes & _NOT_PLAIN
+            or made.base_offset < self.next_fetch_offset
+            or _i32(batch, _COUNT_AT)[0] > most - before
+            or (self._rules.check_crcs and not made.validate_crc())
+        ):
+            return False
+        try:
+            records.extend(made)
+        except Exception:  # the careful way says what it is, and keeps what is before it
+            del records[before:]
+            return False
+        self.next_fetch_offset = max(self.next_fetch_offset, made.next_offset)
+        self._slice = self._cut()
+        return True
+
     def _open_batch(self, batch: memoryview) -> int:
         """Make it ready to be read; its bytes, unpacked where they are known."""
-        if len(batch) < _LEGACY_BYTES or (batch[_MAGIC_AT] >= 2 and len(batch) < _HEADER.size):
+        if len(batch) < _LEGACY_BYTES or (batch[_MAGIC_AT] >= 2 and len(batch) < _HEADER_BYTES):
             return self._give_up(batch, None, 0, "it is smaller than its header")
         if batch[_MAGIC_AT] < 2:
             return self._open_legacy(batch)
-        base, _, _, _, _, attributes, last_delta, _, timestamp, producer, _, _, count = _HEADER.unpack_from(batch)
         made = DefaultRecordBatch(batch)
+        base, attributes, last_delta = made.base_offset, made.attributes, made.last_offset_delta
+        timestamp = made.max_timestamp
         if self._rules.check_crcs and not made.validate_crc():
             return self._give_up(batch, base + last_delta, timestamp, "its checksum is wrong")
-        if attributes & (_CONTROL | _TRANSACTIONAL) and self._is_passed_by(made, base, attributes, producer):
+        if attributes & (_CONTROL | _TRANSACTIONAL) and self._is_passed_by(made, base, attributes):
             self._pass_by(base + last_delta + 1)
             return 0
         if codec := attributes & _CODEC:
             try:
-                unpacked = self._unpack_within_bounds(codec, batch[_HEADER.size :])
+                unpacked = self._unpack_within_bounds(codec, batch[_HEADER_BYTES:])
             except TooLargeError:
                 why = f"a batch of {len(batch)} bytes that unpacks to more than {self._rules.most_unpacked_bytes}"
                 self._begin(
@@ -182,19 +216,25 @@ class BatchReader:
             except BrokenError as error:
                 return self._give_up(batch, base + last_delta, timestamp, f"it does not unpack: {error}")
             if unpacked is not None:
-                self._begin(CarefulBatch.of_unpacked(batch[: _HEADER.size], unpacked), base, last_delta)
+                if len(unpacked) > _HEAVY_BYTES or has_many_headers(unpacked):
+                    self._begin(CarefulBatch.of_unpacked(batch[:_HEADER_BYTES], unpacked), base, last_delta)
+                else:
+                    self._begin(DefaultRecordBatch(_plain(batch, unpacked)), base, last_delta)
                 return len(unpacked)
-        if len(batch) > _LARGE_BATCH_BYTES and len(batch) > _LARGE_RECORD_BYTES * max(1, count):
+        if len(batch) > _LARGE_BATCH_BYTES and not codec and has_many_headers(batch[_HEADER_BYTES:]):
             self._begin(CarefulBatch(batch), base, last_delta)
         else:
             self._begin(made, base, last_delta)
         return len(batch)
 
     def _unpack_within_bounds(self, codec: int, packed: memoryview) -> bytes | memoryview | None:
-        """None where it is small enough to be unpacked while it is read. Raises as `unpack` does, and HeavyBatchError."""
+        """None where it is so small that it is unpacked while it is read. Raises as `unpack` does, and HeavyBatchError."""
         if self._unpacked is None:
-            if most_unpacked(codec, packed, _HEAVY_BYTES) <= _HEAVY_BYTES:
+            most = most_unpacked(codec, packed, _HEAVY_BYTES)
+            if most <= _LARGE_BATCH_BYTES:
                 return None
+            if most <= _HEAVY_BYTES:
+                return unpack(codec, packed, min(_HEAVY_BYTES, self._rules.most_unpacked_bytes))
             self._packed = codec, packed
             raise HeavyBatchError
         if isinstance(self._unpacked, Exception):
@@ -203,14 +243,14 @@ class BatchReader:
 
     def _open_legacy(self, batch: memoryview) -> int:
         """A message, or several in one that is compressed; its offset is that of the last one."""
-        magic, (last_offset,) = batch[_MAGIC_AT], struct.unpack_from(">q", batch)
+        magic, (last_offset,) = batch[_MAGIC_AT], _i64(batch)
         try:
             made = LegacyRecordBatch(batch, magic)
             if self._rules.check_crcs and not made.validate_crc():
                 return self._give_up(batch, last_offset, 0, "its checksum is wrong")
             if codec := batch[_MAGIC_AT + 1] & _CODEC:
                 at = 18 if magic == 0 else 26
-                at += 4 + max(0, struct.unpack_from(">i", batch, at)[0]) + 4
+                at += 4 + max(0, _i32(batch, at)[0]) + 4
                 if most_unpacked(codec, batch[at:], self._rules.most_unpacked_bytes) > self._rules.most_unpacked_bytes:
                     unpack(codec, batch[at:], self._rules.most_unpacked_bytes)
         except TooLargeError:
@@ -252,14 +292,14 @@ class BatchReader:
 
     # ---- what is not handed on
 
-    def _is_passed_by(self, batch: DefaultRecordBatch, base_offset: int, attributes: int, producer: int) -> bool:
+    def _is_passed_by(self, batch: DefaultRecordBatch, base_offset: int, attributes: int) -> bool:
         """Whether it is a marker, or was aborted."""
         if self._rules.read_committed:
             while self._aborted and self._aborted[0][1] <= base_offset:
                 self._aborted_producers.add(self._aborted.pop(0)[0])
             if attributes & _CONTROL and _is_abort(batch):
-                self._aborted_producers.discard(producer)
-            if attributes & _TRANSACTIONAL and producer in self._aborted_producers:
+                self._aborted_producers.discard(batch.producer_id)
+            if attributes & _TRANSACTIONAL and batch.producer_id in self._aborted_producers:
                 return True
         return bool(attributes & _CONTROL)
 
@@ -269,7 +309,7 @@ class BatchReader:
         """
         start, end = self.next_fetch_offset, self._end
         if self._next_at + 8 <= len(self._data):
-            (end,) = struct.unpack_from(">q", self._data, self._next_at)
+            (end,) = _i64(self._data, self._next_at)
         if last_offset is None or not start <= last_offset < end:
             last_offset = end - 1
         if not self.set_corrupt_aside or last_offset < start:
@@ -278,6 +318,13 @@ class BatchReader:
         self._behind = last_offset + 1
         self._open = iter(set_aside(start, self._behind, max(0, timestamp), "unreadable", f"a corrupt batch: {why}"))
         return 0
+
+
+def _plain(batch: memoryview, unpacked: bytes | memoryview) -> bytes:
+    """The batch as if it had not been compressed; its checksum is that of before."""
+    header = bytearray(batch[:_HEADER_BYTES])
+    header[_ATTRIBUTES_AT] &= ~_CODEC
+    return b"".join((header, unpacked))
 
 
 def _is_abort(batch: DefaultRecordBatch) -> bool:

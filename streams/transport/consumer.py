@@ -29,6 +29,7 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from streams.metrics import definitions as metrics
+from streams.supervise import is_told_to_stop
 from streams.transport import farewell
 from streams.transport.assignor import Owned, StickyAssignor
 from streams.transport.batch_reader import CorruptBatchError, HeavyBatchError
@@ -40,6 +41,7 @@ from streams.transport.membership import GroupRefusedError, Membership
 from streams.transport.offsets import PartitionOffsets, Record, RecordList
 from streams.transport.options import TransportOptions
 from streams.transport.reconnect import make_consumer
+from streams.transport.returning import OwnersReturn, wait_s
 
 log = structlog.get_logger("headrace.transport")
 
@@ -89,6 +91,7 @@ class RecordListConsumer(FaustShape):
         """How often the batch at its position was found to be corrupt."""
         self._commits_in_vain = False
         self._positioned_at = 0.0
+        self._returning = OwnersReturn(self.hold, self.release)
 
     # ---- life
 
@@ -293,7 +296,9 @@ class RecordListConsumer(FaustShape):
         except GroupRefusedError as error:
             self._refusal = error
             self._refused.set()
-        except Exception as error:  # the client's coordination has ended: without it nothing goes on
+        except (Exception, asyncio.CancelledError) as error:  # the client's coordination has ended: nothing goes on
+            if is_told_to_stop(error):
+                raise
             await self.crash(error)
 
     async def wait_refused(self) -> GroupRefusedError:
@@ -313,7 +318,8 @@ class RecordListConsumer(FaustShape):
 
     def _owned(self) -> Owned:
         """What the assignor says of this worker when it joins."""
-        return Owned(frozenset(number for _, number in self.partitions), self._owned_generation)
+        held = self.partitions.keys() - self._returning.partitions
+        return Owned(frozenset(number for _, number in held), self._owned_generation)
 
     async def wait_empty(self) -> None:
         """Faust calls it on revoke and on stop. Nothing is waited for: calls under way go on."""
@@ -338,16 +344,16 @@ class RecordListConsumer(FaustShape):
         if not assignment.active:
             return  # the group rebalances again
         before, self.partitions = self.partitions, {}
-        kept = 0
+        gained: list[TopicPartition] = []
         for partition, position in committed.items():
             offsets = before.get(partition)
             if offsets is not None and offsets.wrote(position):
                 del before[partition]
                 offsets.commit(position)
                 offsets.take_back()
-                kept += 1
             else:
                 offsets = PartitionOffsets(partition, position, self)
+                gained.append(partition)
             self.partitions[partition] = offsets
             if offsets.position is None:
                 self._fetched.seek_to_start(partition)
@@ -363,6 +369,9 @@ class RecordListConsumer(FaustShape):
                 for partition, offsets in self.partitions.items()
             }
         )
+        self._returning.keep(self.partitions)
+        if self.membership.expelled:
+            self._returning.begin(gained, wait_s(self.options.consumer["heartbeat_interval_ms"] / 1000))
         self.membership.joined()
         self._owned_generation = self.membership.generation
         self._positioned_at = self.membership.last_heartbeat_at = time.monotonic()  # who may join is a member
@@ -372,7 +381,8 @@ class RecordListConsumer(FaustShape):
         metrics.REBALANCES.inc()
         log.info(
             "partitions assigned",
-            partitions=len(self.partitions), kept=kept, lost=len(before), generation=self._owned_generation,
+            partitions=len(self.partitions), kept=len(self.partitions) - len(gained), lost=len(before),
+            generation=self._owned_generation,
         )  # fmt: skip
 
     # ---- drain

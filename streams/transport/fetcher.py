@@ -32,6 +32,7 @@ from aiokafka.consumer.fetcher import FetchResult, OffsetResetStrategy
 from aiokafka.errors import KafkaError, RecordTooLargeError, for_code
 from aiokafka.structs import TopicPartition
 
+from streams.supervise import fault, keep
 from streams.transport.batch_reader import BatchReader, ReadRules
 from streams.transport.checked_logs import CheckedLogs
 from streams.transport.fetch_session import FetchLimits, SessionFetches
@@ -167,7 +168,10 @@ class RecordFetcher(CheckedLogs):
             self._begin_anew(known.made_anew)
 
     async def _fetch_requests_routine(self) -> None:
-        """aiokafka starts it as a task, and cancels it in the end."""
+        """aiokafka starts it as a task, and cancels it in the end. Nobody looks at how that task ends: it may not."""
+        await keep("fetch", self._fetch_for_good)
+
+    async def _fetch_for_good(self) -> None:
         while True:
             assignment = await self._next_assignment()
             loops: dict[int, asyncio.Task[None]] = {}
@@ -223,9 +227,9 @@ class RecordFetcher(CheckedLogs):
         for node_id, task in list(loops.items()):
             if task.done():
                 del loops[node_id]
-                fault = None if task.cancelled() else task.exception()
-                if fault is not None:  # of ours: it must not end the fetching
-                    log.error("fetching failed, trying again", broker=node_id, exc_info=fault)
+                error = asyncio.CancelledError() if task.cancelled() else task.exception()
+                if error is not None:  # of ours: it must not end the fetching
+                    fault("fetch", error, "fetching failed, trying again", broker=node_id)
                     await asyncio.sleep(self._retry_backoff)
 
     async def _ask(self, node_id: int, assignment: Any) -> None:

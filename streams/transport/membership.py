@@ -21,7 +21,7 @@ from topics.broker_errors import code_of, explain_error, name_of
 
 log = structlog.get_logger("headrace.transport")
 
-START_PATIENCE_S: Final = 5.0
+START_PATIENCE_S: Final = 3.0
 """Before the first assignment: a member that leaves makes room in this time, and an ACL that was just written arrives."""
 _LOOK_S: Final = 0.1
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 5.0
@@ -48,15 +48,25 @@ class Membership:
         self.last_heartbeat_at: float | None = None
         """Monotonic time of the last heartbeat that the broker accepted. aiokafka keeps it in a local variable."""
         self.refused_since: float | None = None
+        self.expelled = False
+        """Whether the group dropped this member because it heard nothing of it; until it is placed again."""
+        self._session_timeout_s = coordinator._session_timeout_ms / 1000
         self._joined = False
         self._last_code = 0
         self._repeats = Repeats()
         beat, send = coordinator._do_heartbeat, coordinator._send_req
 
         async def watched() -> bool:
+            member = coordinator.member_id
             alive: bool = await beat()
+            now = time.monotonic()
             if alive:
-                self.last_heartbeat_at = time.monotonic()
+                self.last_heartbeat_at = now
+            elif coordinator.member_id != member:
+                heard_at = self.last_heartbeat_at
+                self.expelled = heard_at is not None and now - heard_at > self._session_timeout_s
+                # It answered: aiokafka is not to take it for dead and look for another one before it joins again.
+                return True
             return alive
 
         async def noted(request: Any) -> Any:
@@ -76,6 +86,7 @@ class Membership:
         """The group has given this member its partitions, and their positions are known."""
         self._joined = True
         self.refused_since = None
+        self.expelled = False
         if self._repeats.over("group"):
             log.info("the group takes this process again", group=self._coordinator.group_id)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 import cramjam
@@ -32,6 +32,9 @@ _LZ4_MAGIC: Final = 0x184D2204
 _LZ4_BLOCK_BYTES: Final = {4: 64 * 1024, 5: 256 * 1024, 6: 1024 * 1024, 7: 4 * 1024 * 1024}
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES: Final = 16
+
+_Frame = Callable[[memoryview, int], Generator[int, None, int]]
+"""Reads one frame, from behind its magic number on: yields what each block holds at most, returns where the frame ends."""
 
 _u32 = struct.Struct("<I").unpack_from
 _i32_be = struct.Struct(">i").unpack_from
@@ -103,46 +106,42 @@ def _gunzip(packed: memoryview, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def _zstd_blocks(packed: memoryview) -> Iterator[int]:
-    """What each block holds at most."""
-    at, end = 0, len(packed)
-    while at < end:
-        (magic,) = _u32(packed, at)
-        if magic in _SKIPPABLE:
+def _framed(packed: memoryview, magic: int, frame: _Frame) -> Iterator[int]:
+    """What each block holds at most, frame after frame."""
+    at = 0
+    while at < len(packed):
+        (found,) = _u32(packed, at)
+        if found in _SKIPPABLE:
             at += 8 + _u32(packed, at + 4)[0]
-            continue
-        if magic != _ZSTD_MAGIC:
-            raise BrokenError("no zstd frame")
-        descriptor = packed[at + 4]
-        single_segment, size_flag = descriptor >> 5 & 1, descriptor >> 6
-        at += 5 + (not single_segment) + (0, 1, 2, 4)[descriptor & 3] + ((single_segment, 2, 4, 8)[size_flag])
-        is_last = False
-        while not is_last:
-            header = packed[at] | packed[at + 1] << 8 | packed[at + 2] << 16
-            is_last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
-            at += 3 + (1 if kind == 1 else size)  # 1: one byte, `size` times
-            yield _ZSTD_BLOCK_BYTES if kind == 2 else size
-        at += 4 * (descriptor >> 2 & 1)  # checksum
+        elif found == magic:
+            at = yield from frame(packed, at + 4)
+        else:
+            raise BrokenError(f"no frame of its codec, but {found:#x}")
 
 
-def _lz4_blocks(packed: memoryview) -> Iterator[int]:
-    at, end = 0, len(packed)
-    while at < end:
-        (magic,) = _u32(packed, at)
-        if magic in _SKIPPABLE:
-            at += 8 + _u32(packed, at + 4)[0]
-            continue
-        if magic != _LZ4_MAGIC:
-            raise BrokenError("no LZ4 frame")
-        flags, largest = packed[at + 4], _LZ4_BLOCK_BYTES.get(packed[at + 5] >> 4 & 7)
-        if largest is None:
-            raise BrokenError("unknown size of LZ4 blocks")
-        at += 7 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
-        while size := _u32(packed, at)[0]:
-            is_plain, size = size >> 31, size & 0x7FFFFFFF
-            at += 4 + size + 4 * (flags >> 4 & 1)
-            yield size if is_plain else min(largest, 255 * size)
-        at += 4 + 4 * (flags >> 2 & 1)
+def _zstd_frame(packed: memoryview, at: int) -> Generator[int, None, int]:
+    descriptor = packed[at]
+    single_segment, size_flag = descriptor >> 5 & 1, descriptor >> 6
+    at += 1 + (not single_segment) + (0, 1, 2, 4)[descriptor & 3] + ((single_segment, 2, 4, 8)[size_flag])
+    is_last = False
+    while not is_last:
+        header = packed[at] | packed[at + 1] << 8 | packed[at + 2] << 16
+        is_last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        at += 3 + (1 if kind == 1 else size)  # 1: one byte, `size` times
+        yield _ZSTD_BLOCK_BYTES if kind == 2 else size
+    return at + 4 * (descriptor >> 2 & 1)  # checksum
+
+
+def _lz4_frame(packed: memoryview, at: int) -> Generator[int, None, int]:
+    flags, largest = packed[at], _LZ4_BLOCK_BYTES.get(packed[at + 1] >> 4 & 7)
+    if largest is None:
+        raise BrokenError("unknown size of LZ4 blocks")
+    at += 3 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
+    while size := _u32(packed, at)[0]:
+        is_plain, size = size >> 31, size & 0x7FFFFFFF
+        at += 4 + size + 4 * (flags >> 4 & 1)
+        yield size if is_plain else min(largest, 255 * size)
+    return at + 4 + 4 * (flags >> 2 & 1)
 
 
 def _snappy_blocks(packed: memoryview) -> Iterator[memoryview]:
@@ -164,6 +163,6 @@ def _snappy_sizes(packed: memoryview) -> Iterator[int]:
 
 _BLOCKS: Final[dict[int, Callable[[memoryview], Iterator[int]]]] = {
     SNAPPY: _snappy_sizes,
-    LZ4: _lz4_blocks,
-    ZSTD: _zstd_blocks,
+    LZ4: lambda packed: _framed(packed, _LZ4_MAGIC, _lz4_frame),
+    ZSTD: lambda packed: _framed(packed, _ZSTD_MAGIC, _zstd_frame),
 }

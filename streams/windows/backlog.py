@@ -16,7 +16,8 @@ from aiokafka.structs import TopicPartition
 
 from schemas.metric_sample import BacklogSample
 from streams.metrics.period import moment
-from streams.transport.reconnect import make_admin, make_consumer
+from streams.transport.list_offsets import begin_offsets, end_offsets, group_positions
+from streams.transport.reconnect import make_consumer
 from topics.names import PRIORITIES, PRIORITY_OF, REQUEST_TOPICS, Priority
 
 _READ_S: Final = 2.0
@@ -28,7 +29,6 @@ class BacklogReader:
 
     def __init__(self, client_options: Mapping[str, Any], group_id: str) -> None:
         self._group_id = group_id
-        self._admin = make_admin(**client_options)
         self._consumer = make_consumer(
             **client_options,
             group_id=None,
@@ -44,8 +44,6 @@ class BacklogReader:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._admin.close)
-            await self._admin.start()
             stack.push_async_callback(self._consumer.stop)
             await self._consumer.start()
             self._stack = stack.pop_all()
@@ -62,13 +60,10 @@ class BacklogReader:
             for topic in REQUEST_TOPICS
             for number in sorted(cluster.partitions_for_topic(topic) or ())
         ]
-        commits = await self._admin.list_consumer_group_offsets(self._group_id)
-        begins = await self._consumer.beginning_offsets(partitions)
-        ends = await self._consumer.end_offsets(partitions)
-        nexts = {
-            partition: max(begins[partition], commits[partition].offset if partition in commits else 0)
-            for partition in partitions
-        }
+        commits = await group_positions(self._consumer._client, self._group_id, partitions)
+        begins = await begin_offsets(self._consumer, partitions)
+        ends = await end_offsets(self._consumer, partitions)
+        nexts = {partition: max(begins[partition], commits[partition].next_offset or 0) for partition in partitions}
         lag: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         for partition, next_offset in nexts.items():
             lag[PRIORITY_OF[partition.topic]] += max(0, ends[partition] - next_offset)

@@ -18,6 +18,7 @@ from streams.metrics import definitions as metrics
 from streams.metrics.period import Period
 from streams.metrics.publish import SamplePublisher
 from streams.metrics.ticks import ticks
+from streams.record_clock import RecordClock
 from streams.settings import Settings
 from streams.supervise import supervised
 from streams.transport.consumer import RecordListConsumer
@@ -36,6 +37,8 @@ class WindowService:
     """
 
     def __init__(self, settings: Settings, group_id: str, producer: AIOKafkaProducer) -> None:
+        self.clock = RecordClock()
+        """The broker's time, as the acks of this process's samples tell it."""
         self._settings = settings
         self._producer = producer
         self._period = Period(round(settings.metrics.interval * 1000), round(settings.metrics.aggregation * 1000))
@@ -91,11 +94,11 @@ class WindowService:
     async def _sample_backlog(self) -> None:
         """A sample of the backlog at each interval while this process owns the samples; without the broker there is none."""
         kafka = self._settings.kafka
-        publisher = SamplePublisher(self._producer, self._settings.metrics.interval)
+        publisher = SamplePublisher(self._producer, self._settings.metrics.interval, self.clock)
         while True:
             try:
                 async with BacklogReader(kafka.client_options(), kafka.group_id) as reader:
-                    async for at_ms in ticks(self._period.interval_ms, time.time):
+                    async for at_ms in ticks(self._period.interval_ms, self.clock.now):
                         if not self.owns:  # the owner shows it: two processes with one figure would be added up
                             metrics.LAG.clear()
                             metrics.OLDEST_SECONDS.set(0)

@@ -85,7 +85,7 @@ async def test_a_trace_is_replayed_and_every_request_accounted_for(pipeline: Pip
 async def test_an_unreachable_broker_is_one_line_and_exit_code_2(command: tuple[str, ...], tmp_path: Path) -> None:
     called = await headrace(*command, servers="127.0.0.1:1", cwd=tmp_path)
     assert (called.code, called.out) == (2, "")
-    assert called.err.startswith("headrace: no Kafka broker answers at 127.0.0.1:1")
+    assert called.err.startswith("headrace: no Kafka broker can be used at 127.0.0.1:1")
     assert len(called.err.splitlines()) == 1
 
 

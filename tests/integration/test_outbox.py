@@ -256,7 +256,7 @@ async def test_answers_to_partitions_that_moved_away_are_given_up(
     post_all(outbox, unique("outbox"), numbered(3), source)
     await until(lambda: source.marks, 20)
     source.live = False
-    await until(lambda: not outbox._tasks, 20)
+    await until(lambda: not outbox._jobs._tasks, 20)
     given_up_at = client.batches
     assert given_up_at <= 3
     assert source.finished == []
@@ -267,7 +267,7 @@ async def test_stopping_leaves_unfinished_what_is_not_acked(outbox: Outbox, uniq
     post_all(outbox, unique("outbox"), numbered(3), source)
     await asyncio.sleep(0)
     await outbox.stop()
-    assert (source.finished, outbox._tasks) == ([], set())
+    assert (source.finished, outbox._jobs._tasks) == ([], set())
 
 
 async def test_an_answer_larger_than_its_reply_topic_takes_becomes_an_error_there(

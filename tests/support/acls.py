@@ -1,4 +1,4 @@
-"""ACLs of a group on a broker whose authorizer lets everybody do what no ACL denies.
+"""ACLs of groups and topics on a broker whose authorizer lets everybody do what no ACL is about.
 
 aiokafka's admin client knows no ACLs: the two requests are written here (https://kafka.apache.org/protocol, v1).
 """
@@ -19,7 +19,8 @@ ACLS: Final = {
 }
 """Settings of such a broker."""
 
-_GROUP, _LITERAL, _READ, _DENY = 3, 3, 3, 2
+_TOPIC, _GROUP, _LITERAL, _READ, _DENY, _ALLOW, _ANY = 2, 3, 3, 3, 2, 3, 1
+_OPERATIONS = {"Read": 3, "Write": 4, "Describe": 8, "DescribeConfigs": 10}
 _TEXT: Final = String("utf-8")
 
 
@@ -101,11 +102,12 @@ class _Delete(Request[_DeleteRequest]):  # type: ignore[misc]
 
 
 class Acls:
-    """Denies groups and allows them again, inside `async with`; all is allowed again at its end."""
+    """Denies groups and operations on topics, and allows them again, inside `async with`; all is allowed again at its end."""
 
     def __init__(self, client_options: Mapping[str, Any]) -> None:
         self._admin = AIOKafkaAdminClient(**client_options)
         self._denied: set[str] = set()
+        self._limited: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self._admin.start()
@@ -114,7 +116,18 @@ class Acls:
     async def __aexit__(self, *_: object) -> None:
         for group in list(self._denied):
             await self.allow_group(group)
+        for topic in self._limited:
+            await self._send(_Delete((_TOPIC, topic, _LITERAL, None, None, _ANY, _ANY)))
         await self._admin.close()
+
+    async def allow_only(self, topic: str, *operations: str) -> None:
+        """Everybody may do this to the topic, and nothing else; without operations only another user may do anything."""
+        who = "User:*" if operations else "User:another"
+        for operation in operations or ("Read",):
+            code = _OPERATIONS[operation]
+            response = await self._send(_Create((_TOPIC, topic, _LITERAL, who, "*", code, _ALLOW)))
+            assert response.results[0][0] == 0, response
+        self._limited.add(topic)
 
     async def deny_group(self, group: str) -> None:
         response = await self._send(_Create((_GROUP, group, _LITERAL, "User:*", "*", _READ, _DENY)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from streams.metrics import definitions as metrics
 from streams.providers.checks import CheckTimes, HealthChecks
 from streams.providers.endpoint import Endpoint
 from streams.settings import load_settings
-from streams.supervise import end, supervised
+from streams.supervise import Jobs, end, supervised
 from tests.unit.flow.samples import pending, until
 from tests.unit.flow.samples import rules as default_rules
 from tests.unit.flow.test_dispatch import Answered, HandledProviders
@@ -88,6 +89,75 @@ async def test_a_loop_that_returns_has_ended_and_one_that_cannot_let_go_goes_on_
 
     await supervised("test", work, let_go)
     assert len(runs) == 2
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        # A future of a library's was cancelled, and the loop that awaited it ended as if it had been told to.
+        pytest.param(asyncio.CancelledError(), id="aio-libs/aiokafka#983"),
+        # An anyio scope of a session that was torn down cancelled the worker's task.
+        pytest.param(asyncio.CancelledError("Cancelled by cancel scope"), id="lemma-work/lemma-platform#557"),
+    ],
+)
+async def test_a_cancellation_that_nobody_asked_for_is_a_fault(stray: BaseException) -> None:
+    runs, before = [], faults("test")
+
+    async def work() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise stray
+        await asyncio.sleep(3600)
+
+    task = supervised("test", work)
+    await until(lambda: len(runs) == 2)
+    await end([task])
+    assert (faults("test") - before, task.cancelled()) == (1, True)
+
+
+async def test_a_loop_that_only_the_event_loop_knows_is_not_collected() -> None:
+    """python/cpython#91887: tasks are held weakly, and a cycle of a task and its future goes with the garbage."""
+    runs = []
+
+    async def work() -> None:
+        runs.append(1)
+        await asyncio.get_running_loop().create_future()
+
+    supervised("test", work)
+    Jobs("test").start(work())
+    await until(lambda: len(runs) == 2)
+    gc.collect()
+    alive = [task for task in asyncio.all_tasks() if task.get_name() == "test"]
+    assert len(alive) == 2
+    await end(alive)
+
+
+async def test_work_that_fails_is_told_counted_and_settled() -> None:
+    jobs, settled, before = Jobs("test"), asyncio.Event(), faults("test")
+
+    async def work() -> None:
+        raise ValueError("no good")
+
+    with capture_logs() as logs:
+        jobs.start(work(), settled.set)
+        await asyncio.wait_for(settled.wait(), 1)
+    assert (faults("test") - before, logs[0]["log_level"], str(logs[0]["exc_info"])) == (1, "error", "no good")
+
+
+async def test_a_loop_that_requests_need_makes_the_process_unready_until_it_runs_again() -> None:
+    """project-koku/koku#6278: the consumer's thread was dead, and the probe still said that all is well."""
+    runs, unready = [], []
+
+    async def work() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ValueError("no good")
+        await asyncio.sleep(3600)
+
+    task = supervised("flow", work, lambda: unready.append(supervise.ailing()))
+    await until(lambda: len(runs) == 2 and not supervise.ailing())
+    await end([task])
+    assert unready == [["flow"]]
 
 
 async def test_flow_goes_on_answering_requests_past_their_time() -> None:
@@ -193,32 +263,65 @@ async def test_the_upkeep_of_the_cache_goes_on() -> None:
 
 
 ALONE = {
-    # what is awaited by whoever makes it, or ends with one piece of work whose end is seen
-    "ops/control_process.py", "ops/service.py", "ops/supervisor/keeper.py", "ops/supervisor/supervise.py",
-    "ops/worker_process.py", "streams/cache/publisher.py", "streams/cache/stage.py", "streams/control.py",
-    "streams/delivery/outbox.py", "streams/delivery/reply_topics.py", "streams/flow/dispatch.py",
-    "streams/intake/intake.py", "streams/limits/topic.py", "streams/scaling/actuator.py", "streams/scaling/tail.py",
-    "streams/supervise.py", "streams/transport/consumer.py", "streams/transport/fetcher.py",
-}  # fmt: skip
-OUTSIDE = ("ops/bench/", "ops/simulation/", "ops/load/", "ops/provider_sim/", "ops/demo/", "ops/cli/", "ops/brokers/")
+    # streams/supervise.py itself, and what is awaited by whoever makes it, or whose end is seen there
+    "ops/control_process.py": "start, readiness and end are awaited",
+    "ops/front_process.py": "start and end are awaited",
+    "ops/service.py": "whichever comes first is awaited",
+    "ops/supervisor/supervise.py": "what ends the supervisor is awaited",
+    "ops/worker_process.py": "start, readiness, end and drain are awaited",
+    "streams/app.py": "the start is awaited against the group's refusal",
+    "streams/control.py": "a loop's fault ends the process: awaited by wait_stopped",
+    "streams/flow/dispatch.py": "a task for each call: its body answers whatever happens, and its end is seen",
+    "streams/scaling/actuator.py": "awaited against a newer decision",
+    "streams/supervise.py": "the owner of all others",
+    "streams/transport/consumer.py": "what ends the group's watch crashes the app, and the process with it",
+    "streams/transport/fetcher.py": "a loop for each broker, watched by the supervised one",
+}
+THREADS = {
+    "ops/process.py": "ends with the child process whose output it reads",
+    "streams/cache/disk.py": "an executor: who asks awaits the answer",
+    "streams/governor/stall.py": "watches the event loop, and goes on after a fault",
+}
+OUTSIDE = (
+    "ops/bench/",
+    "ops/simulation/",
+    "ops/load/",
+    "ops/provider_sim/",
+    "ops/demo/",
+    "ops/cli/",
+    "ops/brokers/",
+    "ops/lab/",
+)
 
 
-def test_tasks_are_made_by_the_supervisor_or_where_their_end_is_seen() -> None:
-    made = set()
+def _callers_of(*names: str) -> set[str]:
+    found = set()
     for folder in ("streams", "ops"):
         for path in (ROOT / folder).rglob("*.py"):
             name = path.relative_to(ROOT).as_posix()
             calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
-            names = {getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls}
-            if names & {"create_task", "ensure_future"} and not name.startswith(OUTSIDE):
-                made.add(name)
-    assert made <= ALONE, f"run these loops by streams.supervise: {sorted(made - ALONE)}"
+            called = {getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls}
+            if called & set(names) and not name.startswith(OUTSIDE):
+                found.add(name)
+    return found
+
+
+def test_tasks_are_made_by_the_supervisor_or_where_their_end_is_seen() -> None:
+    assert _callers_of("create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsafe") == set(ALONE)
+
+
+def test_threads_are_made_only_where_their_end_is_seen() -> None:
+    assert _callers_of("Thread", "ThreadPoolExecutor", "Timer", "start_new_thread") == set(THREADS)
 
 
 def test_every_loop_is_counted_from_the_start() -> None:
     named = set()
-    for path in (ROOT / "streams").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "supervised":
-                named.add(ast.literal_eval(node.args[0]))
+    for folder in ("streams", "ops"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+                if called in ("supervised", "keep", "Jobs", "fault", "_note"):
+                    assert isinstance(node, ast.Call)
+                    if isinstance(first := node.args[0], ast.Constant):
+                        named.add(first.value)
     assert named == set(metrics.LOOPS)

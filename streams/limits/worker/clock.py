@@ -6,19 +6,14 @@ clock has to be right; it only has to run.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 from math import inf
 
+from streams.record_clock import running_s
+
 _SAMPLES = 16
 _TIMESTAMP_S = 0.001  # timestamps are whole milliseconds
-
-
-def running_s() -> float:
-    """Seconds on a clock that never jumps, and goes on while the machine is suspended where the system has such a one."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class BrokerClock:

@@ -17,6 +17,7 @@ from streams.cache.memory import MemoryTier
 from streams.cache.stage import CacheRules, CacheStage
 from streams.pipeline import Outcome, PendingRequest, expired
 from tests.unit.cache.requests import Calls, DictShelf, Ends, Record, pending
+from tests.unit.flow.samples import until
 from topics.names import Priority
 
 OK = Outcome("ok", payload=b'{"answer": 1}', usage=Usage(1, 2, 3), provider="sim", attempts=1)
@@ -38,7 +39,7 @@ class Bench:
     async def take(self, *requests: PendingRequest) -> None:
         """Hand the requests over and let the look-up end."""
         self.stage.accept(requests)
-        await asyncio.gather(*self.stage._tasks)
+        await until(lambda: self.stage._looking_up is None)
 
     def end(self, name: str, outcome: Outcome) -> None:
         """End the call of a request."""

@@ -175,6 +175,19 @@ def test_an_answer_goes_to_the_reply_topic_by_its_own_partitions() -> None:
     assert to == ("agent.responses.x", partition_for(request.agent_id.encode(), 5))
 
 
+@pytest.mark.parametrize(("wanted", "goes_to"), [(0, 0), (2, 2), (3, None), (10**6, None), (None, None)])
+def test_an_answer_goes_to_the_partition_that_its_caller_reads_where_there_is_one(
+    wanted: int | None, goes_to: int | None
+) -> None:
+    outbox, topic = KeptOutbox(), "agent.responses.front"
+    request = replace(pending(), reply_topic=topic, reply_partition=wanted)
+    by_key = partition_for(request.agent_id.encode(), 3)
+    writer = delivery(outbox, agent_responses_front=3)
+    writer.respond(request, OUTCOMES["ok"])
+    writer.respond_hits([(request, Answer(b"{}", NO_USAGE, "sim", 2000.0))], "memory")
+    assert [to.partition for to, _ in outbox.posted] == [by_key if goes_to is None else goes_to] * 2
+
+
 def test_a_record_is_finished_by_the_ack_and_only_a_paid_one_hurries_the_commit() -> None:
     outbox, paid = KeptOutbox(), Paid()
     source = SampleSource()

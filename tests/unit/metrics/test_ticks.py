@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from streams.metrics.ticks import ticks
 
 
@@ -49,3 +55,54 @@ async def test_a_clock_that_is_set_back_is_followed() -> None:
         if len(found) == 2:
             break
     assert found == [1_010_000, 520_000]
+
+
+class SteppedClock(Clock):
+    """Is set to another time while somebody sleeps; `running_s` is the time that really passes."""
+
+    def __init__(self, at_s: float, steps: dict[int, float]) -> None:
+        super().__init__(at_s, 0.0)
+        self.running_s = 0.0
+        self._steps = steps
+        self._sleeps = 0
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        self.running_s += max(0.0001, seconds)
+        self._sleeps += 1
+        self.at_s += self._steps.get(self._sleeps, 0.0)
+
+
+@pytest.mark.parametrize(
+    "step_s",
+    [
+        pytest.param(
+            -3_600.0, id="an hour back: agronholm/apscheduler#351, jobs stand until the time is reached again"
+        ),
+        pytest.param(-12 * 3_600.0, id="half a day back: dbader/schedule#323"),
+        pytest.param(3_600.0, id="an hour forward"),
+        pytest.param(-11.0, id="eleven seconds back: ProfessionalWiki/MediaWiki-MCP-Server#557, a virtual machine"),
+    ],
+)
+async def test_a_clock_that_is_set_does_not_stop_the_ticks(step_s: float) -> None:
+    clock = SteppedClock(7_200_003.7, {2: step_s})
+    await taken(clock, 4)
+    assert clock.running_s <= 6 * 10
+
+
+@given(st.dictionaries(st.integers(1, 12), st.floats(-90_000, 90_000), max_size=4))
+def test_between_two_ticks_never_pass_more_than_three_intervals_however_the_clock_is_set(
+    steps: dict[int, float],
+) -> None:
+    clock = SteppedClock(1_000_000.0, steps)
+
+    async def ticked() -> None:
+        before = 0.0
+        count = 0
+        async for _ in ticks(10_000, clock.now, clock.sleep):
+            assert clock.running_s - before <= 10 * (3 + len(steps))
+            before, count = clock.running_s, count + 1
+            if count == 8:
+                return
+
+    asyncio.run(ticked())

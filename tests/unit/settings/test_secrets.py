@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ops.cli.config_text import as_toml, with_origins
 from streams.settings import SettingsError, load_effective, load_settings
-from streams.settings.secrets import BadSecretError, api_key, password
+from streams.settings.secrets import BadSecretError, SecretFile, api_key, password, rotated
 
 SECRET = "sk-hunter22-hunter22"
 
@@ -200,3 +200,18 @@ def test_a_password_file_that_holds_none_is_named(tmp_path: Path, content: bytes
     settings = load_settings(environ=SASL | {"HEADRACE_KAFKA__SASL_PASSWORD_FILE": str(file)})
     with pytest.raises(SettingsError, match=r"kafka\.sasl_password_file: .*password"):
         settings.kafka.sasl_password()
+
+
+def test_a_secret_file_is_read_again_and_what_is_half_written_is_not_taken(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("the-first-one\n")
+    secret = SecretFile.read("kafka.sasl_password_file", file, password)
+    assert (secret, secret.now()) == ("the-first-one", "the-first-one")
+    file.write_text("the-next-one\n")
+    assert (secret, secret.now()) == ("the-first-one", "the-next-one")
+    assert "the-next-one" in rotated.secrets, "the log scrubs it"
+    for bad in ("", " \n", "no\nline breaks"):
+        file.write_text(bad)
+        assert secret.now() == "the-next-one"
+    file.unlink()
+    assert secret.now() == "the-next-one"

@@ -26,9 +26,23 @@ def test_a_request_has_the_required_cloudevents_attributes() -> None:
 
 def test_what_a_request_says_is_read_back() -> None:
     headers = request_headers(
-        event_id="e-1", source="/a", time=NOW, expires_at=NOW, reply_to="agent.responses.chat", traceparent=TRACE
+        event_id="e-1",
+        source="/a",
+        time=NOW,
+        expires_at=NOW,
+        reply_to="agent.responses.chat",
+        reply_partition=7,
+        traceparent=TRACE,
     )
-    assert read_request_headers(headers) == RequestHeaders(NOW.timestamp(), "agent.responses.chat", TRACE, None)
+    assert read_request_headers(headers) == RequestHeaders(NOW.timestamp(), "agent.responses.chat", 7, TRACE, None)
+
+
+@pytest.mark.parametrize("text", [None, b"", b"-1", b"1.5", b"one", b"\xb2", b"99999999"])
+def test_a_reply_partition_that_is_no_number_of_one_is_a_fault(text: bytes | None) -> None:
+    read = read_request_headers([("reply_partition", text)])
+    assert read.reply_partition is None
+    assert read.fault is not None
+    assert "reply_partition" in read.fault
 
 
 def test_a_response_names_its_request_and_carries_its_trace() -> None:

@@ -6,15 +6,16 @@ import struct
 from typing import Any, Final
 
 import pytest
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c
+from aiokafka.record.util import calc_crc32c, encode_varint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport.batch_reader import BatchReader, ReadRules
+from streams.transport.batch_reader import BatchReader, CorruptBatchError, HeavyBatchError, ReadRules
 from streams.transport.set_aside import SetAside
-from streams.transport.tolerant import MOST_HEADERS, CarefulBatch
+from streams.transport.tolerant import MOST_HEADERS, CarefulBatch, has_many_headers
 
 MARK = "MARKED"
 CRC_AT: Final = 17
@@ -53,6 +54,15 @@ def read_by_aiokafka(raw: bytes) -> Read:
 
 def read(raw: bytes) -> Read:
     return seen(BatchReader(raw, None, 0, 10**6, ReadRules(2**24)).read(10**6))
+
+
+def records_of(raw: bytes) -> list[Any]:
+    reader = BatchReader(raw, None, 0, 10**6, ReadRules(2**24))
+    try:
+        return list(reader.read(10**6))
+    except HeavyBatchError:
+        reader.unpack()
+        return list(reader.read(10**6))
 
 
 def test_a_name_that_is_no_utf8_stops_aiokafka_and_not_us() -> None:
@@ -97,3 +107,50 @@ def test_a_large_batch_of_few_records_is_read_with_an_eye_on_its_headers() -> No
     raw = batch([[("", None)] * 100_000])
     (bomb,) = BatchReader(raw, None, 0, 10**6, ReadRules(2**24)).read(10)
     assert isinstance(bomb, SetAside)
+
+
+@pytest.mark.parametrize("codec", [0, 1, 2, 3, 4], ids=["plain", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize("count", [MOST_HEADERS + 1, 100_000])
+def test_a_record_with_very_many_headers_among_many_small_ones_is_set_aside_alone(codec: int, count: int) -> None:
+    """On average such records are small: an eye on the mean does not see it."""
+    small: list[Headers] = [[("a", b"%d" % n)] for n in range(3_000)]
+    raw = batch([*small[:1_500], [("", None)] * count, *small[1_500:]], codec)
+    assert len(batch(small)) > 60_000
+    records = records_of(raw)
+    assert [record.offset for record in records] == list(range(3_001))
+    assert [type(record) is SetAside for record in records].index(True) == 1_500
+    assert sum(type(record) is SetAside for record in records) == 1
+    assert records[1_501].headers == [("a", b"1500")]
+
+
+@pytest.mark.parametrize("codec", [0, 1, 2, 3, 4], ids=["plain", "gzip", "snappy", "lz4", "zstd"])
+def test_one_header_of_megabytes_is_a_record_like_any_other(codec: int) -> None:
+    """A header is as large as a batch may be; what it costs is its bytes."""
+    raw = batch([[], [("large", b"x" * 1_000_000)], []], codec)
+    records = records_of(raw)
+    assert [len(record.headers) for record in records] == [0, 1, 0]
+
+
+def test_cut_off_records_are_left_to_the_careful_reader() -> None:
+    raw = batch([[("a", b"1")]] * 3)[61:]
+    assert not has_many_headers(raw)
+    assert has_many_headers(b"\x80")
+    assert has_many_headers(raw[:-1])
+    assert has_many_headers(b"\x01" + raw)  # a negative length
+
+
+@pytest.mark.parametrize("place", ["key", "header"])
+def test_a_forged_size_within_a_record_ends_its_batch_and_not_the_process(place: str) -> None:
+    """The varint reader of aiokafka's C library looks at no bounds, so that a size of 2 GB reads memory that is not there."""
+    size = bytearray()
+    encode_varint(2**31 - 1, size.append)
+    body = b"\x00\x00\x00" + (bytes(size) if place == "key" else b"\x01\x01\x02" + bytes(size))
+    head = bytearray()
+    encode_varint(len(body), head.append)
+    raw = bytearray(batch([[]])[:61]) + head + body
+    struct.pack_into(">i", raw, 8, len(raw) - 12)
+    struct.pack_into(">I", raw, CRC_AT, calc_crc32c(bytes(raw[CRC_AT + 4 :])))
+    with pytest.raises((IndexError, CorruptRecordException)):
+        next(iter(CarefulBatch(bytes(raw))))
+    with pytest.raises(CorruptBatchError):
+        BatchReader(bytes(raw), None, 0, 10**6, ReadRules(2**24)).read(10)

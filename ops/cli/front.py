@@ -1,0 +1,48 @@
+"""`headrace front`: HTTP clients with an OpenAI SDK."""
+
+import typer
+
+from ops.cli.console import fail, load, settings_option
+
+app = typer.Typer(help="Serve HTTP clients with an OpenAI SDK until SIGTERM.")
+
+_EXAMPLES = """
+Examples:
+
+  headrace front --settings headrace.toml
+
+  curl http://127.0.0.1:4000/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{"model": "small", "messages": [{"role": "user", "content": "hi"}]}'
+
+  OPENAI_BASE_URL=http://127.0.0.1:4000/v1 OPENAI_API_KEY=none python my_agent.py
+
+Any number of fronts may run beside each other. After SIGTERM or Ctrl-C one takes nothing new, and those who wait still get their
+answers; an answer that came later is found by its id on any front.
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def front(settings: settings_option = None) -> None:
+    """Take requests over HTTP, put them on Kafka, and answer when the fleet has. Logs go to stderr."""
+    import asyncio
+
+    from ops import logs
+    from ops.front_process import run_front
+    from ops.service import CannotStartError
+
+    loaded = load(settings)
+    logging = loaded.logging
+    logs.configure(
+        logging.level,
+        logging.format,
+        secrets=loaded.secrets(missing_too=False),
+        lines_per_second=logging.lines_per_second,
+    )
+    try:
+        asyncio.run(run_front(loaded))
+    except CannotStartError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno is None or "bind" not in str(error):
+            raise
+        fail(f"front.listen = {loaded.front.listen!r}: {error.strerror}")

@@ -1,0 +1,74 @@
+"""Who waits for which answer. Pure but for the futures that it resolves.
+
+An answer counts only where it names the record that was published (`ce_id`: topic, partition and offset), which nobody can know
+before the broker has it: whoever else may write to the fronts' topic cannot answer for the fleet by a request's id alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+_MOST_EARLY: Final = 4
+"""Answers to one request that are kept until it is known which of them names its record."""
+
+
+@dataclass(slots=True)
+class _Waiter:
+    answer: asyncio.Future[bytes]
+    event_id: bytes | None = None
+    early: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class Waiting:
+    """The answers that are waited for, at most `most` at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiters: dict[str, _Waiter] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._waiters
+
+    @property
+    def full(self) -> bool:
+        return len(self._waiters) >= self._most
+
+    def expect(self, request_id: str) -> asyncio.Future[bytes]:
+        """The future value of the answer; `forget` it in any case."""
+        waiter = self._waiters[request_id] = _Waiter(asyncio.get_running_loop().create_future())
+        return waiter.answer
+
+    def published(self, request_id: str, event_id: bytes) -> None:
+        """Its record is on the log: answers that name it count."""
+        waiter = self._waiters.get(request_id)
+        if waiter is None:
+            return
+        waiter.event_id = event_id
+        early, waiter.early = waiter.early, []
+        for named, value in early:
+            self.take(request_id, named, value)
+
+    def take(self, request_id: str, event_id: bytes, value: bytes) -> bool:
+        """An answer came; whether it is one that was waited for."""
+        waiter = self._waiters.get(request_id)
+        if waiter is None or waiter.answer.done():
+            return False
+        if waiter.event_id is None:
+            if len(waiter.early) < _MOST_EARLY:
+                waiter.early.append((event_id, value))
+            return False
+        if event_id != waiter.event_id:
+            return False
+        waiter.answer.set_result(value)
+        return True
+
+    def forget(self, request_id: str) -> None:
+        """Nobody waits any more."""
+        waiter = self._waiters.pop(request_id, None)
+        if waiter is not None:
+            waiter.answer.cancel()

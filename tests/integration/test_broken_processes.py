@@ -1,0 +1,114 @@
+"""Real worker and control processes that break once: they say so within a second, and go on, or drain and end with 1."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import orjson
+import pytest
+
+from tests.integration.test_worker_start import FLEET, PROVIDER, topics
+
+__all__ = ["topics"]
+
+SAYS_WITHIN_S = 1.0
+
+
+class Process:
+    """One process, and what it says."""
+
+    def __init__(self, command: str, how: str, settings: Path) -> None:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.broken_process", command, "--settings", str(settings)],
+            env={**environ, "BREAK": how},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._said: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.http = str(self.said("ready", 60)["http"])
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._said.put(line)
+
+    def said(self, event: str, within_s: float) -> dict[str, object]:
+        """The next log line whose event begins so."""
+        until = time.monotonic() + within_s
+        while True:
+            line = self._said.get(timeout=max(0.0, until - time.monotonic()))
+            if line.startswith("{") and str((found := orjson.loads(line))["event"]).startswith(event):
+                return dict(found)
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urlopen(f"http://{self.http}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+
+
+Start = Callable[[str, str], Process]
+
+
+@pytest.fixture
+def start(tmp_path: Path, topics: str, unique: Callable[[str], str]) -> Iterator[Start]:
+    started: list[Process] = []
+
+    def run(command: str, how: str) -> Process:
+        settings = tmp_path / "headrace.toml"
+        kafka = f'[kafka]\nbootstrap_servers = "{topics}"\ngroup_id = "{unique("broken")}"\n'
+        settings.write_text(kafka + FLEET + '[logging]\nformat = "json"\n' + PROVIDER)
+        started.append(Process(command, how, settings))
+        return started[-1]
+
+    yield run
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("command", "how", "event"),
+    [
+        ("worker", "callback", "an exception that nobody took, the process ends"),
+        ("worker", "task", "an exception that nobody took, the process ends"),
+        ("worker", "thread", "an exception that nobody took, the process ends"),
+        ("worker", "faust", "the process cannot go on, it ends"),
+        ("control", "callback", "an exception that nobody took, the process ends"),
+        ("control", "control", "the process cannot go on, it ends"),
+    ],
+)
+def test_a_fault_that_nothing_mends_ends_the_process_with_1_and_drained(
+    start: Start, command: str, how: str, event: str
+) -> None:
+    """robinhood/faust#301 and celery/celery#7358: the process stayed, or ended with 0."""
+    broken = start(command, how)
+    broken.process.send_signal(signal.SIGUSR1)
+    assert "broken on purpose" in str(broken.said(event, SAYS_WITHIN_S + 4 * (how == "control")))
+    if command == "worker":
+        broken.said("drained", 12)
+    assert broken.process.wait(20) == 1
+
+
+def test_a_loop_that_fails_once_says_so_is_counted_and_goes_on(start: Start) -> None:
+    worker = start("worker", "flow")
+    worker.process.send_signal(signal.SIGUSR1)
+    said = worker.said("a background loop failed", SAYS_WITHIN_S)
+    assert (said["loop"], "broken on purpose" in str(said)) == ("flow", True)
+    assert 'headrace_loop_faults_total{loop="flow"} 1.0' in worker.get("/metrics")[1]
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(30) == 0
