@@ -18,7 +18,6 @@ from streams.transport.driver import RecordListSchema, RecordListTransport
 from streams.transport.flow import Quota
 from streams.transport.offsets import RecordList
 from streams.transport.options import TransportOptions
-from topics.names import METRIC_SAMPLES, TOPIC_OF
 from topics.partitioner import contract_partitioner
 
 _BUDGET_PART = 32
@@ -54,7 +53,7 @@ def build_samples_app(settings: Settings, group_id: str, producer: AIOKafkaProdu
     unlimited = Quota(2**62, 2**62)
     options = replace(
         options,
-        topics=[METRIC_SAMPLES],
+        topics=[settings.topics.names.metric_samples],
         consumer={**options.consumer, "group_id": group_id},
         partition_quota=unlimited,
         class_quota=unlimited,
@@ -119,7 +118,7 @@ def transport_options(settings: Settings, budget_bytes: int) -> TransportOptions
     most_bytes = min(pressure.partition_bytes, budget_bytes // _BUDGET_PART)
     partition = Quota(pressure.partition_records, most_bytes, pressure.resume_share)
     return TransportOptions(
-        topics=[TOPIC_OF[priority] for priority in settings.queueing.priority],
+        topics=[settings.topics.names.topic_of[priority] for priority in settings.queueing.priority],
         consumer={
             **kafka.client_options(),
             "group_id": kafka.group_id,

@@ -67,6 +67,7 @@ class Control:
         self.tail = await self._stack.enter_async_context(
             ScalingTail(
                 settings.kafka.client_options(),
+                settings.topics.names,
                 windows_s=policy.reach_s + policy.stale_after_s,
                 least=settings.scaling.limits.min,
                 most=settings.scaling.limits.max,

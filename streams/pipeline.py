@@ -18,7 +18,7 @@ from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, Wi
 from streams.limits.estimate import NO_ESTIMATE, Estimate
 from streams.limits.route import Route
 from streams.transport.offsets import Original
-from topics.names import RESPONSES, Priority
+from topics.names import Priority
 
 NOWHERE: Final = Route("", "")
 """The route of a request that does not wait for dispatch yet."""
@@ -113,8 +113,8 @@ class Rejected:
     request_id: str
     agent_id: str | None = None
     conversation_id: str | None = None
-    reply_topic: str = RESPONSES
-    """Where the answer is wanted; whether it may go there is for others to say."""
+    reply_topic: str | None = None
+    """Where the answer is wanted, if its headers say; whether it may go there is for others to say."""
     reply_partition: int | None = None
 
 

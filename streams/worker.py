@@ -37,7 +37,7 @@ from streams.supervise import end, supervised
 from streams.transport import farewell
 from streams.transport.consumer import RecordListConsumer
 from streams.transport.reconnect import make_producer
-from topics.names import DEAD_LETTERS, METRIC_SAMPLES, PRIORITIES, PRIORITY_OF, RESPONSES, Priority
+from topics.names import PRIORITIES, Priority
 
 log = structlog.get_logger("headrace.worker")
 
@@ -69,14 +69,14 @@ class Worker:
         return self
 
     async def _start(self) -> None:
-        settings = self._settings
+        settings, names = self._settings, self._settings.topics.names
         producer = make_producer(**producer_options(settings))
         self._stack.push_async_callback(farewell.stop, producer)
         await producer.start()
-        for topic in (RESPONSES, DEAD_LETTERS, METRIC_SAMPLES):  # known before the first answer
+        for topic in (names.responses, names.dead_letters, names.metric_samples):  # known before the first answer
             await producer.partitions_for(topic)
         budget, now = memory_budget(settings.memory.budget), self._clock.now
-        sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures, self._clock)
+        sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures, names.metric_samples, self._clock)
         await sampler.ask_the_time()
         budgets = await open_budgets(settings, producer, self._stack, waiting=self._waiting, alive=self._is_member)
         self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now)
@@ -85,7 +85,7 @@ class Worker:
         )
         outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
         self._stack.push_async_callback(outbox.stop)
-        delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=now)
+        delivery = Delivery(producer, outbox, on_paid=lambda: self.consumer.commit_soon(), now=now, names=names)
         rules = flow_rules(settings)
         shares = RouteShares(rules.route)
         self._cache = await open_cache(
@@ -102,9 +102,10 @@ class Worker:
             most_s=settings.requests.max_timeout,
             most_nodes=settings.requests.max_nodes,
             keeps_records=any(each.retry.dead_letter for each in settings.providers),
+            names=names,
         )
-        reply_topics = KnownReplyTopics(producer, settings.topics.reply_prefix, outbox.refuses)
-        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=now)
+        reply_topics = KnownReplyTopics(producer, settings.topics.reply_to_prefix, outbox.refuses)
+        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=now, names=names)
         self._app = build_app(settings, producer, intake.accept, budget.bytes)
         self._stack.push_async_callback(self._app.stop)
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
@@ -175,8 +176,9 @@ class Worker:
         taken: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         if not self._started:
             return Figures(waiting=0, oldest_wait_s=0.0, in_flight=0, taken=taken, partitions=0)
+        priority_of = self._settings.topics.names.priority_of
         for partition, offsets in self.consumer.partitions.items():
-            taken[PRIORITY_OF[partition.topic]] += offsets.taken
+            taken[priority_of[partition.topic]] += offsets.taken
         return Figures(
             waiting=sum(self._dispatch.waiting().values()),
             oldest_wait_s=self._dispatch.oldest_wait_s(self._clock.now()),

@@ -3,52 +3,27 @@
 One broker serves the whole run: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a container where a docker engine runs,
 else Apache Kafka where Java and Maven are, else the embedded one. The header of the run says which, and why not the
 ones before it. TEST_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
+
+With `pytest -n 2` every test that needs a broker runs in one of the two processes: there is one broker still, and tests that
+measure or starve real workers run one after the other. The other process has what needs none.
 """
 
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
-from ops.brokers import embedded as embedded_broker
-from tests.docker_broker import DockerBroker, docker_missing
+from tests.support.broker import REAL_KAFKA, Choice, choose, start
+from tests.support.lanes import BROKER, lane_of
 
 # Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
-
-REAL_KAFKA = {"apache", "docker"}
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A kind of broker, or none; and why the kinds before it were passed over."""
-
-    kind: str | None
-    passed_over: tuple[str, ...]
-
-
-def choose() -> Choice:
-    yours = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    if yours:
-        return Choice(yours, ())
-    passed_over: list[str] = []
-    for kind, missing in (
-        ("docker", docker_missing),
-        ("apache", kafka_jars.missing),
-        ("embedded", embedded_broker.missing),
-    ):
-        reason = missing()
-        if reason is None:
-            return Choice(kind, tuple(passed_over))
-        passed_over.append(f"{kind}: {reason}")
-    return Choice(None, tuple(passed_over))
-
 
 _CHOICE = pytest.StashKey[Choice]()
 
@@ -60,6 +35,20 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"TEST_REQUIRE_APACHE=1, but the broker would be {choice.kind}. {why}")
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which a run in one process can do without
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.support.lane_scheduling import LaneScheduling
+
+    return LaneScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that takes a broker by a fixture of a fixture, which its file does not name, would get a second broker."""
+    for item in items:
+        if "broker" in getattr(item, "fixturenames", ()) and lane_of(item.path) != BROKER:
+            raise pytest.UsageError(f"{item.nodeid} needs a broker, and its file does not name the fixture")
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     choice = config.stash[_CHOICE]
     return [f"broker: {choice.kind}", *(f"  not {reason}" for reason in choice.passed_over)]
@@ -69,10 +58,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(f"broker: {config.stash[_CHOICE].kind}")
 
 
-def _start(kind: str) -> Broker:
-    return DockerBroker() if kind == "docker" else start_broker(kind, progress=print)
-
-
 @pytest.fixture(scope="session")
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """The broker of the run; shared by all tests, so use `unique` names, and `private_broker` to stop or kill one."""
@@ -80,7 +65,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     if choice.kind is None:
         pytest.skip(f"no broker can run here: {'; '.join(choice.passed_over)}")
     try:
-        started = _start(choice.kind)
+        started = start(choice.kind)
     except BrokerError as error:
         pytest.fail(str(error), pytrace=False)
     with started:
@@ -95,13 +80,15 @@ def private_broker() -> Iterator[Callable[[], Broker]]:
         pytest.skip(reason)
     started: list[Broker] = []
 
-    def start() -> Broker:
+    def begin() -> Broker:
         started.append(start_broker("apache", progress=print))
         return started[-1]
 
-    yield start
-    for each in started:
-        each.stop()
+    try:
+        yield begin
+    finally:
+        for each in started:
+            each.stop()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from topics.names import (
     REQUEST_TOPICS,
     TOPIC_OF,
     Priority,
+    TopicNames,
     legal_topic_name,
     valid_reply_to,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "TOPIC_OF",
     "Priority",
     "RequestHeaders",
+    "TopicNames",
     "TopicSpec",
     "catalogue",
     "contract_partitioner",

@@ -50,7 +50,8 @@ def document(specs: Iterable[TopicSpec]) -> dict[str, Any]:
             "version": "1.0.0",
             "description": (
                 "A Kafka-native request pipeline for AI agents. Publish a request, consume the response; every request "
-                "that the broker accepted ends in at least one response or dead letter."
+                "that the broker accepted ends in at least one response or dead letter. Where a fleet has a prefix (its "
+                "setting topics.prefix), every address has it in front."
             ),
             "license": {"name": "Apache-2.0"},
         },

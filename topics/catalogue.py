@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from schemas import limits
-from topics import names
+from topics.names import V1, TopicNames
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
@@ -33,7 +33,10 @@ class TopicSpec:
 
 
 def catalogue(
-    partitions: int = DEFAULT_PARTITIONS, replication_factor: int = 1, front_lanes: int = FRONT_LANES
+    partitions: int = DEFAULT_PARTITIONS,
+    replication_factor: int = 1,
+    front_lanes: int = FRONT_LANES,
+    names: TopicNames = V1,
 ) -> tuple[TopicSpec, ...]:
     """The topics in the order in which a request meets them.
 
@@ -74,16 +77,15 @@ def catalogue(
     clock = {"message_timestamp_type": "LogAppendTime"}
     answer, control = limits.ANSWER_RECORD_BYTES, limits.CONTROL_RECORD_BYTES
     requests = tuple(
-        topic(name, ("request",), "agent_id", None, 1, limits.REQUEST_RECORD_BYTES, **clock)
-        for name in names.REQUEST_TOPICS
+        topic(name, ("request",), "agent_id", None, 1, limits.REQUEST_RECORD_BYTES, **clock) for name in names.requests
     )
     return (
         *requests,
-        topic(names.RESPONSES, ("response",), "agent_id", None, 1, answer, **clock),
-        topic(names.FRONT_RESPONSES, ("response",), "agent_id", front_lanes, 1, answer, **clock),
-        topic(names.DEAD_LETTERS, ("dead_letter",), "the original key", None, 14, answer),
+        topic(names.responses, ("response",), "agent_id", None, 1, answer, **clock),
+        topic(names.front_responses, ("response",), "agent_id", front_lanes, 1, answer, **clock),
+        topic(names.dead_letters, ("dead_letter",), "the original key", None, 14, answer),
         topic(
-            names.CACHE_ENTRIES,
+            names.cache_entries,
             ("cache_entry",),
             "entry key",
             CACHE_PARTITIONS,
@@ -94,9 +96,9 @@ def catalogue(
             # of entries would stay in the open segment.
             segment_ms=str(_HOUR_MS),
         ),
-        topic(names.LEASES, ("lease",), "provider", 1, 1, control, **clock),
-        topic(names.METRIC_SAMPLES, ("metric_sample",), "worker id or `fleet`", 1, 1, control, **clock),
-        topic(names.METRIC_WINDOWS, ("metric_window",), "worker id or `fleet`", 1, 7, control),
-        topic(names.SCALING_DECISIONS, ("scaling_decision",), "`workers`", 1, 30, control),
-        topic(names.SCALING_EVENTS, ("scaling_event",), "`workers`", 1, 30, control),
+        topic(names.leases, ("lease",), "provider", 1, 1, control, **clock),
+        topic(names.metric_samples, ("metric_sample",), "worker id or `fleet`", 1, 1, control, **clock),
+        topic(names.metric_windows, ("metric_window",), "worker id or `fleet`", 1, 7, control),
+        topic(names.scaling_decisions, ("scaling_decision",), "`workers`", 1, 30, control),
+        topic(names.scaling_events, ("scaling_event",), "`workers`", 1, 30, control),
     )

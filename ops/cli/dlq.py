@@ -8,7 +8,7 @@ import typer
 from ops.cli.console import FOUND_WRONG, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
-    from ops.dead_letters import Found, Selection
+    from ops.admin.dead_letters import Found, Selection
     from streams.settings import Settings
 
 _MESSAGE_CHARS = 160
@@ -55,11 +55,12 @@ def list_letters(
     settings: settings_option = None,
 ) -> None:
     """Show the newest dead letters, one line each, the newest first."""
+    from ops.admin.dead_letters import newest
     from ops.cli.running import run
-    from ops.dead_letters import newest
 
     loaded = load(settings)
-    found = run(newest(loaded.kafka.client_options(), _selection([], reason, topic, error_type, since), count))
+    wanted = _selection([], reason, topic, error_type, since)
+    found = run(newest(loaded.kafka.client_options(), loaded.topics.names, wanted, count))
     if as_json:
         print_json({"dead_letters": [each.summary() for each in found]})
         return
@@ -76,9 +77,9 @@ def show(
     settings: settings_option = None,
 ) -> None:
     """Print one dead letter: why it died, its headers, its value."""
+    from ops.admin.tail import printable
+    from ops.cli.plain import one_line
     from ops.cli.running import run
-    from ops.plain import one_line
-    from ops.tail import printable
 
     found = run(_collect(load(settings), _selection([position], None, None, None, None)))
     if not found:
@@ -126,8 +127,8 @@ def _selection(
 ) -> "Selection":
     import time
 
+    from ops.admin.dead_letters import Selection
     from ops.cli.running import seconds
-    from ops.dead_letters import Selection
 
     if positions and (reason or topic or error_type or since):
         fail("give positions or filters, not both")
@@ -142,9 +143,9 @@ def _selection(
 
 
 async def _collect(settings: "Settings", selection: "Selection") -> "list[Found]":
-    from ops.dead_letters import find
+    from ops.admin.dead_letters import find
 
-    return [each async for each in find(settings.kafka.client_options(), selection)]
+    return [each async for each in find(settings.kafka.client_options(), settings.topics.names, selection)]
 
 
 async def _replay(
@@ -152,9 +153,9 @@ async def _replay(
 ) -> dict[str, Any]:
     from contextlib import AsyncExitStack, aclosing
 
-    from ops.dead_letters import find, open_sender, why_not
+    from ops.admin.dead_letters import find, open_sender, why_not
 
-    options = settings.kafka.client_options()
+    options, names = settings.kafka.client_options(), settings.topics.names
     sent: list[dict[str, str | None]] = []
     not_sent: list[dict[str, str]] = []
     missing = {f"{partition}:{offset}" for partition, offset in selection.positions}
@@ -165,13 +166,13 @@ async def _replay(
             say(line, flush=True)
 
     async with AsyncExitStack() as stack:
-        sender = await stack.enter_async_context(open_sender(options)) if really else None
-        async for each in await stack.enter_async_context(aclosing(find(options, selection))):
+        sender = await stack.enter_async_context(open_sender(options, names)) if really else None
+        async for each in await stack.enter_async_context(aclosing(find(options, names, selection))):
             missing.discard(each.position)
             if len(sent) == limit:
                 more = True
                 break
-            refused = why_not(each)
+            refused = why_not(each, names)
             if refused is not None or each.letter is None:
                 not_sent.append({"position": each.position, "why": refused or ""})
                 tell(f"{each.position}  not sent: {refused}")
@@ -198,7 +199,7 @@ def _value_text(value: bytes) -> str:
     """A value on as many lines as it needs: JSON indented, anything else as text that cannot steer a terminal."""
     import orjson
 
-    from ops.tail import printable
+    from ops.admin.tail import printable
 
     try:
         return orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
@@ -207,8 +208,8 @@ def _value_text(value: bytes) -> str:
 
 
 def _line(letter: "Found") -> str:
-    from ops.plain import one_line
-    from ops.tail import printable
+    from ops.admin.tail import printable
+    from ops.cli.plain import one_line
 
     row = letter.summary()
     message = printable((row["error_message"] or "").encode(), _MESSAGE_CHARS)

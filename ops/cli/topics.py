@@ -84,7 +84,9 @@ def _target(settings_file: Path | None) -> "tuple[dict[str, Any], tuple[TopicSpe
     from topics.catalogue import catalogue
 
     settings = load(settings_file)
-    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
+    wanted = catalogue(
+        settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, settings.topics.names
+    )
     return settings.kafka.client_options(), wanted
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.console import Console
 
+from ops.admin.scrape import scrape
 from ops.cli.config_text import as_toml
 from ops.demo.surroundings import (
     SIMULATOR,
@@ -21,13 +22,12 @@ from ops.demo.surroundings import (
     prepare_topics,
     running_simulator,
 )
-from ops.fleet import Fleet
 from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
 from ops.load.ledger import Ledger
 from ops.load.play import Player
 from ops.load.report import LoadResult, shown_live
 from ops.load.traffic import Traffic
-from ops.scrape import scrape
+from ops.processes.fleet import Fleet
 from streams.settings import Effective, Settings
 
 AGENTS: Final = 100
@@ -75,7 +75,7 @@ async def run_demo(
         await prepare_topics(base, say)
         if broker.kind == "yours":
             await insist_no_fleet(base)
-        await begin_at_the_end(base.kafka.client_options(), run)
+        await begin_at_the_end(base, run)
         url = await stack.enter_async_context(running_simulator(folder / "simulator.log"))
         say(
             f"provider: simulator at {url}, first token after {SIMULATOR['ttft']}, then {SIMULATOR['per-token']} a token"
@@ -87,7 +87,7 @@ async def run_demo(
         await fleet.start(options.workers)
         say(f"workers: {', '.join(f'{worker.name} (http://{worker.http}/metrics)' for worker in fleet.workers)}")
         ledger = Ledger()
-        traffic = await stack.enter_async_context(Traffic(base.kafka.client_options(), ledger))
+        traffic = await stack.enter_async_context(Traffic(base.kafka.client_options(), ledger, names=base.topics.names))
         player = Player(traffic)
         arrivals = schedule(rows, rate_scale=scale, duration_s=options.seconds, agents=AGENTS, chats=CHATS)
         say(

@@ -1,22 +1,21 @@
 """What the demo runs on: a broker with the topics, a group that begins at their end, a simulated provider."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from ops.admin.records import open_reader, partitions_of, unreachable_in_one_line
 from ops.brokers import Broker, BrokerError, start_broker_async
-from ops.fleet import clean_environment, headrace_command
-from ops.process import ChildProcess
-from ops.records import open_reader, partitions_of, unreachable_in_one_line
+from ops.processes.child import ChildProcess
+from ops.processes.fleet import clean_environment, headrace_command
 from streams.settings import Effective, Settings
 from streams.transport.assignor import StickyAssignor
 from topics import provision
 from topics.catalogue import catalogue
-from topics.names import REQUEST_TOPICS
 
 Say = Callable[[str], None]
 
@@ -63,7 +62,9 @@ async def open_broker(
 
 async def prepare_topics(settings: Settings, say: Say) -> None:
     """Make the topics that are missing. Raises DemoError where one exists with other partitions, ProvisionError."""
-    wanted = catalogue(settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes)
+    wanted = catalogue(
+        settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, settings.topics.names
+    )
     report = await provision.apply(settings.kafka.client_options(), wanted)
     if report.done:
         say(f"made {len(report.done)} topics")
@@ -94,10 +95,10 @@ async def insist_no_fleet(settings: Settings) -> None:
         await admin.close()
 
 
-async def begin_at_the_end(options: Mapping[str, Any], group_id: str) -> None:
+async def begin_at_the_end(settings: Settings, group_id: str) -> None:
     """Commit the ends of the request topics for a group, so that it takes nothing of what is there already."""
-    async with open_reader(options, group_id=group_id) as consumer:
-        partitions = await partitions_of(consumer, REQUEST_TOPICS)
+    async with open_reader(settings.kafka.client_options(), group_id=group_id) as consumer:
+        partitions = await partitions_of(consumer, settings.topics.names.requests)
         consumer.assign(partitions)
         await consumer.commit(await consumer.end_offsets(partitions))
 

@@ -12,11 +12,11 @@ from typing import Any, Self
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from ops.admin.records import from_the_end, open_reader, partitions_of, unreachable_in_one_line
 from ops.load.ledger import Ledger
-from ops.records import from_the_end, open_reader, partitions_of, unreachable_in_one_line
 from schemas import limits
 from topics.headers import REQUEST_ID, Headers, request_headers
-from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES, TOPIC_OF, Priority
+from topics.names import V1, Priority, TopicNames
 from topics.partitioner import contract_partitioner
 
 _SOURCE = "/headrace/load"
@@ -45,8 +45,9 @@ class Traffic:
     Args:
         client_options: of aiokafka's clients: `settings.kafka.client_options()`, or just `bootstrap_servers`.
         ledger: where sends, answers and dead letters are noted.
-        reply_topics: topics to read answers from; all of them must exist.
-        with_dead_letters: whether to read `agent.requests.dlq` too.
+        reply_topics: topics to read answers from, by default the response topic; all of them must exist.
+        with_dead_letters: whether to read the dead-letter topic too.
+        names: of the fleet's topics.
         on_answer: called for each response and dead letter after it was noted, others' included.
         max_unacked: `send` waits while so many requests wait for the broker's ack.
 
@@ -58,15 +59,17 @@ class Traffic:
         self,
         client_options: Mapping[str, Any],
         ledger: Ledger,
-        reply_topics: Sequence[str] = (RESPONSES,),
+        reply_topics: Sequence[str] = (),
         with_dead_letters: bool = True,
         *,
+        names: TopicNames = V1,
         on_answer: Callable[[Answer], None] | None = None,
         max_unacked: int = 1000,
     ) -> None:
         self.ledger = ledger
+        self._names = names
         self._client_options = dict(client_options)
-        self._topics = [*reply_topics, *([DEAD_LETTERS] if with_dead_letters else [])]
+        self._topics = [*(reply_topics or [names.responses]), *([names.dead_letters] if with_dead_letters else [])]
         self._on_answer = on_answer
         self._slots = asyncio.Semaphore(max_unacked)
         self._unacked: set[asyncio.Future[str]] = set()
@@ -79,7 +82,9 @@ class Traffic:
     async def __aenter__(self) -> Self:
         try:
             consumer = await self._stack.enter_async_context(open_reader(self._client_options))
-            await partitions_of(consumer, REQUEST_TOPICS)  # missing ones would be made by the producer's first look
+            await partitions_of(
+                consumer, self._names.requests
+            )  # missing ones would be made by the producer's first look
             await from_the_end(consumer, await partitions_of(consumer, self._topics))
             self._producer = AIOKafkaProducer(
                 **self._client_options,
@@ -141,7 +146,7 @@ class Traffic:
         self._unacked.add(acked)
         try:
             key = agent_id.encode() if agent_id is not None else None
-            sending = await self._producer.send(TOPIC_OF[priority], raw, key, headers=headers)
+            sending = await self._producer.send(self._names.topic_of[priority], raw, key, headers=headers)
         except BaseException as error:
             self._release(acked)
             raise SendError(f"the request cannot be sent: {error}") from error
@@ -209,7 +214,7 @@ class Traffic:
         await asyncio.gather(self._reading, return_exceptions=True)
 
     def _note(self, record: Any) -> None:
-        read = _dead_letter if record.topic == DEAD_LETTERS else _response
+        read = _dead_letter if record.topic == self._names.dead_letters else _response
         answer = read(record)
         if answer is None:
             return

@@ -29,7 +29,6 @@ from streams.pipeline import HitAnswers
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import supervised
-from topics.names import CACHE_ENTRIES
 
 log = structlog.get_logger("headrace.cache")
 
@@ -91,9 +90,10 @@ async def open_cache(
         ),
     )
     stack.push_async_callback(table.close)
-    await producer.partitions_for(CACHE_ENTRIES)  # known before the first entry
+    topic = settings.topics.names.cache_entries
+    await producer.partitions_for(topic)  # known before the first entry
     source = f"/headrace/worker/{uuid.uuid4()}".encode()
-    publisher = EntryPublisher(producer, source)
+    publisher = EntryPublisher(producer, source, topic)
     stack.push_async_callback(publisher.stop)
     segments = cache.memory.segments
     memory: MemoryTier[Answer] = MemoryTier(
@@ -117,6 +117,7 @@ async def open_cache(
         on_entries=stage.forget,
         now=now,
         ready_within_s=cache.ready_within,
+        topic=topic,
     )
     reader.start()
     stack.push_async_callback(reader.stop)

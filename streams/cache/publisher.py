@@ -24,7 +24,6 @@ from streams.supervise import end, supervised
 from streams.transport.produce import produce
 from topics.broker_errors import Advice, advice_for
 from topics.headers import CE_SOURCE, CE_TYPE, CONTENT_TYPE, ce_type
-from topics.names import CACHE_ENTRIES
 from topics.partitioner import partition_for
 
 log = structlog.get_logger("headrace.cache")
@@ -76,7 +75,7 @@ class EntryPublisher:
         self,
         producer: AIOKafkaProducer,
         source: bytes,
-        topic: str = CACHE_ENTRIES,
+        topic: str,
         buffer_bytes: int = 16 * MIB,
     ) -> None:
         self.counts = PublishCounts()

@@ -29,7 +29,6 @@ from streams.transport.list_offsets import begin_offsets, end_offsets
 from streams.transport.offsets import Record
 from streams.transport.reconnect import made_anew, make_consumer
 from topics.headers import CE_SOURCE
-from topics.names import CACHE_ENTRIES
 
 log = structlog.get_logger("headrace.cache")
 
@@ -69,7 +68,7 @@ class EntryReader:
         on_entries: Callable[[Sequence[bytes]], None],
         now: Callable[[], float],
         ready_within_s: float,
-        topic: str = CACHE_ENTRIES,
+        topic: str,
         partitions_every_s: float = 10.0,
     ) -> None:
         self.counts = ReadCounts()

@@ -22,7 +22,7 @@ from streams.metrics import definitions as metrics
 from streams.pipeline import Hit, Outcome, PendingRequest, Rejected, Source, refused
 from streams.transport.offsets import Origin, Original, Record
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
-from topics.names import DEAD_LETTERS, PRIORITY_OF, RESPONSES
+from topics.names import V1, TopicNames
 from topics.partitioner import partition_for
 
 _SOURCE = b"/headrace"
@@ -46,7 +46,9 @@ class Delivery:
         outbox: Outbox,
         on_paid: Callable[[], None],
         now: Callable[[], float],
+        names: TopicNames = V1,
     ) -> None:
+        self._names = names
         self._producer = producer
         self._outbox = outbox
         self._on_paid = on_paid
@@ -131,7 +133,7 @@ class Delivery:
             if topic not in places:
                 places[topic] = _places(topic, self._partitions(topic))
             to = _choose(places[topic], key, request.reply_partition)
-            gives_up = None if topic == RESPONSES else self._on_undeliverable(request, request.source, 0)
+            gives_up = None if topic == self._names.responses else self._on_undeliverable(request, request.source, 0)
             post(to, Message(key, value, headers, request.source, request.index, on_refused, gives_up))
             metrics.RESPONSES.count(request.priority, "cache", request.request.operation, "ok", total_s)
 
@@ -155,7 +157,7 @@ class Delivery:
         self, request: PendingRequest, receipt: Source, attempts: int
     ) -> Callable[[str], None] | None:
         """What becomes of an answer whose topic is given up; None for topics of ours, which never are."""
-        if request.reply_topic == RESPONSES or request.original is None:
+        if request.reply_topic == self._names.responses or request.original is None:
             return None
         return partial(self._bury_undeliverable, request, request.original, receipt, attempts)
 
@@ -176,14 +178,15 @@ class Delivery:
         metrics.DEAD_LETTERS.labels("exhausted").inc()
 
     def _bury(self, record: Record, value: bytes | None, letter: DeadLetter, receipt: Source, index: int) -> None:
-        to = TopicPartition(DEAD_LETTERS, letter.dlq_partition % self._partitions(DEAD_LETTERS))
+        topic = self._names.dead_letters
+        to = TopicPartition(topic, letter.dlq_partition % self._partitions(topic))
         on_refused = partial(self._bury_without_value, record, letter, receipt, index) if value else None
         self._outbox.post(to, Message(record.key, value, letter.to_headers(record.headers), receipt, index, on_refused))
 
     def _bury_without_value(self, record: Record, letter: DeadLetter, receipt: Source, index: int) -> None:
         """The value cannot be written as a dead letter, and must not block what is behind it."""
         where = f"{letter.dlq_topic}:{letter.dlq_partition}:{letter.dlq_offset}"
-        message = f"value left out, too large for {DEAD_LETTERS}: see {where}; {letter.dlq_error_message}"
+        message = f"value left out, too large for {self._names.dead_letters}: see {where}; {letter.dlq_error_message}"
         self._bury(record, None, letter.model_copy(update={"dlq_error_message": clip(message)}), receipt, index)
 
     def _respond_rejected(
@@ -210,9 +213,9 @@ class Delivery:
             request_id=refused.request_id,
         )
         key = agent_id.encode()
-        to = self._partition(refused.reply_topic, key, refused.reply_partition)
+        to = self._partition(refused.reply_topic or self._names.responses, key, refused.reply_partition)
         self._outbox.post(to, Message(key, value, headers, receipt, index))
-        metrics.RESPONSES.count(PRIORITY_OF[origin.topic], "intake", "unknown", "rejected", total_s)
+        metrics.RESPONSES.count(self._names.priority_of[origin.topic], "intake", "unknown", "rejected", total_s)
 
     def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:
         """The reply topic takes no message of this size: say so instead."""

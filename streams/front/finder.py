@@ -11,7 +11,6 @@ from aiokafka.structs import TopicPartition
 from streams.front.ids import Where
 from streams.transport.reconnect import make_consumer
 from topics.headers import REQUEST_ID
-from topics.names import FRONT_RESPONSES
 
 _WITHIN_S: Final = 10.0
 _MOST_AT_ONCE: Final = 4
@@ -20,7 +19,8 @@ _MOST_AT_ONCE: Final = 4
 class Finder:
     """Reads from the moment of the request to the end of the log; a few look-ups at a time."""
 
-    def __init__(self, client_options: Mapping[str, Any], lanes: int) -> None:
+    def __init__(self, client_options: Mapping[str, Any], topic: str, lanes: int) -> None:
+        self._topic = topic
         self._client_options = client_options
         self._lanes = lanes
         self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
@@ -33,7 +33,7 @@ class Finder:
             consumer = make_consumer(**{**self._client_options, "group_id": None, "enable_auto_commit": False})
             try:
                 await consumer.start()
-                return await _scan(consumer, TopicPartition(FRONT_RESPONSES, where.lane), where.since_ms, request_id)
+                return await _scan(consumer, TopicPartition(self._topic, where.lane), where.since_ms, request_id)
             finally:
                 await consumer.stop()
 

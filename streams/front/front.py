@@ -26,7 +26,6 @@ from streams.settings import Settings
 from streams.transport import farewell
 from streams.transport.reconnect import make_producer
 from topics.headers import CE_ID, REQUEST_ID, request_headers
-from topics.names import FRONT_RESPONSES, TOPIC_OF
 
 log = structlog.get_logger("headrace.front")
 
@@ -41,9 +40,10 @@ class Front:
         self._settings = settings
         self._stack = AsyncExitStack()
         self.waiting = Waiting(settings.front.max_waiting)
-        client = settings.kafka.client_options()
-        self._lane = Lane(client, random.randrange(settings.front.lanes), self._on_record)
-        self._finder = Finder(client, settings.front.lanes)
+        client, self._names = settings.kafka.client_options(), settings.topics.names
+        topic = self._names.front_responses
+        self._lane = Lane(client, topic, random.randrange(settings.front.lanes), self._on_record)
+        self._finder = Finder(client, topic, settings.front.lanes)
         self._producer = make_producer(**{**producer_options(settings), "enable_idempotence": True})
 
     async def __aenter__(self) -> Self:
@@ -78,12 +78,19 @@ class Front:
         where = Where(self._lane.number, int(now.timestamp() * 1000))
         request_id = new_id(_PREFIXES[inbound.operation], where, secrets.token_bytes(RANDOM_BYTES))
         headers = request_headers(
-            event_id=request_id, source=_SOURCE, time=now, reply_to=FRONT_RESPONSES, reply_partition=where.lane
+            event_id=request_id,
+            source=_SOURCE,
+            time=now,
+            reply_to=self._names.front_responses,
+            reply_partition=where.lane,
         )
         answer = self.waiting.expect(request_id)
         try:
             record = await self._producer.send_and_wait(
-                TOPIC_OF[inbound.priority], inbound.value(request_id), key=inbound.agent_id.encode(), headers=headers
+                self._names.topic_of[inbound.priority],
+                inbound.value(request_id),
+                key=inbound.agent_id.encode(),
+                headers=headers,
             )
         except (KafkaError, TimeoutError) as error:
             self.waiting.forget(request_id)

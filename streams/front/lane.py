@@ -11,7 +11,6 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from streams.supervise import end, supervised
 from streams.transport.reconnect import make_consumer
-from topics.names import FRONT_RESPONSES
 
 log = structlog.get_logger("headrace.front")
 
@@ -23,10 +22,10 @@ class Lane:
     """Hands every record of one partition to `on_record`, in order. It belongs to no group: nobody can take it away."""
 
     def __init__(
-        self, client_options: Mapping[str, Any], number: int, on_record: Callable[[ConsumerRecord], None]
+        self, client_options: Mapping[str, Any], topic: str, number: int, on_record: Callable[[ConsumerRecord], None]
     ) -> None:
         self.number = number
-        self._partition = TopicPartition(FRONT_RESPONSES, number)
+        self._partition = TopicPartition(topic, number)
         self._client_options = client_options
         self._on_record = on_record
         self._next: int | None = None

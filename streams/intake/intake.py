@@ -19,7 +19,7 @@ from streams.metrics import definitions as metrics
 from streams.pipeline import Answers, PendingRequest, Rejected, Source, Stage, expired, refused
 from streams.supervise import Jobs, supervised
 from streams.transport.offsets import Origin, Record, RecordList
-from topics.names import PRIORITY_OF, RESPONSES
+from topics.names import V1, TopicNames
 
 log = structlog.get_logger("headrace.intake")
 
@@ -70,6 +70,7 @@ class Intake:
         rejections: Rejections,
         reply_topics: ReplyTopics,
         now: Callable[[], float],
+        names: TopicNames = V1,
     ) -> None:
         self._decoder = decoder
         self._following = following
@@ -81,11 +82,12 @@ class Intake:
         self._in_hand: _Heavy | None = None
         self._decoding: asyncio.Task[None] | None = None
         self._look_ups = Jobs("reply_lookups")
-        self._received = {topic: metrics.RECEIVED.labels(priority) for topic, priority in PRIORITY_OF.items()}
+        self._received = {topic: metrics.RECEIVED.labels(priority) for topic, priority in names.priority_of.items()}
+        self._responses = names.responses
 
     def accept(self, lists: Sequence[RecordList]) -> None:
         """Take over the records of these lists. Every one of them ends in a response or a dead letter."""
-        now = self._now()
+        now, responses = self._now(), self._responses
         valid: list[PendingRequest] = []
         for records in lists:
             origin, taken = records.origin, dated(records.start(), now)
@@ -97,7 +99,7 @@ class Intake:
                 found = self._decode(record, origin, records, index)
                 if isinstance(found, Rejected):
                     self._reject(record, origin, records, index, found)
-                elif found.reply_topic != RESPONSES:
+                elif found.reply_topic != responses:
                     self._check_reply_topic(found)
                 elif found.dispatch_by <= now:
                     self._answers.respond(found, expired("before the request was read"))
@@ -148,7 +150,7 @@ class Intake:
 
     def _check_reply_topic(self, request: PendingRequest) -> None:
         def answer() -> None:
-            request.reply_topic = RESPONSES
+            request.reply_topic = self._responses
             self._answers.respond(request, refused("internal", "a fault of the pipeline's own, see its log"))
 
         self._once_known(request.reply_topic, partial(self._go_on, request), answer)
@@ -157,16 +159,16 @@ class Intake:
         """The caller is told where it wants to be told, if answers may go there."""
 
         def go_on(known: bool) -> None:
-            told = found if known else replace(found, reply_topic=RESPONSES, reply_partition=None)
+            told = found if known else replace(found, reply_topic=None, reply_partition=None)
             self._rejections.reject(record, origin, source, index, told)
 
-        if found.agent_id is None or found.reply_topic == RESPONSES:
+        if found.agent_id is None or found.reply_topic is None:
             self._rejections.reject(record, origin, source, index, found)
         else:
             self._once_known(found.reply_topic, go_on, partial(go_on, False))
 
     def _once_known(self, topic: str, go_on: Callable[[bool], None], on_fault: Callable[[], None]) -> None:
-        known = topic == RESPONSES or self._reply_topics.is_known(topic)
+        known = topic == self._responses or self._reply_topics.is_known(topic)
         if known is None:
             self._look_ups.start(self._look_up(topic, go_on), on_fault)
         else:
@@ -182,7 +184,7 @@ class Intake:
 
     def _go_on(self, request: PendingRequest, known: bool) -> None:
         if not known:
-            wanted, request.reply_topic, request.reply_partition = request.reply_topic, RESPONSES, None
+            wanted, request.reply_topic, request.reply_partition = request.reply_topic, self._responses, None
             message = f"reply_to names no topic that answers may go to: {wanted[:249]!r}"
             self._answers.respond(request, refused("invalid_reply_to", message))
         elif request.dispatch_by <= self._now():

@@ -17,7 +17,6 @@ from streams.limits.route import Route
 from streams.limits.topic import LeaseTopic
 from streams.limits.worker.shared import Queues, Shared, SharedLimit
 from streams.settings import Provider, Rate, Settings, SettingsError
-from topics.names import LEASES
 
 
 def leases_needed(settings: Settings) -> bool:
@@ -54,11 +53,12 @@ async def open_budgets(
     if not leases_needed(settings):
         return Budgets({})
     shared = shared_budgets(settings, worker_id or process_id(), waiting=waiting, alive=alive)
-    await producer.partitions_for(LEASES)  # known before the first demand
+    await producer.partitions_for(settings.topics.names.leases)  # known before the first demand
     topic = LeaseTopic(
         shared,
         producer,
         settings.kafka.client_options(),
+        name=settings.topics.names.leases,
         group_id=f"{settings.kafka.group_id}-limits",
         session_timeout_s=settings.limits.session_timeout,
     )

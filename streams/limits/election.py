@@ -20,7 +20,6 @@ from aiokafka.structs import TopicPartition
 from streams.supervise import supervised
 from streams.transport import farewell
 from streams.transport.reconnect import make_consumer
-from topics.names import LEASES
 
 log = structlog.get_logger("headrace.limits")
 
@@ -31,7 +30,12 @@ class Election:
     """Takes part for as long as it runs; `chosen(bool)` is called with every result."""
 
     def __init__(
-        self, client_options: Mapping[str, Any], group_id: str, session_timeout_s: float, chosen: Callable[[bool], None]
+        self,
+        client_options: Mapping[str, Any],
+        topic: str,
+        group_id: str,
+        session_timeout_s: float,
+        chosen: Callable[[bool], None],
     ) -> None:
         self._options = {
             **client_options,
@@ -42,6 +46,7 @@ class Election:
             "rebalance_timeout_ms": round(session_timeout_s * 1000),
             "partition_assignment_strategy": [StickyPartitionAssignor],  # whoever grants goes on when others come
         }
+        self._topic = topic
         self._chosen = chosen
         self._task: asyncio.Task[None] | None = None
 
@@ -68,7 +73,7 @@ class Election:
         consumer = make_consumer(**self._options)
         try:
             await consumer.start()
-            consumer.subscribe([LEASES], listener=_Listener(consumer, self._chosen))
+            consumer.subscribe([self._topic], listener=_Listener(consumer, self._chosen))
             while True:  # the partition is paused: this only tells the client that we live
                 await consumer.getmany(timeout_ms=1000)
         finally:

@@ -36,11 +36,9 @@ from topics.headers import (
     ce_type,
     rfc3339,
 )
-from topics.names import LEASES
 
 log = structlog.get_logger("headrace.limits")
 
-_PARTITION: Final = TopicPartition(LEASES, 0)
 _LOG_APPEND_TIME: Final = 1
 _TICK_SCARCE_S: Final = 0.1
 _TICK_S: Final = 0.5
@@ -62,13 +60,15 @@ class LeaseTopic:
         producer: AIOKafkaProducer,
         client_options: Mapping[str, Any],
         *,
+        name: str,
         group_id: str,
         session_timeout_s: float,
     ) -> None:
         self._shared = shared
         self._producer = producer
         self._client_options = client_options
-        self._election = Election(client_options, group_id, session_timeout_s, self._on_chosen)
+        self._partition = TopicPartition(name, 0)
+        self._election = Election(client_options, name, group_id, session_timeout_s, self._on_chosen)
         self._source = f"/headrace/worker/{shared.worker_id}".encode()
         self._next: int | None = None
         self._caught_up = asyncio.Event()
@@ -112,22 +112,22 @@ class LeaseTopic:
         )
         try:
             await consumer.start()
-            consumer.assign([_PARTITION])
-            ends = await end_offsets(consumer, [_PARTITION])
-            if self._next is not None and self._next > ends[_PARTITION]:
+            consumer.assign([self._partition])
+            ends = await end_offsets(consumer, [self._partition])
+            if self._next is not None and self._next > ends[self._partition]:
                 self._begin_anew()
             if self._next is None:
-                self._next = await self._begin_at(consumer, ends[_PARTITION])
-            consumer.seek(_PARTITION, self._next)
+                self._next = await self._begin_at(consumer, ends[self._partition])
+            consumer.seek(self._partition, self._next)
             while True:
-                if self._next >= ends[_PARTITION] and not self._caught_up.is_set():
+                if self._next >= ends[self._partition] and not self._caught_up.is_set():
                     self._caught_up.set()
                     self._to_grant.set()
-                if made_anew(consumer, LEASES):
+                if made_anew(consumer, self._partition.topic):
                     self._begin_anew()
                     return
-                found = await consumer.getmany(_PARTITION, timeout_ms=500, max_records=_MOST_RECORDS)
-                for record in found.get(_PARTITION, ()):
+                found = await consumer.getmany(self._partition, timeout_ms=500, max_records=_MOST_RECORDS)
+                for record in found.get(self._partition, ()):
                     self._take(record)
         finally:
             await consumer.stop()
@@ -137,7 +137,7 @@ class LeaseTopic:
         now = await self._say_hello()
         rules = self._shared.rules
         since_s = 2 * rules.window_s + rules.lease_s + rules.in_flight_s + rules.margin_s
-        found = (await consumer.offsets_for_times({_PARTITION: round((now - since_s) * 1000)}))[_PARTITION]
+        found = (await consumer.offsets_for_times({self._partition: round((now - since_s) * 1000)}))[self._partition]
         return end if found is None else int(found.offset)
 
     async def _say_hello(self) -> float:
@@ -153,7 +153,7 @@ class LeaseTopic:
             self._begin_anew()  # the topic was made anew
         self._next = record.offset + 1
         if record.timestamp_type != _LOG_APPEND_TIME:
-            raise BrokerTimeError(_NO_CLOCK)
+            raise BrokerTimeError(_no_clock(self._partition.topic))
         try:
             message = parse_lease(record.value or b"")
         except ValueError as error:
@@ -163,7 +163,7 @@ class LeaseTopic:
         self._to_grant.set()
 
     def _begin_anew(self) -> None:
-        log.warning("the topic was made anew, all leases begin again", topic=LEASES)
+        log.warning("the topic was made anew, all leases begin again", topic=self._partition.topic)
         self._shared.forget()
         self._shared.grantor.wanted = self._chosen
         self._next = None
@@ -192,7 +192,7 @@ class LeaseTopic:
             sent = clock.running()
             written = await (await self._send(demand, route.provider))
             if written.timestamp_type != _LOG_APPEND_TIME:
-                raise BrokerTimeError(_NO_CLOCK)
+                raise BrokerTimeError(_no_clock(self._partition.topic))
             clock.acked(sent, clock.running(), written.timestamp / 1000)
             acked = True
         finally:
@@ -201,7 +201,7 @@ class LeaseTopic:
 
     async def _send(self, message: LeaseMessage, key: str) -> asyncio.Future[Any]:
         sending: asyncio.Future[Any] = await self._producer.send(
-            LEASES, message.to_json(), key.encode(), headers=_headers(self._source)
+            self._partition.topic, message.to_json(), key.encode(), headers=_headers(self._source)
         )
         return sending
 
@@ -233,10 +233,11 @@ class LeaseTopic:
         self._to_grant.set()
 
 
-_NO_CLOCK: Final = (
-    f"{LEASES} does not bear the broker's time: set message.timestamp.type=LogAppendTime "
-    "(headrace topics apply --alter-configs)"
-)
+def _no_clock(topic: str) -> ValueError:
+    return ValueError(
+        f"{topic} does not bear the broker's time: set message.timestamp.type=LogAppendTime "
+        "(headrace topics apply --alter-configs)"
+    )
 
 
 def _headers(source: bytes) -> Headers:

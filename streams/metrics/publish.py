@@ -14,7 +14,6 @@ from streams.identity import process_id
 from streams.metrics import definitions as metrics
 from streams.record_clock import RecordClock
 from topics.headers import message_headers
-from topics.names import METRIC_SAMPLES
 
 _LOG_APPEND_TIME: Final = 1
 
@@ -22,12 +21,13 @@ log = structlog.get_logger("headrace.samples")
 
 
 class SamplePublisher:
-    """Sends samples and waits for the ack, `within_s` at most. What is not taken is lost, and its window tells.
+    """Sends samples to `topic` and waits for the ack, `within_s` at most. What is not taken is lost, and its window tells.
 
     `clock` is told what the acks say of the broker's time.
     """
 
-    def __init__(self, producer: AIOKafkaProducer, within_s: float, clock: RecordClock) -> None:
+    def __init__(self, producer: AIOKafkaProducer, within_s: float, topic: str, clock: RecordClock) -> None:
+        self._topic = topic
         self._producer = producer
         self._within_s = within_s
         self._clock = clock
@@ -42,7 +42,7 @@ class SamplePublisher:
         try:
             async with asyncio.timeout(self._within_s):
                 written = await self._producer.send_and_wait(
-                    METRIC_SAMPLES, sample.to_json(), key.encode(), partition=0, headers=headers
+                    self._topic, sample.to_json(), key.encode(), partition=0, headers=headers
                 )
         except (KafkaError, TimeoutError) as error:
             metrics.SAMPLES_SENT.labels("failed").inc()

@@ -23,7 +23,7 @@ _AT_ONCE_S = 1.0
 
 
 class Sampler:
-    """Publishes samples while `run` does. `figures()` tells what is in the worker now.
+    """Publishes samples while `run` does. `figures()` tells what is in the worker now; they go to `topic`.
 
     `producer` is started and stopped by others. `budget_bytes` is the worker's memory budget. `clock` tells the moments of
     samples, and is told the broker's time by their acks.
@@ -35,13 +35,15 @@ class Sampler:
         producer: AIOKafkaProducer,
         budget_bytes: int,
         figures: Callable[[], Figures],
+        topic: str,
         clock: RecordClock,
     ) -> None:
         self._settings = settings
         self._producer = producer
         self._figures = figures
         self._clock = clock
-        self._publisher = SamplePublisher(producer, settings.interval, clock)
+        self._publisher = SamplePublisher(producer, settings.interval, topic, clock)
+        self._topic = topic
         self._system = SystemMeter(settings.system.metrics, budget_bytes)
         self._answers = AnswersSince(metrics.RESPONSES)
         self._limited = _limited_waits()
@@ -63,7 +65,7 @@ class Sampler:
         await self._publish_now()
 
     async def _publish_now(self) -> None:
-        publisher = SamplePublisher(self._producer, _AT_ONCE_S, self._clock)
+        publisher = SamplePublisher(self._producer, _AT_ONCE_S, self._topic, self._clock)
         await publisher.publish(process_id(), self.take(int(self._clock.now() * 1000)))
 
     def take(self, at_ms: int) -> MetricSample:

@@ -24,7 +24,6 @@ from streams.scaling.decider import KEY
 from streams.scaling.realizers.base import Applied, RealizeError, Realizer
 from streams.scaling.tail import ScalingTail
 from topics.headers import message_headers
-from topics.names import SCALING_EVENTS
 
 log = structlog.get_logger("headrace.scaling")
 
@@ -147,4 +146,4 @@ class Actuator:
             message=clip(message),
         )
         headers = message_headers("scaling_event", event_id=f"{decision.epoch}-{outcome}", source=self._source, time=at)
-        await self._producer.send_and_wait(SCALING_EVENTS, event.to_json(), KEY, headers=headers)
+        await self._producer.send_and_wait(self._tail.names.scaling_events, event.to_json(), KEY, headers=headers)

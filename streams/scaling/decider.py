@@ -26,7 +26,6 @@ from streams.scaling.realizers.base import RealizeError
 from streams.scaling.record import record_of
 from streams.scaling.tail import ScalingTail
 from topics.headers import message_headers
-from topics.names import SCALING_DECISIONS
 
 log = structlog.get_logger("headrace.scaling")
 
@@ -115,7 +114,7 @@ class Decider:
             source=f"/headrace/{self._decider_id}",
             time=at,
         )
-        await self._producer.send_and_wait(SCALING_DECISIONS, record.to_json(), KEY, headers=headers)
+        await self._producer.send_and_wait(self._tail.names.scaling_decisions, record.to_json(), KEY, headers=headers)
         await self._tail.catch_up()
         in_force = self._tail.decisions.newest
         if in_force is None or (in_force.epoch, in_force.decider_id) != (record.epoch, self._decider_id):

@@ -23,12 +23,10 @@ from streams.scaling.signals import FLEET, in_order, signals_of
 from streams.supervise import supervised
 from streams.transport.list_offsets import begin_offsets, end_offsets
 from streams.transport.reconnect import make_consumer
-from topics.names import METRIC_WINDOWS, SCALING_DECISIONS
+from topics.names import V1, TopicNames
 
 log = structlog.get_logger("headrace.scaling")
 
-_DECISIONS = TopicPartition(SCALING_DECISIONS, 0)
-_WINDOWS = TopicPartition(METRIC_WINDOWS, 0)
 _POLL_MS: Final = 200
 _RETRY_S: Final = 1.0
 _CATCH_UP_S: Final = 20.0
@@ -44,6 +42,7 @@ class ScalingTail:
 
     Args:
         client_options: for the consumer.
+        names: of the fleet's topics.
         windows_s: how far back in time windows are kept; 0: windows are not read.
         least, most: workers that a decision may want.
         now: Unix seconds.
@@ -52,6 +51,7 @@ class ScalingTail:
     def __init__(
         self,
         client_options: Mapping[str, Any],
+        names: TopicNames = V1,
         *,
         windows_s: float = 0.0,
         least: int = 0,
@@ -64,7 +64,10 @@ class ScalingTail:
         self._windows: deque[Signals] = deque(maxlen=_MOST_WINDOWS)
         self._windows_s = windows_s
         self._now = now
-        self._partitions = [_DECISIONS, *([_WINDOWS] if windows_s else [])]
+        self.names = names
+        self._decisions = TopicPartition(names.scaling_decisions, 0)
+        self._fleet_windows = TopicPartition(names.metric_windows, 0)
+        self._partitions = [self._decisions, *([self._fleet_windows] if windows_s else [])]
         self._consumer = make_consumer(
             **{**client_options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "earliest"},
             fetch_max_wait_ms=100,
@@ -114,11 +117,11 @@ class ScalingTail:
     async def _begin(self) -> None:
         begins = await begin_offsets(self._consumer, self._partitions)
         ends = await end_offsets(self._consumer, self._partitions)
-        self._positions = {_DECISIONS: max(begins[_DECISIONS], ends[_DECISIONS] - _DECISIONS_BACK)}
+        self._positions = {self._decisions: max(begins[self._decisions], ends[self._decisions] - _DECISIONS_BACK)}
         if self._windows_s:
             since_ms = round((self._now() - self._windows_s) * 1000)
-            found = (await self._consumer.offsets_for_times({_WINDOWS: since_ms}))[_WINDOWS]
-            self._positions[_WINDOWS] = ends[_WINDOWS] if found is None else found.offset
+            found = (await self._consumer.offsets_for_times({self._fleet_windows: since_ms}))[self._fleet_windows]
+            self._positions[self._fleet_windows] = ends[self._fleet_windows] if found is None else found.offset
         self._consumer.assign(self._partitions)
 
     async def _follow(self) -> None:
@@ -133,7 +136,7 @@ class ScalingTail:
                 continue
             for partition, records in batches.items():
                 for record in records:
-                    (self._note_decision if partition == _DECISIONS else self._note_window)(record)
+                    (self._note_decision if partition == self._decisions else self._note_window)(record)
             async with self._moved:
                 for partition in self._partitions:
                     self._positions[partition] = await self._consumer.position(partition)

@@ -65,6 +65,9 @@ class Settings(Section):
                     f"requests.{key}",
                     "kafka.max_request_bytes",
                 )
+        if self.topics.prefix and "group_id" not in self.kafka.model_fields_set:
+            group_id = self.topics.prefix + self.kafka.group_id
+            object.__setattr__(self, "kafka", self.kafka.model_copy(update={"group_id": group_id}))
         if self.topics.partitions < self.scaling.limits.max:
             raise conflict(
                 "topics.partitions must be at least scaling.limits.max, or some workers get nothing to do",

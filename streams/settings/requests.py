@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 from schemas import limits
 from streams.settings.base import Section, setting
 from streams.settings.units import Bytes, Count, Seconds
+from topics.names import TopicNames, prefix_fault
 
 
 def _prefix(value: str) -> str:
@@ -15,15 +16,25 @@ def _prefix(value: str) -> str:
     return value
 
 
-class Topics(Section):
-    """How topics are created."""
+def _fleet_prefix(value: str) -> str:
+    if (fault := prefix_fault(value)) is not None:
+        raise ValueError(fault)
+    return value
 
+
+class Topics(Section):
+    """What topics are called, and how they are created."""
+
+    prefix: Annotated[str, AfterValidator(_fleet_prefix)] = setting(
+        "",
+        "In front of the name of every topic, and of `kafka.group_id` where that is not set, so that fleets share a cluster.",
+    )
     partitions: Count = setting(
         12, "Partitions of the request, response and dead-letter topics; at least the largest fleet.", ge=1, le=1000
     )
     replication_factor: Count = setting(1, "Copies of every partition; 3 in production.", ge=1, le=32767)
     reply_prefix: Annotated[str, AfterValidator(_prefix)] = setting(
-        "agent.responses.", "Topics that a request may name as its `reply_to` begin so."
+        "agent.responses.", "Topics that a request may name as its `reply_to` begin so, behind `topics.prefix`."
     )
     reply_patience: Seconds = setting(
         "30s",
@@ -31,6 +42,16 @@ class Topics(Section):
         ge=1,
         le=3600,
     )
+
+    @property
+    def names(self) -> TopicNames:
+        """What the fleet's topics are called."""
+        return TopicNames.behind(self.prefix)
+
+    @property
+    def reply_to_prefix(self) -> str:
+        """How the whole name of a caller's own reply topic begins."""
+        return self.prefix + self.reply_prefix
 
 
 class Requests(Section):

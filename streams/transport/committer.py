@@ -47,6 +47,7 @@ class Committer:
 
     async def commit(self, partitions: Mapping[TopicPartition, PartitionOffsets]) -> bool:
         """Commit every partition whose position has moved; whether all were. What was refused is tried again with the next."""
+        partitions = dict(partitions)  # an assignment that comes meanwhile changes whose they are
         async with self._lock:
             began = time.monotonic()
             try:
@@ -124,5 +125,6 @@ class Committer:
             position = offsets.snapshot(self.metadata_chars)
             if position.next_offset is not None and position != offsets.committed:
                 positions[partition] = position
-            (self._hold if offsets.metadata_full else self._release)(partition, _METADATA_FULL)
+            if offsets.live:
+                (self._hold if offsets.metadata_full else self._release)(partition, _METADATA_FULL)
         return positions

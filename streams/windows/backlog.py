@@ -18,7 +18,7 @@ from schemas.metric_sample import BacklogSample
 from streams.metrics.period import moment
 from streams.transport.list_offsets import begin_offsets, end_offsets, group_positions
 from streams.transport.reconnect import make_consumer
-from topics.names import PRIORITIES, PRIORITY_OF, REQUEST_TOPICS, Priority
+from topics.names import PRIORITIES, Priority, TopicNames
 
 _READ_S: Final = 2.0
 _FETCH_BYTES: Final = 65_536
@@ -27,7 +27,8 @@ _FETCH_BYTES: Final = 65_536
 class BacklogReader:
     """Looks at the backlog of a worker group, inside `async with`. Methods raise KafkaError where the broker does not answer."""
 
-    def __init__(self, client_options: Mapping[str, Any], group_id: str) -> None:
+    def __init__(self, client_options: Mapping[str, Any], group_id: str, names: TopicNames) -> None:
+        self._names = names
         self._group_id = group_id
         self._consumer = make_consumer(
             **client_options,
@@ -57,7 +58,7 @@ class BacklogReader:
         cluster = await self._consumer._client.fetch_all_metadata()
         partitions = [
             TopicPartition(topic, number)
-            for topic in REQUEST_TOPICS
+            for topic in self._names.requests
             for number in sorted(cluster.partitions_for_topic(topic) or ())
         ]
         commits = await group_positions(self._consumer._client, self._group_id, partitions)
@@ -66,13 +67,15 @@ class BacklogReader:
         nexts = {partition: max(begins[partition], commits[partition].next_offset or 0) for partition in partitions}
         lag: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         for partition, next_offset in nexts.items():
-            lag[PRIORITY_OF[partition.topic]] += max(0, ends[partition] - next_offset)
+            lag[self._names.priority_of[partition.topic]] += max(0, ends[partition] - next_offset)
         stuck = [p for p, next_offset in nexts.items() if self._before.get(p) == next_offset < ends[p]]
         self._before = nexts
         oldest_ms = await self._oldest_ms(stuck, nexts)
         return BacklogSample(
             at=moment(at_ms),
-            partitions=max((len([p for p in partitions if p.topic == topic]) for topic in REQUEST_TOPICS), default=0),
+            partitions=max(
+                (len([p for p in partitions if p.topic == topic]) for topic in self._names.requests), default=0
+            ),
             lag=lag,
             oldest_s=0.0 if oldest_ms is None else max(0.0, (at_ms - oldest_ms) / 1000),
         )

@@ -21,21 +21,20 @@ from streams.metrics.period import Period
 from streams.transport.offsets import Record, RecordList
 from streams.windows.windows import Closed, Windows
 from topics.headers import message_headers
-from topics.names import METRIC_WINDOWS
 
 log = structlog.get_logger("headrace.windows")
 
-_TO = TopicPartition(METRIC_WINDOWS, 0)
 _SOURCE = "/headrace/windows"
 """`ce_source` of every window: whoever made it, a window that is published twice is one event."""
 _Receipt = tuple[RecordList, int]
 
 
 class WindowMaker:
-    """Makes windows of the samples that it is given, and publishes them through `outbox`."""
+    """Makes windows of the samples that it is given, and publishes them on `topic` through `outbox`."""
 
-    def __init__(self, outbox: Outbox, period: Period, grace_ms: int) -> None:
+    def __init__(self, outbox: Outbox, period: Period, grace_ms: int, topic: str) -> None:
         self._outbox = outbox
+        self._to = TopicPartition(topic, 0)
         self._period = period
         self._grace_ms = grace_ms
         self._windows: Windows[_Receipt] = Windows(period, grace_ms)
@@ -72,7 +71,9 @@ class WindowMaker:
             return
         receipt = _WindowsReceipt(closed.receipts, len(closed.windows), self._finish)
         for window in closed.windows:
-            self._outbox.post(_TO, Message(window.scope.encode(), window.to_json(), self._headers(window), receipt, 0))
+            self._outbox.post(
+                self._to, Message(window.scope.encode(), window.to_json(), self._headers(window), receipt, 0)
+            )
             metrics.WINDOWS.inc()
 
     def _headers(self, window: MetricWindow) -> list[tuple[str, bytes]]:

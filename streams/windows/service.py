@@ -43,7 +43,9 @@ class WindowService:
         self._producer = producer
         self._period = Period(round(settings.metrics.interval * 1000), round(settings.metrics.aggregation * 1000))
         self._outbox = Outbox(producer.client, settings.kafka.max_batch_bytes, settings.kafka.request_timeout)
-        maker = WindowMaker(self._outbox, self._period, round(settings.metrics.grace * 1000))
+        maker = WindowMaker(
+            self._outbox, self._period, round(settings.metrics.grace * 1000), settings.topics.names.metric_windows
+        )
         self._app = build_samples_app(settings, group_id, producer, maker.accept)
         self._stack = AsyncExitStack()
 
@@ -93,11 +95,11 @@ class WindowService:
 
     async def _sample_backlog(self) -> None:
         """A sample of the backlog at each interval while this process owns the samples; without the broker there is none."""
-        kafka = self._settings.kafka
-        publisher = SamplePublisher(self._producer, self._settings.metrics.interval, self.clock)
+        kafka, names = self._settings.kafka, self._settings.topics.names
+        publisher = SamplePublisher(self._producer, self._settings.metrics.interval, names.metric_samples, self.clock)
         while True:
             try:
-                async with BacklogReader(kafka.client_options(), kafka.group_id) as reader:
+                async with BacklogReader(kafka.client_options(), kafka.group_id, names) as reader:
                     async for at_ms in ticks(self._period.interval_ms, self.clock.now):
                         if not self.owns:  # the owner shows it: two processes with one figure would be added up
                             metrics.LAG.clear()

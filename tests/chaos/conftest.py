@@ -3,6 +3,6 @@
 These tests measure and starve this machine: they run one after the other, never beside each other.
 """
 
-from tests.chaos.fixtures import kafka, measured, pipeline
+from tests.support.fixtures import kafka, measured, pipeline
 
 __all__ = ["kafka", "measured", "pipeline"]

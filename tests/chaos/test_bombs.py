@@ -13,14 +13,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from ops.brokers.apache import ApacheBroker
-from ops.fleet import Fleet
 from ops.load.traffic import Traffic
+from ops.processes.fleet import Fleet
 from tests.chaos.bombs import send_batches, zstd_bomb
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, fresh_topics, request, send_steadily, wait_until
-from tests.chaos.positions import read_all
-from tests.chaos.simulator import Simulator
 from tests.chaos.test_memory import sampled
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, fresh_topics, request, send_steadily, wait_until
+from tests.support.positions import read_all
+from tests.support.simulator import Simulator
 from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ops.brokers.ready import free_ports
-from ops.fleet import WorkerProcess
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import Pipeline, delete_topics, request, send_steadily
+from ops.processes.fleet import WorkerProcess
+from tests.support.fixtures import Measured
+from tests.support.pipeline import Pipeline, delete_topics, request, send_steadily
 from topics.names import REQUEST_TOPICS
 
 pytestmark = pytest.mark.chaos
@@ -105,7 +105,10 @@ async def start_and_fail(pipeline: Pipeline, settings: Path) -> tuple[str, float
     """Start a worker that cannot start: the one line that it says, and how long it took."""
     began = time.monotonic()
     worker = WorkerProcess("w0", settings, pipeline.directory / "w0.log")
-    assert await worker.wait_ended(START_FAILS_WITHIN_S)
+    try:
+        assert await worker.wait_ended(START_FAILS_WITHIN_S)
+    finally:
+        worker.kill()
     assert worker.exit_code == 2
     (line,) = worker.log_text().splitlines()
     return line, time.monotonic() - began

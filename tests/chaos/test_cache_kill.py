@@ -13,7 +13,7 @@ from streams.cache.disk import DiskTable
 from streams.cache.layout import Stored
 from streams.cache.rocks import TableOptions
 from tests.chaos import cache_writer
-from tests.chaos.fixtures import FULL, Measured
+from tests.support.fixtures import FULL, Measured
 
 KILLS = 20 if FULL else 6
 

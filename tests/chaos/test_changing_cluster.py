@@ -17,11 +17,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from ops.brokers import Broker, kafka_jars
 from ops.brokers.apache import ApacheBroker
 from ops.brokers.ready import free_ports
-from ops.fleet import WorkerProcess
 from ops.load.traffic import Traffic
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, agent_on, delete_topics, fresh_topics, request, wait_until
-from tests.chaos.simulator import Simulator
+from ops.processes.fleet import WorkerProcess
+from tests.support.fixtures import Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, delete_topics, fresh_topics, request, wait_until
+from tests.support.simulator import Simulator
 from topics import catalogue, provision
 from topics.names import TOPIC_OF
 from topics.provision import ProvisionError

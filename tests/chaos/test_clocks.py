@@ -14,11 +14,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import Pipeline, request, send_steadily
-from tests.chaos.positions import read_all
+from ops.processes.fleet import Fleet
+from tests.support.fixtures import Measured
+from tests.support.pipeline import Pipeline, request, send_steadily
+from tests.support.positions import read_all
 from topics.names import METRIC_SAMPLES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]

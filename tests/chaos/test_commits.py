@@ -12,9 +12,9 @@ import pytest
 
 from ops.brokers import Broker, kafka_jars
 from ops.brokers.apache import ApacheBroker
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import Pipeline, agent_on, fresh_topics, request, wait_until
-from tests.chaos.simulator import Simulator
+from tests.support.fixtures import Measured
+from tests.support.pipeline import Pipeline, agent_on, fresh_topics, request, wait_until
+from tests.support.simulator import Simulator
 
 pytestmark = pytest.mark.chaos
 

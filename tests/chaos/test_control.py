@@ -9,10 +9,12 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from ops.fleet import WorkerProcess
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, wait_until
-from tests.chaos.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision
+from ops.processes.fleet import WorkerProcess
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, wait_until
+from tests.support.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision
+
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
 
 COOLDOWN_S = 10.0 if FULL else 8.0
 

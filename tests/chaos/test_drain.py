@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import Pipeline, request
+from tests.support.fixtures import Measured
+from tests.support.pipeline import Pipeline, request
 
 pytestmark = pytest.mark.chaos
 

@@ -14,10 +14,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from ops.load.traffic import Answer, Traffic
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, agent_on, request
-from tests.chaos.simulator import SimCall
 from tests.chaos.test_kill import Kill, kill_now_and_then
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request
+from tests.support.simulator import SimCall
 from topics.names import PRIORITIES, TOPIC_OF
 from topics.partitioner import contract_partitioner
 
@@ -62,6 +62,7 @@ async def play(traffic: Traffic, name: str, *, noisy: bool) -> None:
         sent += 1
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     not FULL, reason="takes minutes: TEST_FULL=1; tests/unit/flow/test_bars.py has it on a virtual clock"
 )
@@ -131,6 +132,7 @@ async def write(pipeline: Pipeline, count: int) -> None:
         await producer.stop()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_a_backlog_costs_little_memory_and_is_taken_up_at_once(pipeline: Pipeline, measured: Measured) -> None:
     limits = {"concurrency__per_host": 20, "concurrency__high_share": "0%", "cache__memory__size": "1MB"}

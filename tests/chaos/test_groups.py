@@ -17,11 +17,11 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from ops.brokers import Broker, kafka_jars
 from ops.brokers.apache import ApacheBroker
-from ops.fleet import WorkerProcess
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import Pipeline, fresh_topics, request, send_steadily, wait_until
-from tests.chaos.simulator import Simulator
+from ops.processes.fleet import WorkerProcess
 from tests.support.acls import ACLS, Acls
+from tests.support.fixtures import Measured
+from tests.support.pipeline import Pipeline, fresh_topics, request, send_steadily, wait_until
+from tests.support.simulator import Simulator
 
 pytestmark = pytest.mark.chaos
 
@@ -51,7 +51,10 @@ async def start_and_fail(pipeline: Pipeline, name: str = "refused") -> tuple[str
     """The lines at warning and above of a worker that may not take part, and how long it took to end."""
     began = time.monotonic()
     worker = WorkerProcess(name, pipeline.settings(), pipeline.directory / f"{name}.log")
-    assert await worker.wait_ended(STARTED_S)
+    try:
+        assert await worker.wait_ended(STARTED_S)
+    finally:
+        worker.kill()
     took_s, ended_at = time.monotonic() - began, datetime.now(UTC)
     text = worker.log_text()
     assert worker.exit_code == 2, text

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer, Traffic
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, agent_on, wait_until
-from tests.chaos.simulator import Simulator
+from ops.processes.fleet import Fleet
 from tests.chaos.test_limits import BYTES_PER_TOKEN, SCALE, WINDOW_S, limited
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, agent_on, wait_until
+from tests.support.simulator import Simulator
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(900)]
 
 SIZES = [int(tokens * SCALE) for tokens in (20_000, 33_000, 46_000, 62_000, 80_000)]
 LIMIT_TOKENS = int(90_000 * SCALE)

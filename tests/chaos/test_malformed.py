@@ -10,12 +10,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from schemas import limits
-from tests.chaos.fixtures import FULL, Measured
 from tests.chaos.hostile import Hostile, hostile_records
-from tests.chaos.pipeline import PARTITIONS, Pipeline, delete_topics, request, wait_until
-from tests.chaos.positions import Positions, read_all
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, delete_topics, request, wait_until
+from tests.support.positions import Positions, read_all
 from topics import catalogue, provision
 from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES
 

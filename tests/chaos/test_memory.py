@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from streams.governor.budget import CGROUP_SHARE
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, fresh_topics, request
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, fresh_topics, request
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
 
 REQUESTS = 12_000 if FULL else 1_200
 PROMPT_BYTES, ANSWER_TOKENS = 30_000, 30_000  # 120 KB of answer

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, request, send_steadily
-from tests.chaos.positions import Positions, promised_too_early, read_all
+from tests.support.fixtures import Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, request, send_steadily
+from tests.support.positions import Positions, promised_too_early, read_all
 from topics.names import RESPONSES
 
 pytestmark = pytest.mark.chaos

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from tests.chaos.pipeline import Pipeline, request
+from tests.support.pipeline import Pipeline, request
 
 pytestmark = pytest.mark.chaos
 

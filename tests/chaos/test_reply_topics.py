@@ -14,9 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ops.load.traffic import Answer
 from schemas.dead_letter import DeadLetter
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, delete_topics, request, send_steadily, wait_until
-from tests.chaos.positions import read_all
+from tests.support.fixtures import Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, delete_topics, request, send_steadily, wait_until
+from tests.support.positions import read_all
 from topics.names import DEAD_LETTERS, RESPONSES, TOPIC_OF
 
 pytestmark = pytest.mark.chaos

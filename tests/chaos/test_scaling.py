@@ -11,14 +11,16 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ops.fleet import WorkerProcess
 from ops.load.ledger import percentile
 from ops.load.traffic import Traffic
+from ops.processes.fleet import WorkerProcess
 from schemas.scaling_decision import ScalingDecision
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, request, wait_until
-from tests.chaos.scaling import decisions, dotted
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, request, wait_until
+from tests.support.scaling import decisions, dotted
+
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
 
 CYCLES = 10 if FULL else 1
 LOW_PER_S, HIGH_PER_S = 10.0, 28.0

@@ -12,10 +12,10 @@ import orjson
 import pytest
 
 from ops.brokers import kafka_jars
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import Pipeline, fresh_topics, request, send_steadily
-from tests.chaos.simulator import Simulator
+from tests.support.fixtures import Measured
 from tests.support.guarded_broker import PASSWORD, USER, GuardedBroker, start_guarded
+from tests.support.pipeline import Pipeline, fresh_topics, request, send_steadily
+from tests.support.simulator import Simulator
 
 pytestmark = pytest.mark.chaos
 

@@ -9,8 +9,8 @@ from itertools import count, pairwise
 import pytest
 
 from ops.load.traffic import Traffic
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import PARTITIONS, Pipeline, agent_on, request
+from tests.support.fixtures import Measured
+from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request
 
 pytestmark = pytest.mark.chaos
 
@@ -47,7 +47,7 @@ async def send_slow(traffic: Traffic, of_each: int) -> dict[str, int]:
 
 
 async def test_a_dead_workers_partitions_are_served_again_within_12_s(pipeline: Pipeline, measured: Measured) -> None:
-    async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
+    async with pipeline.fleet(kafka__session_timeout="6s") as fleet, pipeline.traffic() as traffic:
         await fleet.start(2)
         before = await pipeline.wait_members(2, 30)
         slow = await send_slow(traffic, of_each=2)

@@ -9,13 +9,17 @@ from typing import Any
 import orjson
 import pytest
 
-from ops.fleet import WorkerProcess
-from tests.chaos.fixtures import FULL
-from tests.chaos.pipeline import Pipeline, request, wait_until
+from ops.processes.fleet import WorkerProcess
+from tests.support.fixtures import FULL
+from tests.support.pipeline import Pipeline, request, wait_until
 
-pytestmark = pytest.mark.skipif(
-    not FULL, reason="test_scaling.py brings a fleet up, kills a worker and drains; TEST_FULL=1 runs it"
-)
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not FULL, reason="test_scaling.py brings a fleet up, kills a worker and drains; TEST_FULL=1 runs it"
+    ),
+]
 
 
 async def _children(http: str) -> dict[str, str]:

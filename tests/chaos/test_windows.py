@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from ops.process import ChildProcess
-from ops.tail import TailOptions, tail
+from ops.admin.tail import TailOptions, tail
+from ops.processes.child import ChildProcess
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, request
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, request
 from tests.unit.metrics.raw_samples import Scope, as_sent, expected, fleet
 from topics.names import METRIC_SAMPLES, METRIC_WINDOWS
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
 
 WORKERS = 21
 INTERVALS = 498 if FULL else 120

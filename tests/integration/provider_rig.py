@@ -28,7 +28,7 @@ from streams.providers.providers import Providers
 from streams.providers.retry import RetryPolicy
 from streams.settings import Settings
 from streams.settings.units import write_duration
-from tests.unit.flow.samples import pending
+from tests.support.requests import pending
 
 MAX_ANSWER_BYTES = 100_000
 QUICK = RetryPolicy(max_attempts=3, base_delay_s=0.01, max_delay_s=0.05)

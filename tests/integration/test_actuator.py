@@ -13,8 +13,8 @@ from schemas.scaling_event import ScalingEvent
 from streams.scaling.actuator import Actuator
 from streams.scaling.realizers import Applied, RealizeError
 from streams.scaling.tail import ScalingTail
-from tests.chaos.pipeline import Pipeline, wait_until
-from tests.chaos.positions import read_all
+from tests.support.pipeline import Pipeline, wait_until
+from tests.support.positions import read_all
 from topics.names import SCALING_DECISIONS, SCALING_EVENTS
 
 

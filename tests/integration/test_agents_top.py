@@ -6,10 +6,10 @@ import time
 
 import orjson
 
-from ops.health import serve_health
+from ops.processes.health import serve_health
 from streams.flow.dispatch import Dispatch
-from tests.integration.cli import headrace
-from tests.unit.flow.samples import pending, rules
+from tests.support.cli import headrace
+from tests.support.requests import pending, rules
 from tests.unit.flow.test_dispatch import Answered, HandledProviders
 
 

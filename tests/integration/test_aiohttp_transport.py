@@ -25,7 +25,7 @@ from streams.providers.call import Call
 from streams.providers.http.aiohttp_transport import AiohttpTransport
 from streams.settings import Settings
 from tests.integration.provider_rig import ask, free_port, over_aiohttp
-from tests.unit.flow.samples import pending
+from tests.support.requests import pending
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 

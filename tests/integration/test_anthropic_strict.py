@@ -11,7 +11,7 @@ import pytest
 from ops.provider_sim import ProviderSim, SimSettings
 from streams.pipeline import Outcome
 from tests.integration.provider_rig import OpenRig, error_type
-from tests.unit.flow.samples import pending
+from tests.support.requests import pending
 
 LOOK = {
     "type": "function",

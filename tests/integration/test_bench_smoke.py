@@ -11,8 +11,8 @@ from ops.brokers import kafka_jars
 from schemas.request import Request
 from schemas.response import Response
 from streams.cache.key import payload_digest
-from tests.chaos.fixtures import Measured
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.fixtures import Measured
 
 RECORDS = 100_000
 ROUNDS = 2
@@ -22,7 +22,7 @@ ATTEMPTS = 2
 """Two cores carry both sides and the broker; what else runs on the machine decides a short round now and then."""
 
 
-@pytest.mark.load
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_the_worker_beats_an_aiokafka_loop_with_one_send_a_record(tmp_path: Path, measured: Measured) -> None:
     reason = kafka_jars.missing()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ops.brokers.ready import live_brokers, wait_until_ready
 from streams.transport.pacing import pace_empty_fetches
 from tests.integration.probe import CHECK_DEADLINE_S, CHECKS
 from tests.integration.probe.clients import new_topic, producer, reader
+from tests.support.processes import heeds_interrupts, running
 
 DOCS = Path(__file__).parents[2] / "docs" / "brokers.md"
 
@@ -89,13 +91,14 @@ def test_a_broker_does_not_outlive_a_killed_parent(kind: str, tmp_path: Path, re
         "time.sleep(120)\n"
     )
     env = os.environ | {"TMPDIR": str(tmp_path)}  # what a killed parent leaves behind is pytest's to remove
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=env)
-    assert parent.stdout is not None
-    pid, address = parent.stdout.readline().split()
-    host, port = address.split(":")
-    assert live_brokers(host, int(port)), "the broker ended with the thread that asked for it"
-    parent.kill()
-    parent.wait()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=env) as parent:
+        try:
+            assert parent.stdout is not None
+            pid, address = parent.stdout.readline().split()
+            host, port = address.split(":")
+            assert live_brokers(host, int(port)), "the broker ended with the thread that asked for it"
+        finally:
+            parent.kill()
     ends_at = time.monotonic() + 10
     while _runs(int(pid)):
         assert time.monotonic() < ends_at, "the broker still runs"
@@ -187,28 +190,28 @@ def test_a_kafka_that_cannot_start_gives_its_own_reason(tmp_path: Path, private_
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_command_prints_the_address_and_ends_its_broker(number: signal.Signals, embedded: Broker) -> None:
-    process = await command("run", "--kind", "embedded", "--port", "0")
-    assert process.stdout is not None
-    host, port = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip().split(":")
-    assert live_brokers(host, int(port))
-    process.send_signal(number)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    async with command("run", "--kind", "embedded", "--port", "0") as process:
+        assert process.stdout is not None
+        host, port = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip().split(":")
+        assert live_brokers(host, int(port))
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
     assert not live_brokers(host, int(port))
 
 
 async def test_the_command_on_a_taken_port_is_one_line_and_exit_code_2(embedded: Broker) -> None:
-    process = await command("run", "--kind", "embedded", "--port", embedded.bootstrap_servers.rsplit(":", 1)[1])
-    _, said = await asyncio.wait_for(process.communicate(), 20)
+    async with command("run", "--kind", "embedded", "--port", embedded.bootstrap_servers.rsplit(":", 1)[1]) as process:
+        _, said = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 2
     assert b"is taken" in said
     assert said.count(b"\n") == 1
 
 
-async def command(*arguments: str) -> asyncio.subprocess.Process:
+def command(*arguments: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     pipe = asyncio.subprocess.PIPE
     code = "from ops.cli import main; main()"
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, "broker", *arguments, stdout=pipe, stderr=pipe
+    return running(
+        sys.executable, "-c", code, "broker", *arguments, stdout=pipe, stderr=pipe, preexec_fn=heeds_interrupts
     )
 
 

@@ -15,9 +15,9 @@ from streams.cache.disk import DiskTable, Entry
 from streams.cache.key import payload_digest
 from streams.cache.rocks import TableOptions
 from streams.cache.slots import open_slot, slot
-from tests.chaos.pipeline import fresh_topics
-from tests.integration.cli import Called, headrace
 from tests.integration.test_cache_sharing import keys_of, publish, side
+from tests.support.cli import Called, headrace
+from tests.support.pipeline import fresh_topics
 
 OPTIONS = TableOptions(cap_bytes=100_000_000, ttl_s=86_400)
 PAYLOAD = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}

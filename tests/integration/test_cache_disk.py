@@ -17,7 +17,7 @@ from schemas.response import Usage
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.layout import Stored
 from streams.cache.rocks import TableOptions, disk_bytes
-from tests.chaos.fixtures import FULL, Measured
+from tests.support.fixtures import FULL, Measured
 
 NOW, LATER = 1_000_000.0, 1_000_000.0 + 86_400
 
@@ -94,7 +94,7 @@ async def hits(table: DiskTable, random: Random) -> list[float]:
     return times_s
 
 
-@pytest.mark.load
+@pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_a_hit_on_disk_takes_at_most_2_ms_at_p99(tmp_path: Path, measured: Measured) -> None:
     random = Random(3)
@@ -124,7 +124,7 @@ async def test_a_hit_on_disk_takes_at_most_2_ms_at_p99(tmp_path: Path, measured:
     assert p99(best) <= HIT_P99_S
 
 
-@pytest.mark.load
+@pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_the_cap_holds_at_every_moment_and_the_oldest_go_first(tmp_path: Path, measured: Measured) -> None:
     random = Random(5)
@@ -167,7 +167,7 @@ async def test_the_cap_holds_at_every_moment_and_the_oldest_go_first(tmp_path: P
     assert sum(len(stored.value) for stored in left.values()) >= CAP_BYTES * 0.65
 
 
-@pytest.mark.load
+@pytest.mark.long
 async def test_text_takes_at_most_half_its_size(tmp_path: Path, measured: Measured) -> None:
     random = Random(9)
     table = await DiskTable.open(tmp_path, TableOptions(10_000_000_000, 86_400))

@@ -22,8 +22,8 @@ from streams.cache.errors import StoreCorruptError, StoreError, StoreLockedError
 from streams.cache.lock import FolderLock
 from streams.cache.rocks import TableOptions
 from streams.cache.slots import open_slot
-from tests.chaos.fixtures import FULL, Measured
 from tests.integration.test_cache_sharing import keys_of, publish, side, topic, until
+from tests.support.fixtures import FULL, Measured
 
 __all__ = ["topic"]
 
@@ -134,18 +134,23 @@ def test_workers_that_start_together_on_one_folder_all_have_a_slot(tmp_path: Pat
             )
             for _ in range(AT_ONCE)
         ]
-        for opener in openers:
-            assert opener.stdout is not None
-            assert opener.stdout.readline() == "here\n"
-        for _ in range(2):
+        try:
             for opener in openers:
-                assert opener.stdin is not None
-                opener.stdin.write("\n")
-                opener.stdin.flush()
-            if not _:
-                said += [opener.stdout.readline().strip() for opener in openers if opener.stdout is not None]
-        for opener in openers:
-            opener.communicate(timeout=30)
+                assert opener.stdout is not None
+                assert opener.stdout.readline() == "here\n"
+            for _ in range(2):
+                for opener in openers:
+                    assert opener.stdin is not None
+                    opener.stdin.write("\n")
+                    opener.stdin.flush()
+                if not _:
+                    said += [opener.stdout.readline().strip() for opener in openers if opener.stdout is not None]
+            for opener in openers:
+                opener.communicate(timeout=30)
+        finally:
+            for opener in openers:
+                opener.kill()
+                opener.communicate()
         assert sorted(said[-AT_ONCE:]) == [f"slot slot-{each}" for each in range(AT_ONCE)], said[-AT_ONCE:]
     measured(f"{ROUNDS} rounds of {AT_ONCE}: all have a slot")
 

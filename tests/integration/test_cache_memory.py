@@ -31,7 +31,7 @@ print(json.dumps({"used": process.memory_info().rss - idle, "held": segment.stat
 """
 
 
-@pytest.mark.load
+@pytest.mark.long
 @pytest.mark.parametrize(("least", "most"), [(2, 3), (100, 4_000), (1_000, 60_000)])
 def test_memory_in_use_stays_within_a_quarter_of_what_the_tier_says(
     least: int, most: int, record_property: Callable[[str, object], None]

@@ -21,7 +21,7 @@ from streams.cache.entries import SharedShelf
 from streams.cache.publisher import EntryPublisher
 from streams.cache.reader import EntryReader
 from streams.cache.rocks import TableOptions
-from tests.chaos.fixtures import Measured
+from tests.support.fixtures import Measured
 from tests.unit.cache.requests import pending
 
 OPTIONS = TableOptions(cap_bytes=100_000_000, ttl_s=86_400, block_cache_bytes=2_000_000)

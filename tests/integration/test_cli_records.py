@@ -7,13 +7,14 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from ops.fleet import clean_environment, headrace_command
+from ops.admin.records import open_reader, read_until
 from ops.load.ledger import Ledger
 from ops.load.traffic import Traffic
-from ops.records import open_reader, read_until
+from ops.processes.fleet import clean_environment, headrace_command
 from schemas.dead_letter import DeadLetter
-from tests.chaos.pipeline import Pipeline, request
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.pipeline import Pipeline, request
+from tests.support.processes import running
 from topics.names import DEAD_LETTERS
 
 DEADLINE_S = 30.0
@@ -38,13 +39,15 @@ async def test_what_is_there_is_shown_the_newest_last_and_what_comes_is_followed
         ids = [orjson.loads(line)["value"]["request_id"] for line in of_one.out.splitlines()]
         assert ids == [f"r-{number}" for number in range(1, 30, 3)]
 
-        following = await asyncio.create_subprocess_exec(
-            *headrace_command("tail", "agent.requests.normal", "-n", "1", "--settings", str(settings)),
-            stdout=PIPE,
-            env=clean_environment(),
-        )
-        assert following.stdout is not None
-        async with asyncio.timeout(DEADLINE_S):
+        async with (
+            running(
+                *headrace_command("tail", "agent.requests.normal", "-n", "1", "--settings", str(settings)),
+                stdout=PIPE,
+                env=clean_environment(),
+            ) as following,
+            asyncio.timeout(DEADLINE_S),
+        ):
+            assert following.stdout is not None
             assert b"no json" in await following.stdout.readline()
             await (await traffic.send("normal", "agent-9", request("new")))
             assert b"agent-9" in await following.stdout.readline()

@@ -5,8 +5,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.chaos.pipeline import Pipeline
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.pipeline import Pipeline
 
 CHAT = {"payload": {"model": "small", "messages": [{"role": "user", "content": "hi"}]}}
 EMBEDDINGS = {"operation": "embeddings", "payload": {"model": "embed", "input": ["a"]}, "agent_id": "e-1"}

@@ -13,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from headrace_client import Closed, Headrace, HeadraceError, NotPublished
 from ops.brokers import kafka_jars
 from ops.brokers.apache import ApacheBroker
-from tests.chaos.pipeline import Pipeline, fresh_topics
-from tests.chaos.simulator import Simulator
-from tests.integration.test_client import an_answer, chat, client_of, first_answers, make_topic, running
+from tests.support.asking import an_answer, chat, client_of, first_answers, make_topic, running
+from tests.support.pipeline import Pipeline, fresh_topics
+from tests.support.simulator import Simulator
 from topics.headers import response_headers
 
 

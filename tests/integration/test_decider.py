@@ -13,8 +13,8 @@ from streams.scaling.policy import Policy
 from streams.scaling.signals import in_order
 from streams.scaling.tail import ScalingTail
 from streams.settings import load_settings
-from tests.chaos.pipeline import Pipeline
-from tests.chaos.scaling import decisions, fleet_window
+from tests.support.pipeline import Pipeline
+from tests.support.scaling import decisions, fleet_window
 from topics.names import METRIC_WINDOWS, SCALING_DECISIONS
 
 POLICY = Policy.of(load_settings(environ={}))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.fleet import WorkerProcess
-from tests.chaos.pipeline import Pipeline
-from tests.integration.test_client import running
+from ops.processes.fleet import WorkerProcess
+from tests.support.asking import running
+from tests.support.pipeline import Pipeline
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLIENT = Path(__file__).parents[2] / "clients/python"
@@ -76,6 +76,7 @@ async def test_the_first_snippet_of_the_clients_readme(pipeline: Pipeline, tmp_p
         assert (await run(pipeline, sys.executable, str(program))).strip()
 
 
+@pytest.mark.long
 async def test_the_example_of_metrics_reads_a_window_of_the_fleet(pipeline: Pipeline) -> None:
     async with running(pipeline):
         worker_file = pipeline.directory / "headrace.toml"
@@ -88,7 +89,7 @@ async def test_the_example_of_metrics_reads_a_window_of_the_fleet(pipeline: Pipe
             await control.stop()
 
 
-@pytest.mark.load
+@pytest.mark.long
 async def test_go_examples(pipeline: Pipeline) -> None:
     go = needs("go")
     await run(pipeline, go, "test", "./...", folder=EXAMPLES / "go", within_s=250)
@@ -97,7 +98,7 @@ async def test_go_examples(pipeline: Pipeline) -> None:
         assert_all_classes(await run(pipeline, go, "run", "./priorities", folder=EXAMPLES / "go"))
 
 
-@pytest.mark.load
+@pytest.mark.long
 async def test_node_examples(pipeline: Pipeline, tmp_path: Path) -> None:
     node, npm = needs("node"), needs("npm")
     folder = tmp_path / "examples/node"
@@ -110,7 +111,7 @@ async def test_node_examples(pipeline: Pipeline, tmp_path: Path) -> None:
         assert_all_classes(await run(pipeline, node, "priorities.js", folder=folder))
 
 
-@pytest.mark.load
+@pytest.mark.long
 async def test_java_examples(pipeline: Pipeline) -> None:
     needs("java")
     maven = [needs("mvn"), "-q", "-B", "compile", "exec:java"]

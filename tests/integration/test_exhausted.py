@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer
+from ops.processes.fleet import Fleet
 from schemas.dead_letter import DeadLetter
-from tests.chaos.pipeline import Pipeline, request, wait_until
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
+from tests.support.pipeline import Pipeline, request, wait_until
 
 QUICK = 'retry = { dead_letter = true, max_attempts = 2, base_delay = "10ms" }'
 

@@ -16,9 +16,9 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from ops.fleet import Fleet, WorkerProcess
-from tests.chaos.pipeline import Pipeline
-from tests.chaos.positions import read_all
+from ops.processes.fleet import Fleet, WorkerProcess
+from tests.support.pipeline import Pipeline
+from tests.support.positions import read_all
 from topics.names import FRONT_RESPONSES, REQUEST_TOPICS
 
 _LISTENS = re.compile(r'"listen":"(http://[^"]+)"')

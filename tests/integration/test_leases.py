@@ -10,15 +10,15 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ops.brokers import Broker
-from ops.service import CannotStartError, check_start
-from ops.worker_process import needed_topics
+from ops.processes.service import CannotStartError, check_start
+from ops.processes.worker import needed_topics
 from streams.limits import UNLIMITED, Route
 from streams.limits.build import leases_needed
 from streams.limits.worker.shared import Shared
 from streams.settings.model import Settings
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import delete_topics, fresh_topics, wait_until
 from tests.integration.lease_fleet import Judge, SyntheticWorker, sizes
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import delete_topics, fresh_topics, wait_until
 from topics import catalogue, provision
 from topics.names import LEASES
 

@@ -11,13 +11,13 @@ import orjson
 import pytest
 from aiohttp import web
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer
+from ops.processes.fleet import Fleet
 from ops.provider_sim import ProviderSim
 from streams.flow.dispatch import Dispatch
-from tests.chaos.pipeline import Pipeline, wait_until
 from tests.integration.provider_rig import OpenRig, rig, simulator
-from tests.unit.flow.samples import rules, until
+from tests.support.pipeline import Pipeline, wait_until
+from tests.support.requests import rules, until
 from tests.unit.flow.test_dispatch import Answered
 from tests.unit.flow.test_merge import embedding
 

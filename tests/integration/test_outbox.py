@@ -12,15 +12,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
+from ops.admin.records import open_reader, partitions_of, read_until
 from ops.brokers import Broker
-from ops.records import open_reader, partitions_of, read_until
 from schemas import limits
 from streams.delivery.batch import Message
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
 from streams.pipeline import Outcome
-from tests.unit.flow.samples import SampleSource, pending, until
+from tests.support.requests import SampleSource, pending, until
 
 
 class CountingClient:

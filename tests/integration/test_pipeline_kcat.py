@@ -8,13 +8,14 @@ import orjson
 import pytest
 
 from ops.load.traffic import Answer
-from tests.chaos.pipeline import Pipeline, request, wait_until
+from tests.support.pipeline import Pipeline, request, wait_until
+from tests.support.processes import running
 
 
 async def kcat(pipeline: Pipeline, lines: list[bytes], *options: str) -> None:
     command = ["kcat", "-P", "-b", pipeline.broker.bootstrap_servers, "-t", "agent.requests.normal", *options]
-    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
-    await process.communicate(b"\n".join(lines))
+    async with running(*command, stdin=asyncio.subprocess.PIPE) as process:
+        await process.communicate(b"\n".join(lines))
     assert process.returncode == 0
 
 

@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from ops.load.ledger import Ledger
-from tests.chaos.fixtures import FULL, Measured
-from tests.chaos.pipeline import Pipeline, request, send_steadily
+from tests.support.fixtures import FULL, Measured
+from tests.support.pipeline import Pipeline, request, send_steadily
 
 MB = 1_000_000
 RATE_PER_S = 300
@@ -20,6 +20,7 @@ ATTEMPTS = 3
 IDLE_S = 5
 
 
+@pytest.mark.long
 async def test_an_idle_worker_needs_at_most_120_mb(pipeline: Pipeline, measured: Measured) -> None:
     async with pipeline.fleet() as fleet:
         (worker,) = await fleet.start(1)
@@ -29,7 +30,7 @@ async def test_an_idle_worker_needs_at_most_120_mb(pipeline: Pipeline, measured:
     assert resident_bytes <= 120 * MB
 
 
-@pytest.mark.load
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_300_requests_a_second_are_answered_within_250_ms(pipeline: Pipeline, measured: Measured) -> None:
     async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:

@@ -6,9 +6,9 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
-from tests.chaos.fixtures import Measured
-from tests.chaos.pipeline import Pipeline, request
-from tests.chaos.positions import end_offsets, read_all
+from tests.support.fixtures import Measured
+from tests.support.pipeline import Pipeline, request
+from tests.support.positions import end_offsets, read_all
 from topics import contract_partitioner
 from topics.names import PRIORITIES, REQUEST_TOPICS, TOPIC_OF
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from ops.grafana import BOARDS
-from ops.process import ChildProcess
-from tests.chaos.pipeline import Pipeline, request, send_steadily, wait_until
+from ops.processes.child import ChildProcess
+from tests.support.pipeline import Pipeline, request, send_steadily, wait_until
 
 OPS = Path(__file__).parents[2] / "ops"
 
@@ -100,6 +100,7 @@ def prometheus_program() -> str:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_rules_evaluate_and_the_dashboards_show_a_worker_under_load(
     pipeline: Pipeline, prometheus_program: str, tmp_path: Path

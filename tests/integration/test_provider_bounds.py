@@ -16,10 +16,10 @@ from streams.providers.build import open_providers
 from streams.providers.call import Call
 from streams.providers.retry import RetryPolicy
 from streams.settings import Settings
-from tests.chaos.fixtures import FULL, Measured, measured
 from tests.integration.provider_load import Load
 from tests.integration.provider_rig import Rig, ask, asking, error_type, free_port, open_rig, over_aiohttp, url_of
-from tests.unit.flow.samples import pending, until
+from tests.support.fixtures import FULL, Measured, measured
+from tests.support.requests import pending, until
 from topics.names import Priority
 
 __all__ = ["measured"]

@@ -23,7 +23,7 @@ from tests.integration.provider_rig import (
     free_port,
     serving,
 )
-from tests.unit.flow.samples import until
+from tests.support.requests import until
 
 
 async def test_an_answer_comes_with_its_body_usage_and_provider(rig: OpenRig, simulator: ProviderSim) -> None:

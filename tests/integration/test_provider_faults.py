@@ -18,10 +18,10 @@ from ops.provider_sim import ProviderSim, SimSettings
 from streams.pipeline import Outcome
 from streams.providers.endpoint import Endpoint
 from streams.providers.retry import RetryPolicy
-from tests.chaos.fixtures import FULL, Measured, measured
 from tests.integration.provider_load import Load, p95_s
 from tests.integration.provider_rig import Rig, open_rig, over_aiohttp, url_of
-from tests.unit.flow.samples import pending, until
+from tests.support.fixtures import FULL, Measured, measured
+from tests.support.requests import pending, until
 from topics.names import PRIORITIES
 
 __all__ = ["measured"]

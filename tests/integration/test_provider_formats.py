@@ -20,7 +20,7 @@ from streams.pipeline import Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.settings import Settings, SettingsError
 from tests.integration.provider_rig import OpenRig, Rig, ask, asking, error_type, open_rig, over_aiohttp
-from tests.unit.flow.samples import pending
+from tests.support.requests import pending
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 

@@ -17,7 +17,7 @@ from streams.limits.worker.shared import Shared
 from streams.providers.build import open_providers
 from streams.settings.model import Settings
 from tests.integration.provider_rig import Rig, serving
-from tests.unit.flow.samples import pending
+from tests.support.requests import pending
 
 T = 1_000.0
 ROUTE = Route("main", "*")

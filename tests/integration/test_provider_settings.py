@@ -14,8 +14,8 @@ from streams.providers.call import Call
 from streams.settings import Settings, SettingsError
 from tests.integration.provider_rig import API_KEY, ask
 from tests.integration.test_aiohttp_transport import Server, running
+from tests.support.requests import pending
 from tests.support.scripted_upstream import Reply, completion
-from tests.unit.flow.samples import pending
 
 
 def settings(url: str, **provider: object) -> Settings:

@@ -7,6 +7,7 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import orjson
 import pytest
 
 from ops.provider_sim import ProviderSim, SimSettings
+from tests.support.processes import heeds_interrupts, running
 
 
 def chat(**hint: object) -> dict[str, Any]:
@@ -170,13 +172,13 @@ async def test_calls_overlap_and_the_most_at_once_is_told(client: Client) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_command_says_where_it_listens_and_ends_cleanly(number: signal.Signals, ledger: Path) -> None:
-    process = await command("--port", "0", "--latency", "10ms", "--ledger", str(ledger))
-    assert process.stdout is not None
-    url = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().split()[-1]
-    async with aiohttp.ClientSession() as session:
-        assert (await Client(session, url).post(chat(id="a")))[0] == 200
-        process.send_signal(number)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+    async with command("--port", "0", "--latency", "10ms", "--ledger", str(ledger)) as process:
+        assert process.stdout is not None
+        url = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().split()[-1]
+        async with aiohttp.ClientSession() as session:
+            assert (await Client(session, url).post(chat(id="a")))[0] == 200
+            process.send_signal(number)
+            assert await asyncio.wait_for(process.wait(), 10) == 0
     assert [line["event"] for line in lines(ledger)] == ["arrival", "end"]
 
 
@@ -189,18 +191,18 @@ async def test_the_command_says_where_it_listens_and_ends_cleanly(number: signal
     ],
 )
 async def test_a_wrong_option_is_one_line_and_exit_code_2(arguments: tuple[str, ...], why: bytes) -> None:
-    process = await command("--port", "0", *arguments)
-    _, said = await asyncio.wait_for(process.communicate(), 20)
+    async with command("--port", "0", *arguments) as process:
+        _, said = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 2
     assert why in said
     assert said.count(b"\n") == 1
 
 
-async def command(*arguments: str) -> asyncio.subprocess.Process:
+def command(*arguments: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     pipe = asyncio.subprocess.PIPE
     code = "from ops.cli import main; main()"
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, "provider-sim", *arguments, stdout=pipe, stderr=pipe
+    return running(
+        sys.executable, "-c", code, "provider-sim", *arguments, stdout=pipe, stderr=pipe, preexec_fn=heeds_interrupts
     )
 
 

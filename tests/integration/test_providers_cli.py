@@ -10,13 +10,13 @@ import aiohttp
 import orjson
 import pytest
 
-from ops.health import serve_health
+from ops.processes.health import serve_health
 from ops.provider_sim import ProviderSim
 from streams.providers.figures import drain_endpoint, endpoint_figures
 from streams.providers.formats.wire import Failure
-from tests.integration.cli import headrace
 from tests.integration.provider_rig import Rig, free_port, open_rig, over_aiohttp, url_of
-from tests.unit.flow.samples import pending
+from tests.support.cli import headrace
+from tests.support.requests import pending
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def rig(simulator: ProviderSim) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 async def worker(rig: Rig) -> AsyncIterator[str]:
-    """The address of a worker's HTTP server, as ops/worker_process.py sets it up."""
+    """The address of a worker's HTTP server, as ops/processes/worker.py sets it up."""
     providers = rig.providers
     async with serve_health(
         "127.0.0.1:0",

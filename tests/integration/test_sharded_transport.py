@@ -12,7 +12,7 @@ import orjson
 from ops.provider_sim import ProviderSim
 from streams.providers.http.sharded_transport import POOL_CALLS, ShardedTransport
 from tests.integration.provider_rig import asking
-from tests.unit.flow.samples import until
+from tests.support.requests import until
 
 
 class CountedPool(httpx2.AsyncHTTPTransport):

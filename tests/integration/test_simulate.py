@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import orjson
 
-from tests.integration.cli import headrace
+from tests.support.cli import headrace
 
 
 async def test_the_shipped_trace_is_played_at_any_overload(tmp_path: Path) -> None:

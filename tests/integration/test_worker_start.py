@@ -61,11 +61,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
         )
         return started[-1]
 
-    yield run
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    try:
+        yield run
+    finally:
+        for process in started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
 
 def only_line(process: subprocess.Popen[str]) -> str:

@@ -13,11 +13,11 @@ from streams import supervise
 from streams.delivery import outbox as outbox_module
 from streams.delivery.outbox import Outbox
 from streams.flow.dispatch import Dispatch
+from tests.support.requests import SampleSource, pending, until
+from tests.support.requests import rules as default_rules
 from tests.unit.cache.requests import pending as cache_pending
 from tests.unit.cache.test_stage import Bench
 from tests.unit.delivery.test_outbox import Brokers, post
-from tests.unit.flow.samples import SampleSource, pending, until
-from tests.unit.flow.samples import rules as default_rules
 from tests.unit.flow.test_dispatch import Answered, HandledProviders
 from tests.unit.intake.test_intake import LOOKED_UP, Ends, ReplyTopics, intake, record_list, sample
 from tests.unit.test_supervise import Once, faults

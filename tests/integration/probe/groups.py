@@ -20,6 +20,7 @@ from tests.integration.probe.clients import (
     new_topic,
     read_until_assigned,
 )
+from tests.support.processes import running
 
 ROOT = Path(__file__).parents[3]
 MEMBER = (sys.executable, "-m", "tests.integration.probe", "--member")
@@ -107,11 +108,9 @@ async def partitions_of_a_dead_member_move_after_its_session(bootstrap: str) -> 
     topic, group = await new_topic(bootstrap, 4), f"group-{uuid.uuid4().hex[:8]}"
     one = group_consumer(bootstrap, group, topic)
     await one.start()
-    dying = await asyncio.create_subprocess_exec(*MEMBER, bootstrap, group, topic, cwd=ROOT)
     try:
-        await read_until_assigned(one, 2)
-        dying.kill()
-        await dying.wait()
+        async with running(*MEMBER, bootstrap, group, topic, cwd=ROOT):
+            await read_until_assigned(one, 2)  # leaving the block kills it
         await read_until_assigned(one, 4, limit_s=12.0)
     finally:
         await one.stop()

@@ -16,6 +16,7 @@ from streams.cache.disk import DiskTable, Entry
 from streams.cache.errors import StoreClosedError, StoreCorruptError, StoreError, StoreLockedError
 from streams.cache.layout import pack, unpack
 from streams.cache.rocks import TableOptions
+from tests.support.processes import running
 
 OPTIONS = TableOptions(cap_bytes=100_000_000, ttl_s=86_400, block_cache_bytes=2_000_000)
 NOW = 1_000_000.0
@@ -117,10 +118,8 @@ async def test_another_process_is_told_who_has_the_store(table: DiskTable) -> No
         "try: asyncio.run(DiskTable.open(pathlib.Path(sys.argv[1]), TableOptions(10**8, 60)))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, str(table.path), stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await child.communicate()
+    async with running(sys.executable, "-c", script, str(table.path), stdout=asyncio.subprocess.PIPE) as child:
+        out, _ = await child.communicate()
     assert out.decode().startswith(f"StoreLockedError the cache store {table.path} is open in process {os.getpid()}:")
 
 

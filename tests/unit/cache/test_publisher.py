@@ -13,8 +13,8 @@ from streams.cache import publisher as publisher_module
 from streams.cache.publisher import EntryPublisher
 from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
+from tests.support.requests import SampleSource, until
 from tests.unit.delivery.test_outbox import LOST_BEFORE, NOT_ALLOWED, NOT_LEADER, Brokers, Fate
-from tests.unit.flow.samples import SampleSource, until
 
 EXPIRES_AT = 2_000_000_000.0
 

@@ -16,8 +16,8 @@ from streams.cache.answers import Answer
 from streams.cache.memory import MemoryTier
 from streams.cache.stage import CacheRules, CacheStage
 from streams.pipeline import Outcome, PendingRequest, expired
+from tests.support.requests import until
 from tests.unit.cache.requests import Calls, DictShelf, Ends, Record, pending
-from tests.unit.flow.samples import until
 from topics.names import Priority
 
 OK = Outcome("ok", payload=b'{"answer": 1}', usage=Usage(1, 2, 3), provider="sim", attempts=1)

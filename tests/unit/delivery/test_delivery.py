@@ -21,7 +21,7 @@ from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.pipeline import Outcome, Rejected, expired, refused
 from streams.transport.offsets import Origin, Original
-from tests.unit.flow.samples import SampleRecord, SampleSource, pending
+from tests.support.requests import SampleRecord, SampleSource, pending
 from topics.names import DEAD_LETTERS, RESPONSES
 from topics.partitioner import partition_for
 

@@ -10,8 +10,8 @@ from schemas.dead_letter import DeadLetter
 from schemas.response import WireError
 from streams.pipeline import Outcome, PendingRequest
 from streams.transport.offsets import Original
+from tests.support.requests import SampleRecord, SampleSource, pending
 from tests.unit.delivery.test_delivery import KeptOutbox, Paid, delivery, read
-from tests.unit.flow.samples import SampleRecord, SampleSource, pending
 from topics.names import DEAD_LETTERS, RESPONSES
 
 EXHAUSTED = Outcome(

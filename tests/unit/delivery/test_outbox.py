@@ -22,7 +22,7 @@ from streams.delivery.batch import Message
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_trouble import ReplyTroubles
 from streams.metrics import definitions as metrics
-from tests.unit.flow.samples import SampleSource, until
+from tests.support.requests import SampleSource, until
 
 NOT_LEADER, NOT_ENOUGH_REPLICAS, TOO_LARGE, NOT_ALLOWED = 6, 19, 10, 29
 LOST_BEFORE, LOST_AFTER, UNSAID = "lost before it was written", "lost after it was written", "nothing said of it"

@@ -1,5 +1,5 @@
 """Fixtures of the tests of flow."""
 
-from tests.chaos.fixtures import measured
+from tests.support.fixtures import measured
 
 __all__ = ["measured"]

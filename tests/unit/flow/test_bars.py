@@ -20,8 +20,8 @@ from ops.simulation.run import PaperRequest, PaperRun, Wait, play, simulate
 from streams.flow.agents import AgentRules
 from streams.flow.pool import PoolRules
 from streams.flow.rules import FlowRules
-from tests.chaos.fixtures import Measured
-from tests.unit.flow.samples import rules
+from tests.support.fixtures import Measured
+from tests.support.requests import rules
 from topics.names import PRIORITIES, Priority
 
 FULL = os.environ.get("TEST_FULL") == "1"

@@ -14,8 +14,8 @@ from streams.flow.dispatch import Dispatch
 from streams.flow.rules import FlowRules
 from streams.limits import Route
 from streams.pipeline import Busy, Outcome, PendingRequest, refused
-from tests.unit.flow.samples import SampleSource, pending, until
-from tests.unit.flow.samples import rules as default_rules
+from tests.support.requests import SampleSource, pending, until
+from tests.support.requests import rules as default_rules
 from topics.names import PRIORITIES
 
 NOW = 1000.0

@@ -21,7 +21,7 @@ from streams.flow.merge import merge, mergeable, split
 from streams.limits import Route
 from streams.limits.estimate import Estimate
 from streams.pipeline import Busy, Outcome, PendingRequest, refused
-from tests.unit.flow.samples import pending, rules
+from tests.support.requests import pending, rules
 from tests.unit.flow.test_dispatch import Answered
 
 TEXTS = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=4)

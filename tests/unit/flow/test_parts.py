@@ -9,7 +9,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from tests.unit.flow.samples import SampleSource
+from tests.support.requests import SampleSource
 from tests.unit.flow.test_input_caps import FAST, HUNDRED, Capped, Rounds, sorted_data
 from tests.unit.flow.test_merge import answer_to, embedding
 

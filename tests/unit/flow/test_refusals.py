@@ -9,7 +9,7 @@ import pytest
 
 from streams.flow.scheduler import ClassRules
 from streams.limits import Route
-from tests.unit.flow.samples import SampleSource, pending, rules
+from tests.support.requests import SampleSource, pending, rules
 from tests.unit.flow.test_dispatch import Answered, HandledProviders, dispatching
 from topics.names import PRIORITIES
 

@@ -14,7 +14,7 @@ from streams.flow.dispatch import Dispatch
 from streams.limits import Route
 from streams.pipeline import PendingRequest
 from streams.route_shares import RouteRules, RouteShares
-from tests.unit.flow.samples import pending, rules
+from tests.support.requests import pending, rules
 from tests.unit.flow.test_dispatch import Answered, HandledProviders
 from tests.unit.flow.test_refusals import errors
 

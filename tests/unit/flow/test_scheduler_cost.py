@@ -11,8 +11,8 @@ from streams.flow.concurrency import Slots
 from streams.flow.scheduler import ClassRules, Scheduler
 from streams.limits import Route
 from streams.pipeline import PendingRequest
-from tests.chaos.fixtures import Measured
-from tests.unit.flow.samples import pending
+from tests.support.fixtures import Measured
+from tests.support.requests import pending
 from topics.names import PRIORITIES, Priority
 
 FULL = os.environ.get("TEST_FULL") == "1"

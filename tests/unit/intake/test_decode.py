@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.limits import ERROR_MESSAGE_BYTES, ID_CHARS
 from streams.intake.decode import Decoder
 from streams.pipeline import PendingRequest, Rejected
-from tests.unit.flow.samples import SampleRecord, SampleSource
+from tests.support.requests import SampleRecord, SampleSource
 from topics.names import RESPONSES, TOPIC_OF, Priority
 
 RECEIVED_AT = 1000.0

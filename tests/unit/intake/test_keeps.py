@@ -8,7 +8,7 @@ import pytest
 from streams.intake.decode import Decoder
 from streams.pipeline import PendingRequest
 from streams.transport.offsets import Original
-from tests.unit.flow.samples import SampleRecord, SampleSource
+from tests.support.requests import SampleRecord, SampleSource
 
 
 @pytest.mark.parametrize("keeps", [True, False])

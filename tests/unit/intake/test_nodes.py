@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.intake.decode import Decoder
 from streams.intake.nodes import most_nodes, nodes
 from streams.pipeline import PendingRequest, Rejected
-from tests.unit.flow.samples import SampleRecord, SampleSource
+from tests.support.requests import SampleRecord, SampleSource
 
 texts = st.text() | st.sampled_from(['"', "\\", '\\"', "[[{:", '"[', "\\\\"])
 documents = st.recursive(

@@ -93,7 +93,9 @@ def test_a_sample_says_what_is_in_the_worker(counted: AnswerCounts) -> None:
 
 
 def test_a_sample_of_a_busy_worker_costs_less_than_half_a_percent_of_a_core() -> None:
-    sampler = Sampler(Metrics(), None, 10**9, lambda: FIGURES, RecordClock())  # a sample is taken, not sent
+    sampler = Sampler(
+        Metrics(), None, 10**9, lambda: FIGURES, "metrics.samples", RecordClock()
+    )  # a sample is taken, not sent
     spent_s: list[float] = []
     for turn in range(20):
         for n in range(2_000):

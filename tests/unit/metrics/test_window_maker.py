@@ -56,7 +56,7 @@ def deliver(offsets: PartitionOffsets, *values: bytes | None) -> RecordList:
 
 
 def made_by(outbox: Posted) -> WindowMaker:
-    return WindowMaker(outbox, PERIOD, GRACE_MS)  # type: ignore[arg-type]
+    return WindowMaker(outbox, PERIOD, GRACE_MS, "metrics.windows")  # type: ignore[arg-type]
 
 
 A = Raw("a", 60_000, {}, 1).sample().to_json()

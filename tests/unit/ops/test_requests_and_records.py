@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.dead_letters import Found, Selection, why_not
+from ops.admin.dead_letters import Found, Selection, why_not
+from ops.admin.scrape import WorkerCounts
+from ops.admin.send import Incoming, LineError, from_line, from_text
+from ops.admin.tail import as_object, printable
 from ops.load.ledger import Ledger
 from ops.load.report import LoadResult
 from ops.load.traffic import request_id_of
-from ops.scrape import WorkerCounts
-from ops.send import Incoming, LineError, from_line, from_text
-from ops.tail import as_object, printable
 from schemas.dead_letter import DeadLetter
 from schemas.request import Request
+from topics.names import V1
 
 
 def test_a_message_becomes_a_request_that_the_contract_accepts() -> None:
@@ -120,10 +121,10 @@ def test_filters_all_have_to_fit_and_positions_say_exactly_which(selection: Sele
 
 
 def test_only_what_came_from_a_request_topic_is_sent_back() -> None:
-    assert why_not(dead()) is None
-    assert "no request topic" in str(why_not(dead(dlq_topic="agent.responses")))
+    assert why_not(dead(), V1) is None
+    assert "no request topic" in str(why_not(dead(dlq_topic="agent.responses"), V1))
     stranger = Found(0, 0, 0, b"k", b"v", (), None)
-    assert "do not say where it came from" in str(why_not(stranger))
+    assert "do not say where it came from" in str(why_not(stranger, V1))
     assert not Selection(reason="poison").holds(stranger)
 
 

@@ -14,7 +14,7 @@ import psutil
 from schemas.limits import ERROR_MESSAGE_BYTES
 from schemas.response import Response, encode_response
 from streams.providers.formats.wire import Answer, Failure
-from tests.chaos.fixtures import FULL, Measured, measured
+from tests.support.fixtures import FULL, Measured, measured
 from tests.unit.providers.answer_grammar import Case, cut, good_case, mutated_case, read
 
 __all__ = ["measured"]

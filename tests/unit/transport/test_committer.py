@@ -154,3 +154,22 @@ async def test_a_group_that_rebalances_is_no_failure() -> None:
         assert await committer.commit({A: finished(A, 3)}) is False
     assert [line["log_level"] for line in lines] == ["info"]
     assert committer.failing_since is None
+
+
+@pytest.mark.parametrize("most_bytes", [4096, 16])
+async def test_partitions_that_move_while_they_are_committed_are_no_fault(most_bytes: int) -> None:
+    """The lab, seed 31: an assignment came while the commit of a revoke waited, and the worker ended with a KeyError."""
+    partitions = {A: scattered(A, 500), B: finished(B, 5)}
+
+    class Moving(Group):
+        async def commit(self, positions: Mapping[TopicPartition, Position]) -> dict[TopicPartition, int]:
+            for lost in partitions.values():
+                lost.live = False
+            partitions.clear()
+            return await super().commit(positions)
+
+    group, holds = Moving(most_bytes), Holds()
+    committer = Committer(group, holds.hold, holds.release)  # type: ignore[arg-type]
+    assert await committer.commit(partitions)
+    assert group.committed.keys() == {A, B}
+    assert holds.held == set()

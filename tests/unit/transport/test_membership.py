@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from streams.transport import membership as module
 from streams.transport.membership import GroupRefusedError, Membership
 from streams.transport.returning import OwnersReturn, wait_s
-from tests.unit.flow.samples import until
+from tests.support.requests import until
 
 
 class Coordinator:

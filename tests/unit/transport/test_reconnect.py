@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from streams.transport import reconnect
 from streams.transport.backoff import Backoff
 from streams.transport.reconnect import ReconnectingClient, reconnecting
-from tests.unit.flow.samples import until
+from tests.support.requests import until
 
 TOPIC = [(0, "t", False, [(0, 0, 1, [1], [1])])]
 NEVER = object()
