@@ -1,0 +1,16 @@
+"""Running it: everything that has a terminal, a process or a file system around the pipeline of streams/.
+
+    cli/            the commands, one module each. Begin with its __init__, then the command that you want
+    admin/          what the commands look at and change on a running fleet
+    processes/      worker, control and `headrace up` as processes: signals, health, logs, children
+    brokers/        local Kafka brokers
+    provider_sim/   an LLM provider without a key or a bill
+    load/, data/    traces, and requests made from them
+    demo/           the whole product on one machine
+    simulation/     flow and scaling on a virtual clock
+    bench/          the product beside its peers
+    grafana/, prometheus/, kubernetes/    dashboards, alerts and manifests
+
+The last two lines are of the checkout alone: they do not travel in the wheel. ops imports streams, topics and schemas; none of
+them imports ops.
+"""

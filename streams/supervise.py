@@ -8,7 +8,7 @@ held for ever, and every check says that all is well. So whatever runs beside th
 
 A fault is also a cancellation that nobody asked for: a library's cancelled future is raised in whoever awaits it, and would end a
 loop as if it had been told to stop. What is left, callbacks and threads, ends the process (streams/unhandled.py). A loop whose
-fault is to end the process is awaited by it (streams/control.py, ops/worker_process.py).
+fault is to end the process is awaited by it (streams/control.py, ops/processes/worker.py).
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ import orjson
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
+from ops.admin.records import open_reader, partitions_of
 from ops.bench.fill import fill
 from ops.bench.run import BenchError, Run
 from ops.bench.upstream import LISTENS
 from ops.bench.work import REQUEST_TOPICS, Load
 from ops.brokers import Broker, BrokerError, start_broker_async
-from ops.records import open_reader, partitions_of
 from topics import catalogue, provision
 from topics.names import DEAD_LETTERS, RESPONSES
 
@@ -93,7 +93,11 @@ class Ground:
 
     def run(self, module: str, arguments: Sequence[str], python: Path | None = None) -> Run:
         """Start a module of ours, its log in the folder."""
-        return Run(self.folder, self.name(module.rpartition(".")[2]), module, arguments, python)
+        return Run.of_module(self.folder, self.name(module.rpartition(".")[2]), module, arguments, python)
+
+    def run_program(self, program: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> Run:
+        """Start a program that is none of ours, its log in the folder."""
+        return Run(self.folder, self.name(program.name), [str(program), *arguments], environment)
 
     def run_worker(self, records: int) -> Run:
         """Start a worker under the stop watch, in a group of its own."""
@@ -167,7 +171,7 @@ async def standing(kind: str, say: Say) -> AsyncIterator[Ground]:
             broker = await start_broker_async(kind, progress=say)
         except BrokerError as error:
             raise BenchError(str(error)) from error
-        upstream = Run(folder, "upstream", "ops.bench.upstream", [str(UPSTREAM_MS)])
+        upstream = Run.of_module(folder, "upstream", "ops.bench.upstream", [str(UPSTREAM_MS)])
         async with broker:
             try:
                 url = await upstream.wait_for(LISTENS, 20)

@@ -22,7 +22,7 @@ from ops.bench.machine import machine, versions
 from ops.bench.meter import SENT, WARM
 from ops.bench.venvs import peer_python
 from ops.bench.work import REQUEST_TOPICS, Load
-from ops.fleet import Fleet
+from ops.processes.fleet import Fleet
 
 WARM_UP_S: Final = 5.0
 _START_WITHIN_S: Final = 30.0

@@ -34,11 +34,17 @@ def versions() -> dict[str, str]:
 
 async def peer_versions(python: Path, names: list[str]) -> dict[str, str]:
     """Versions in a peer's environment."""
+    said = await said_by(str(python), "-c", _VERSIONS, *names)
+    return {name: found for name, _, found in (line.partition(" ") for line in said.splitlines())}
+
+
+async def said_by(*command: str) -> str:
+    """What a command writes to stdout."""
     process = await asyncio.create_subprocess_exec(
-        str(python), "-c", _VERSIONS, *names, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     said, _ = await process.communicate()
-    return {name: found for name, _, found in (line.partition(" ") for line in said.decode().splitlines())}
+    return said.decode()
 
 
 def _version(name: str) -> str | None:

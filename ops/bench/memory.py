@@ -14,7 +14,7 @@ from ops.bench.fill import fill
 from ops.bench.ground import Ground
 from ops.bench.machine import machine, versions
 from ops.bench.work import REQUEST_TOPICS, Load
-from ops.fleet import Fleet
+from ops.processes.fleet import Fleet
 
 _TENTHS: Final = 10
 _SAMPLE_S: Final = 0.25

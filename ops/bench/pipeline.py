@@ -9,11 +9,12 @@ from statistics import median
 from typing import Any, Final
 
 from ops.bench.figures import Report
+from ops.bench.go_programs import peer_program, program_versions
 from ops.bench.ground import Ground, Say
 from ops.bench.machine import machine, peer_versions, versions
 from ops.bench.run import BenchError
 from ops.bench.venvs import peer_python
-from ops.bench.work import Load
+from ops.bench.work import ANSWER, REQUEST_TOPICS, Load
 
 _RUN_WITHIN_S: Final = 300.0
 PRODUCT: Final = "headrace"
@@ -31,12 +32,15 @@ class Peer:
     """A slow one answers the first part only: it is a rate that is measured."""
     packages: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    is_go: bool = False
+    """A program of peers/MODULE/, built where there is a Go toolchain."""
 
 
 PEERS: Final[Mapping[str, Peer]] = {
     "handler": Peer("the work alone, no Kafka", "handler"),
     "aiokafka": Peer("aiokafka, send per record", "aiokafka_record"),
     "aiokafka_batch": Peer("aiokafka, batches by hand", "aiokafka_batch"),
+    "franz_go": Peer("franz-go, in Go", "franz_go", is_go=True),
     "quix": Peer(
         "Quix Streams, RocksDB state",
         "quix_state",
@@ -98,7 +102,8 @@ class Rounds:
             **facts,
         }
         return Report(
-            f"Pipeline, hits: {facts['records']:,} records, {facts['rounds']} rounds",
+            f"Pipeline, hits: {facts['records']:,} records, {facts['repeats']} % of payloads byte for byte as before, "
+            f"{facts['rounds']} rounds",
             ["", "records/s", "CPU us a record", "ratio", "ratio by round"],
             rows,
             values,
@@ -110,13 +115,12 @@ class Rounds:
         )
 
 
-async def measure(ground: Ground, names: Sequence[str], records: int, rounds: int) -> Report:
+async def measure(ground: Ground, names: Sequence[str], load: Load, rounds: int) -> Report:
     """Run everybody once a round, every second round in the opposite order. A run that does not count comes first: the code of a
     new broker is not compiled yet. A peer that fails is reported with its reason and left out of later rounds.
     """
-    say = ground.say
-    load = Load(records)
-    pythons, failed = await _environments(names, say)
+    say, records = ground.say, load.records
+    made, failed = await _environments(names, say)
     await ground.warm(load)
     await ground.filled(load)
     runs: dict[str, list[Mapping[str, Any]]] = {PRODUCT: [], **{name: [] for name in names if name not in failed}}
@@ -126,7 +130,7 @@ async def measure(ground: Ground, names: Sequence[str], records: int, rounds: in
             if name in failed:
                 continue
             try:
-                figures = await _run_one(ground, name, pythons.get(name), records)
+                figures = await _run_one(ground, name, made.get(name), records)
             except BenchError as error:
                 if name == PRODUCT:
                     raise
@@ -136,39 +140,52 @@ async def measure(ground: Ground, names: Sequence[str], records: int, rounds: in
                 continue
             runs[name].append(figures)
             say(f"round {number}: {name:15} {figures['rate']:>9,.0f}/s {figures['cpu_us']:>6.1f} us of CPU a record")
-    facts = {"records": records, "rounds": rounds, "broker": ground.broker.kind, "machine": machine()}
-    return Rounds(runs, failed).report({**facts, "versions": await _versions(names, pythons)})
+    facts = {
+        "records": records,
+        "repeats": load.repeats,
+        "rounds": rounds,
+        "broker": ground.broker.kind,
+        "machine": machine(),
+    }
+    return Rounds(runs, failed).report({**facts, "versions": await _versions(names, made)})
 
 
-async def _run_one(ground: Ground, name: str, python: Path | None, records: int) -> Mapping[str, Any]:
+async def _run_one(ground: Ground, name: str, made: Path | None, records: int) -> Mapping[str, Any]:
     await ground.fresh_answers()
     if name == PRODUCT:
         return await ground.run_worker(records).result(_RUN_WITHIN_S)
     peer = PEERS[name]
     group = ground.name(name)
     arguments = [ground.servers, group, str(round(records * peer.share)), *peer.options]
-    return await ground.run(f"ops.bench.peers.{peer.module}", arguments, python).result(_RUN_WITHIN_S)
+    if peer.is_go and made is not None:
+        run = ground.run_program(made, [*arguments, *REQUEST_TOPICS], {"ANSWER": ANSWER.decode()})
+    else:
+        run = ground.run(f"ops.bench.peers.{peer.module}", arguments, made)
+    return await run.result(_RUN_WITHIN_S)
 
 
 async def _environments(names: Sequence[str], say: Say) -> tuple[dict[str, Path], dict[str, str]]:
-    """The interpreters of the peers that have one of their own; and whose could not be made."""
-    pythons: dict[str, Path] = {}
+    """The interpreters and programs of the peers that have one of their own; and whose could not be made, with the reason."""
+    made: dict[str, Path] = {}
     failed: dict[str, str] = {}
     for name in names:
-        lock = PEERS[name].lock
-        if lock is None:
-            continue
+        peer = PEERS[name]
         try:
-            pythons[name] = await peer_python(lock, say)
+            if peer.is_go:
+                made[name] = await peer_program(peer.module, say)
+            elif peer.lock is not None:
+                made[name] = await peer_python(peer.lock, say)
         except BenchError as error:
-            failed[name] = f"its environment cannot be made: {error}"
-            say(f"{name}: {failed[name]}")
-    return pythons, failed
+            failed[name] = f"{'it cannot be built' if peer.is_go else 'its environment cannot be made'}: {error}"
+            say(f"{name} is left out: {failed[name]}")
+    return made, failed
 
 
-async def _versions(names: Sequence[str], pythons: Mapping[str, Path]) -> dict[str, Any]:
+async def _versions(names: Sequence[str], made: Mapping[str, Path]) -> dict[str, Any]:
     found: dict[str, Any] = {PRODUCT: versions()}
     for name in names:
-        if name in pythons:
-            found[name] = await peer_versions(pythons[name], list(PEERS[name].packages))
+        if name in made and PEERS[name].is_go:
+            found[name] = await program_versions(made[name])
+        elif name in made:
+            found[name] = await peer_versions(made[name], list(PEERS[name].packages))
     return found

@@ -22,8 +22,8 @@ from ops.bench.upstream import LISTENS
 from ops.bench.venvs import peer_python
 from ops.bench.work import Load
 from ops.brokers.ready import free_ports
-from ops.fleet import clean_environment
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
+from ops.processes.fleet import clean_environment
 
 CONCURRENCY: Final = (1, 8, 32, 128)
 LITELLM: Final = "litellm"

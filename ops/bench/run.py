@@ -6,13 +6,13 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
 from ops.bench.meter import RESULT
-from ops.fleet import clean_environment
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
+from ops.processes.fleet import clean_environment
 
 _LOOK_EVERY_S: Final = 0.05
 ROOT: Final = Path(__file__).parents[2]
@@ -24,18 +24,23 @@ class BenchError(Exception):
 
 
 class Run:
-    """A module of ours in a process of its own. `python` is the interpreter: ours, or one of a peer's."""
+    """A program in a process of its own, its log in the folder. `environment` comes on top of the machine's."""
 
     def __init__(
-        self, folder: Path, name: str, module: str, arguments: Sequence[str], python: Path | None = None
+        self, folder: Path, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
         self._log = folder / f"{name}.log"
         self._from = self._log.stat().st_size if self._log.exists() else 0
-        extra: Mapping[str, str] = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(folder)}  # some leave their stores behind
-        if python is not None:
-            extra = {**extra, "PYTHONPATH": str(ROOT)}
-        command = [str(python or sys.executable), "-m", module, *arguments]
-        self.child = ChildProcess(command, self._log, clean_environment(extra))
+        extra = {"TMPDIR": str(folder), **(environment or {})}  # some leave their stores behind
+        self.child = ChildProcess(list(command), self._log, clean_environment(extra))
+
+    @classmethod
+    def of_module(
+        cls, folder: Path, name: str, module: str, arguments: Sequence[str], python: Path | None = None
+    ) -> Self:
+        """Run a module of ours. `python` is the interpreter: ours, or one of a peer's."""
+        environment = {"PYTHONUNBUFFERED": "1", **({"PYTHONPATH": str(ROOT)} if python is not None else {})}
+        return cls(folder, name, [str(python or sys.executable), "-m", module, *arguments], environment)
 
     async def wait_for(self, text: str, timeout_s: float) -> str:
         """The rest of the first line with this text in its log. BenchError if it does not come."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
 import sys
 import sysconfig
 from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -28,15 +30,18 @@ async def peer_python(lock: str, say: Say) -> Path:
         return python
     say(f"making {folder.relative_to(ROOT)} (once, some minutes) …")
     shutil.rmtree(folder, ignore_errors=True)
-    await _call(sys.executable, "-m", "venv", str(folder))
+    await call(sys.executable, "-m", "venv", str(folder))
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    await _call(*pip, "--no-deps", "--require-hashes", "-r", str(LOCKS / lock))
+    await call(*pip, "--no-deps", "--require-hashes", "-r", str(LOCKS / lock))
     stamp.write_text(digest)
     return python
 
 
-async def _call(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
+async def call(*command: str, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+    """Run a command to its end. BenchError with its last line if it fails or takes too long."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=PIPE, stderr=STDOUT, cwd=folder, env={**os.environ, **(environment or {})}
+    )
     try:
         async with asyncio.timeout(_INSTALL_WITHIN_S):
             said, _ = await process.communicate()

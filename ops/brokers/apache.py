@@ -15,7 +15,7 @@ from types import MappingProxyType
 from ops.brokers.base import Broker, BrokerError, Progress
 from ops.brokers.kafka_jars import cache_folder, jars, java
 from ops.brokers.ready import free_ports, insist_free, wait_until_ready
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
 
 # 4 s on an idle machine; half a minute was seen on one with three times more work than cores.
 READY_DEADLINE_S = 120.0

@@ -23,7 +23,7 @@ from ops.brokers.apache import LOG_SETTINGS, SETTINGS, cluster_id, format_storag
 from ops.brokers.base import BrokerError, Progress
 from ops.brokers.kafka_jars import jars, java
 from ops.brokers.ready import insist_free, live_brokers
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
 
 NODES: Final = 3
 READY_DEADLINE_S: Final = 120.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ops.brokers.base import Broker, BrokerError
 from ops.brokers.ready import free_ports, insist_free, wait_until_ready
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
 
 READY_DEADLINE_S = 15.0
 _TRIES = 3

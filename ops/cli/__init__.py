@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, ClassVar, Final, NoReturn
 
 import typer
@@ -22,7 +23,7 @@ from ops.cli.lazy import Entry, LazyGroup
 
 _RUN, _USE, _SET_UP, _TRY = "Run", "Use and watch", "Set up", "Try out and measure"
 
-COMMANDS: Final[Mapping[str, Entry]] = {
+_ALL: Final[Mapping[str, Entry]] = {
     "up": Entry("ops.cli.up", "Run a fleet on this machine: control, and as many workers as it takes.", _RUN),
     "worker": Entry("ops.cli.worker", "Run one worker until SIGTERM.", _RUN),
     "control": Entry("ops.cli.control", "Run the fleet's control: windows and scaling decisions.", _RUN),
@@ -45,6 +46,14 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "soak": Entry("ops.cli.soak", "Run a fleet for hours while its cluster breaks.", _TRY),
     "simulate": Entry("ops.cli.simulate", "See what flow would do with a load, on a virtual clock.", _TRY),
     "replay": Entry("ops.cli.replay", "Replay a request trace against a running fleet.", _TRY),
+}
+_OF_THE_CHECKOUT: Final = "bench"
+"""Not in the wheel: it needs the peers' lock files and sources, and measures a working tree."""
+
+COMMANDS: Final[Mapping[str, Entry]] = {
+    name: entry
+    for name, entry in _ALL.items()
+    if name != _OF_THE_CHECKOUT or Path(__file__).with_name("bench.py").exists()
 }
 
 EXAMPLES: Final = """

@@ -48,7 +48,7 @@ def top(
     from rich.console import Console
     from rich.live import Live
 
-    from ops.agents import look
+    from ops.admin.agents import look
     from ops.cli.running import run, seconds
 
     address = worker or load(settings).http.listen

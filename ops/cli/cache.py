@@ -9,7 +9,7 @@ import typer
 from ops.cli.console import CANNOT_START, FOUND_WRONG, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
-    from ops.cache import StoreView
+    from ops.admin.cache import StoreView
     from streams.settings import Settings
 
 _EXAMPLES = """
@@ -44,7 +44,7 @@ def stats(
     settings: settings_option = None,
 ) -> None:
     """Show the stores below cache.disk.path, in use or not. Exit 1 if one cannot be read."""
-    from ops.cache import views, worker_figures
+    from ops.admin.cache import views, worker_figures
     from ops.cli.running import run
 
     loaded = load(settings)
@@ -79,7 +79,7 @@ def get(
 
     import orjson
 
-    from ops.cache import find_entry
+    from ops.admin.cache import find_entry
     from streams.cache.errors import StoreError
 
     loaded = load(settings)
@@ -126,8 +126,8 @@ def purge(
 @app.command()
 def compact(as_json: JsonOption = False, settings: settings_option = None) -> None:
     """Drop what is too old from the stores of stopped workers and give the room back; running workers do it by themselves."""
-    from ops.cache import compact as compact_stores
-    from ops.cache import table_options
+    from ops.admin.cache import compact as compact_stores
+    from ops.admin.cache import table_options
     from ops.cli.running import run
     from streams.cache.errors import StoreError
 
@@ -164,7 +164,7 @@ def rebuild(
 
 
 async def _purge(settings: "Settings", chosen: set[bytes], *, really: bool) -> int:
-    from ops.cache import delete_keys, live_keys
+    from ops.admin.cache import delete_keys, live_keys
 
     client_options, topic = settings.kafka.client_options(), settings.topics.names.cache_entries
     keys = await live_keys(client_options, topic, chosen)
@@ -179,7 +179,7 @@ def _key(what: str, settings: "Settings") -> bytes:
 
     from pydantic import ValidationError
 
-    from ops.cache import request_key
+    from ops.admin.cache import request_key
     from schemas.errors import explain
 
     if re.fullmatch(r"[0-9a-fA-F]{32}", what):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TextIO
 import orjson
 import typer
 
-from ops.plain import one_line, plain, plain_json
+from ops.cli.plain import one_line, plain, plain_json
 from streams.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ def control(settings: settings_option = None) -> None:
     """Make windows of the workers' samples and decide how many workers there should be, until SIGTERM."""
     import asyncio
 
-    from ops import logs
-    from ops.control_process import run_control
-    from ops.private_files import keep_files_private
-    from ops.service import CannotStartError
+    from ops.processes import logs
+    from ops.processes.control import run_control
+    from ops.processes.private_files import keep_files_private
+    from ops.processes.service import CannotStartError
     from streams.scaling.realizers import RealizeError
     from streams.unhandled import FaultError
 

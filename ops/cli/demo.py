@@ -49,7 +49,7 @@ def demo(
     from ops.cli.result import Reporter
     from ops.cli.running import run
     from ops.demo import DemoError, DemoOptions, run_demo
-    from ops.fleet import WorkerError
+    from ops.processes.fleet import WorkerError
     from streams.settings import load_effective
 
     effective = load_effective(settings)

@@ -8,7 +8,7 @@ import typer
 from ops.cli.console import FOUND_WRONG, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
-    from ops.dead_letters import Found, Selection
+    from ops.admin.dead_letters import Found, Selection
     from streams.settings import Settings
 
 _MESSAGE_CHARS = 160
@@ -55,8 +55,8 @@ def list_letters(
     settings: settings_option = None,
 ) -> None:
     """Show the newest dead letters, one line each, the newest first."""
+    from ops.admin.dead_letters import newest
     from ops.cli.running import run
-    from ops.dead_letters import newest
 
     loaded = load(settings)
     wanted = _selection([], reason, topic, error_type, since)
@@ -77,9 +77,9 @@ def show(
     settings: settings_option = None,
 ) -> None:
     """Print one dead letter: why it died, its headers, its value."""
+    from ops.admin.tail import printable
+    from ops.cli.plain import one_line
     from ops.cli.running import run
-    from ops.plain import one_line
-    from ops.tail import printable
 
     found = run(_collect(load(settings), _selection([position], None, None, None, None)))
     if not found:
@@ -127,8 +127,8 @@ def _selection(
 ) -> "Selection":
     import time
 
+    from ops.admin.dead_letters import Selection
     from ops.cli.running import seconds
-    from ops.dead_letters import Selection
 
     if positions and (reason or topic or error_type or since):
         fail("give positions or filters, not both")
@@ -143,7 +143,7 @@ def _selection(
 
 
 async def _collect(settings: "Settings", selection: "Selection") -> "list[Found]":
-    from ops.dead_letters import find
+    from ops.admin.dead_letters import find
 
     return [each async for each in find(settings.kafka.client_options(), settings.topics.names, selection)]
 
@@ -153,7 +153,7 @@ async def _replay(
 ) -> dict[str, Any]:
     from contextlib import AsyncExitStack, aclosing
 
-    from ops.dead_letters import find, open_sender, why_not
+    from ops.admin.dead_letters import find, open_sender, why_not
 
     options, names = settings.kafka.client_options(), settings.topics.names
     sent: list[dict[str, str | None]] = []
@@ -199,7 +199,7 @@ def _value_text(value: bytes) -> str:
     """A value on as many lines as it needs: JSON indented, anything else as text that cannot steer a terminal."""
     import orjson
 
-    from ops.tail import printable
+    from ops.admin.tail import printable
 
     try:
         return orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
@@ -208,8 +208,8 @@ def _value_text(value: bytes) -> str:
 
 
 def _line(letter: "Found") -> str:
-    from ops.plain import one_line
-    from ops.tail import printable
+    from ops.admin.tail import printable
+    from ops.cli.plain import one_line
 
     row = letter.summary()
     message = printable((row["error_message"] or "").encode(), _MESSAGE_CHARS)

@@ -26,9 +26,9 @@ def front(settings: settings_option = None) -> None:
     """Take requests over HTTP, put them on Kafka, and answer when the fleet has. Logs go to stderr."""
     import asyncio
 
-    from ops import logs
-    from ops.front_process import run_front
-    from ops.service import CannotStartError
+    from ops.processes import logs
+    from ops.processes.front import run_front
+    from ops.processes.service import CannotStartError
 
     loaded = load(settings)
     logging = loaded.logging

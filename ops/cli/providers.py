@@ -39,8 +39,8 @@ def group() -> None:
 @app.command("list", epilog=_EXAMPLES)
 def list_(worker: WorkerOption = None, as_json: JsonOption = False, settings: settings_option = None) -> None:
     """Show the endpoints as a running worker knows them: state, calls under way, last check. Exit 1 if one is not healthy."""
+    from ops.admin.providers import look
     from ops.cli.running import run
-    from ops.providers import look
 
     try:
         found = run(look(worker or load(settings).http.listen))
@@ -54,8 +54,8 @@ def list_(worker: WorkerOption = None, as_json: JsonOption = False, settings: se
 @app.command(epilog=_EXAMPLES)
 def check(as_json: JsonOption = False, settings: settings_option = None) -> None:
     """Ask every endpoint of the settings whether it lives, from here, with its key. Exit 1 if one does not."""
+    from ops.admin.providers import check as check_all
     from ops.cli.running import run
-    from ops.providers import check as check_all
 
     loaded = load(settings)
     loaded.ensure_provider()
@@ -80,8 +80,8 @@ def drain(
     settings: settings_option = None,
 ) -> None:
     """Give an endpoint no new calls from one worker, until --undo or the worker's end. Calls under way go on."""
+    from ops.admin.providers import drain as drain_one
     from ops.cli.running import run
-    from ops.providers import drain as drain_one
 
     http = load(settings).http
     try:
@@ -92,7 +92,7 @@ def drain(
 
 
 def _show(found: "list[EndpointStats]", as_json: bool) -> None:
-    from ops.tail import printable
+    from ops.admin.tail import printable
 
     if as_json:
         print_json(found)

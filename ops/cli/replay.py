@@ -52,11 +52,11 @@ def replay(
     settings: settings_option = None,
 ) -> None:
     """Send a trace's requests at their times, wait for the answers, sum up."""
+    from ops.admin.replay import ReplayOptions, run_replay
     from ops.cli.result import Reporter
     from ops.cli.running import run
     from ops.cli.running import seconds as seconds_of
     from ops.load import SHIPPED_TRACE
-    from ops.replay import ReplayOptions, run_replay
 
     loaded, reporter = load(settings), Reporter(json_file)
     options = ReplayOptions(

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import orjson
 
 from ops.cli.console import FOUND_WRONG, fail
-from ops.plain import plain_json
+from ops.cli.plain import plain_json
 
 Result = TypeVar("Result")
 

@@ -8,7 +8,7 @@ import typer
 from ops.cli.console import fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
-    from ops.scaling.recent import Told
+    from ops.admin.scaling_recent import Told
 
 _EXAMPLES = """
 Examples:
@@ -47,8 +47,8 @@ def explain(
     settings: settings_option = None,
 ) -> None:
     """Tell the last decisions in sentences, the newest last: why the fleet was changed, or was not, and what came of it."""
+    from ops.admin.scaling_recent import in_short, recent
     from ops.cli.running import run
-    from ops.scaling.recent import in_short, recent
 
     most_records = count if every else min(count * _RECORDS_A_LINE, 20_000)
     loaded = load(settings)
@@ -74,9 +74,9 @@ def replay(
     import sys
     from datetime import UTC, datetime
 
-    from ops.scaling.explain import tell
-    from ops.scaling.recorded import RecordingError, read_windows
-    from ops.scaling.recorded import replay as replayed
+    from ops.admin.scaling_explain import tell
+    from ops.simulation.scaling_recorded import RecordingError, read_windows
+    from ops.simulation.scaling_recorded import replay as replayed
     from streams.scaling.policy import Policy
 
     policy = Policy.of(load(settings))
@@ -122,8 +122,8 @@ def simulate(
     """Put a load on a fleet on paper and let the policy of the settings scale it: a day in less than a second."""
     from dataclasses import asdict
 
-    from ops.scaling import day
-    from ops.scaling.model import Site
+    from ops.simulation import scaling_day as day
+    from ops.simulation.scaling_model import Site
     from streams.scaling.policy import Policy
 
     policy = Policy.of(load(settings))
@@ -156,7 +156,7 @@ def simulate(
 
 
 def _sentence(told: "Told") -> str:
-    from ops.scaling.explain import tell
+    from ops.admin.scaling_explain import tell
 
     times = f" ({told.alike} decisions in a row.)" if told.alike > 1 else ""
     return tell(told.decision, told.events) + times

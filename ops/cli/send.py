@@ -10,7 +10,7 @@ import typer
 from ops.cli.console import FOUND_WRONG, fail, load, say, settings_option
 
 if TYPE_CHECKING:
-    from ops.send import Incoming, Outgoing, Sent
+    from ops.admin.send import Incoming, Outgoing, Sent
 
 app = typer.Typer(help="Send requests and wait for their answers.")
 
@@ -52,8 +52,8 @@ def send(
     settings: settings_option = None,
 ) -> None:
     """Send one request, or many from stdin, and print the answers as they come."""
+    from ops.admin.send import from_text, send_all
     from ops.cli.running import print_json_line, run, seconds
-    from ops.send import from_text, send_all
 
     if (text is None) == (message is None):
         fail("send one message: as TEXT, with --message, or - for JSON lines on stdin")
@@ -77,7 +77,7 @@ def send(
             )
         )
 
-    from ops.plain import one_line
+    from ops.cli.plain import one_line
 
     def show(answer: "Incoming") -> None:
         if as_json:
@@ -124,7 +124,7 @@ class _Lines:
         self._priority: Literal["high", "normal", "low"] = priority
 
     async def read(self) -> AsyncIterator["Outgoing"]:
-        from ops.send import LineError, from_line
+        from ops.admin.send import LineError, from_line
 
         number = 0
         # On a thread: whoever types slowly, or a pipe that stays open, must not hold up the answers.

@@ -41,10 +41,10 @@ def soak(
     import tempfile
 
     from ops.brokers import BrokerError
-    from ops.fleet import WorkerError
     from ops.lab.figures import one_line
     from ops.lab.report import bars
     from ops.lab.soak import SoakOptions, run_soak
+    from ops.processes.fleet import WorkerError
     from topics.provision import ProvisionError
 
     load(settings)  # a soak has settings of its own; checked, so that one --settings does for every command

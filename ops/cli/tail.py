@@ -7,7 +7,7 @@ import typer
 from ops.cli.console import load, say, settings_option
 
 if TYPE_CHECKING:
-    from ops.tail import TailOptions
+    from ops.admin.tail import TailOptions
     from streams.settings import Settings
 
 app = typer.Typer(help="Follow a topic, one line a record.")
@@ -43,8 +43,8 @@ def tail(
     settings: settings_option = None,
 ) -> None:
     """Print each record on one line: time, partition:offset, key, value; of metric samples and windows the figures."""
+    from ops.admin.tail import TailOptions
     from ops.cli.running import run
-    from ops.tail import TailOptions
 
     options = TailOptions(topic, from_beginning, last, key.encode() if key is not None else None, follow)
     run(_print(load(settings), options, width, as_json=as_json))
@@ -53,8 +53,8 @@ def tail(
 async def _print(settings: "Settings", options: "TailOptions", width: int, *, as_json: bool) -> None:
     from contextlib import aclosing
 
+    from ops.admin.tail import as_line, as_object, tail
     from ops.cli.running import print_json_line
-    from ops.tail import as_line, as_object, tail
 
     async with aclosing(tail(settings.kafka.client_options(), options)) as records:
         async for record in records:

@@ -43,10 +43,10 @@ def up(
     import contextlib
     import tempfile
 
-    from ops import logs
-    from ops.private_files import keep_files_private
-    from ops.service import CannotStartError
-    from ops.supervisor.supervise import UpOptions, run_supervisor
+    from ops.processes import logs
+    from ops.processes.private_files import keep_files_private
+    from ops.processes.service import CannotStartError
+    from ops.processes.supervisor.supervise import UpOptions, run_supervisor
     from streams.settings import load_effective
     from streams.unhandled import FaultError
 

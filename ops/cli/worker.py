@@ -24,10 +24,10 @@ def worker(settings: settings_option = None) -> None:
     """Take requests from Kafka, call the providers, answer. Logs go to stderr; `ready` is logged once partitions are assigned."""
     import asyncio
 
-    from ops import logs
-    from ops.private_files import keep_files_private
-    from ops.service import CannotStartError
-    from ops.worker_process import run_worker
+    from ops.processes import logs
+    from ops.processes.private_files import keep_files_private
+    from ops.processes.service import CannotStartError
+    from ops.processes.worker import run_worker
     from streams.cache.errors import StoreError
     from streams.unhandled import FaultError
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.console import Console
 
+from ops.admin.scrape import scrape
 from ops.cli.config_text import as_toml
 from ops.demo.surroundings import (
     SIMULATOR,
@@ -21,13 +22,12 @@ from ops.demo.surroundings import (
     prepare_topics,
     running_simulator,
 )
-from ops.fleet import Fleet
 from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
 from ops.load.ledger import Ledger
 from ops.load.play import Player
 from ops.load.report import LoadResult, shown_live
 from ops.load.traffic import Traffic
-from ops.scrape import scrape
+from ops.processes.fleet import Fleet
 from streams.settings import Effective, Settings
 
 AGENTS: Final = 100

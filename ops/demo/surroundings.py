@@ -8,10 +8,10 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from ops.admin.records import open_reader, partitions_of, unreachable_in_one_line
 from ops.brokers import Broker, BrokerError, start_broker_async
-from ops.fleet import clean_environment, headrace_command
-from ops.process import ChildProcess
-from ops.records import open_reader, partitions_of, unreachable_in_one_line
+from ops.processes.child import ChildProcess
+from ops.processes.fleet import clean_environment, headrace_command
 from streams.settings import Effective, Settings
 from streams.transport.assignor import StickyAssignor
 from topics import provision

@@ -10,9 +10,9 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 
+from ops.admin.records import open_reader, partitions_of, read_until
 from ops.lab.book import Asked, Ended, read_asked, read_ended
 from ops.load.traffic import request_id_of
-from ops.records import open_reader, partitions_of, read_until
 from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES
 
 

@@ -7,12 +7,12 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from ops.fleet import WorkerProcess
 from ops.lab import audit
 from ops.lab.book import Disturbance
 from ops.lab.link import Mode
 from ops.lab.schedule import Fault
 from ops.lab.world import World, now, wait_ready_or_ended
+from ops.processes.fleet import WorkerProcess
 from topics.names import REQUESTS_NORMAL
 
 Doing = Callable[[World, Fault], Awaitable[str | None]]

@@ -12,7 +12,7 @@ import orjson
 from ops.lab.checker import BOUND_S
 from ops.lab.figures import MIB, answers_over_time, as_json, drifts, one_line, slowest_over_time
 from ops.lab.run import Outcome
-from ops.plot import COLOURS, Line, Panel, line_chart, round_ticks
+from ops.simulation.plot import COLOURS, Line, Panel, line_chart, round_ticks
 
 AVAILABILITY: Final = 0.999
 DRIFT_PERCENT: Final = 2.0

@@ -12,11 +12,11 @@ from typing import Final
 import orjson
 
 from ops.brokers import BrokerError
-from ops.fleet import WorkerError
 from ops.lab.figures import as_json, one_line
 from ops.lab.run import RATE_PER_S, Outcome, Say, run_schedule
 from ops.lab.schedule import Schedule
 from ops.lab.shrink import shrink
+from ops.processes.fleet import WorkerError
 from topics.provision import ProvisionError
 
 _MOST_BESIDES_S: Final = 600.0

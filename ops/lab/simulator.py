@@ -11,9 +11,9 @@ from typing import Any, Final, Self
 
 import orjson
 
-from ops.fleet import clean_environment, headrace_command
 from ops.lab.book import Call, Limit, read_calls
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
+from ops.processes.fleet import clean_environment, headrace_command
 
 _SAYS: Final = re.compile(r"listens on (http://\S+/v1)\n.* are at (http://\S+)\n", re.DOTALL)
 _START_S: Final = 30.0

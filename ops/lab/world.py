@@ -17,10 +17,10 @@ import orjson
 
 from ops.brokers import Progress
 from ops.brokers.cluster import ApacheCluster, Node
-from ops.fleet import WorkerError, WorkerProcess
 from ops.lab.book import Limit
 from ops.lab.proxy import Proxy
 from ops.lab.simulator import SimulatedProvider
+from ops.processes.fleet import WorkerError, WorkerProcess
 from topics import provision
 from topics.catalogue import catalogue
 

@@ -11,9 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from ops.admin.scrape import WorkerCounts
 from ops.load.ledger import Summary
 from ops.load.play import View, written_ms
-from ops.scrape import WorkerCounts
 
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 5.0

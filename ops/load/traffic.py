@@ -12,8 +12,8 @@ from typing import Any, Self
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from ops.admin.records import from_the_end, open_reader, partitions_of, unreachable_in_one_line
 from ops.load.ledger import Ledger
-from ops.records import from_the_end, open_reader, partitions_of, unreachable_in_one_line
 from schemas import limits
 from topics.headers import REQUEST_ID, Headers, request_headers
 from topics.names import V1, Priority, TopicNames

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from ops.plot import COLOURS, Line, Panel, line_chart
+from ops.simulation.plot import COLOURS, Line, Panel, line_chart
 from ops.simulation.run import PaperRun, Wait
 from topics.names import PRIORITIES
 

@@ -7,8 +7,8 @@ JSON object and an agent_id can be read (from the value, else from the key).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
@@ -16,14 +16,17 @@ from pydantic import ValidationError
 from schemas.dead_letter import DeadLetterReason
 from schemas.errors import clip, explain
 from schemas.limits import ID_CHARS, TIMEOUT_S
+from schemas.request import Request
 from schemas.response import ErrorType
-from streams.intake.known_payloads import KnownPayloads
 from streams.intake.nodes import most_nodes, nodes
 from streams.pipeline import PendingRequest, Rejected, Source
 from streams.transport.offsets import Origin, Original, Record
 from streams.transport.set_aside import SetAside
 from topics.headers import NO_HEADERS, read_request_headers
 from topics.names import V1, Priority, TopicNames
+
+# `model_validate_json` without its keyword arguments: 0.4 us a record.
+_validate: Final = Request.__pydantic_validator__.validate_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,6 @@ class Decoder:
     keeps_records: bool = False
     """Whether requests hold their records, for dead letters. Those that name a reply topic of their own always do."""
     names: TopicNames = V1
-    payloads: KnownPayloads = field(default_factory=KnownPayloads)
 
     def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Rejected:
         """Raises nothing, whatever the record holds."""
@@ -56,7 +58,7 @@ class Decoder:
             message = f"the value has more than {self.most_nodes} arrays, objects and keys"
             return self._refuse_by_size(record, event_id, message)
         try:
-            request, digest = self.payloads.read(value)
+            request = _validate(value)
         except ValidationError as error:
             return _refuse(record, event_id, explain(error))
         except (ValueError, RecursionError) as error:
@@ -93,8 +95,6 @@ class Decoder:
             headers.traceparent,
             len(value),
             Original(record, origin) if self.keeps_records or headers.reply_to else None,
-            None,
-            digest,
         )
 
     def _refuse_by_size(self, record: Record, event_id: bytes, message: str) -> Rejected:

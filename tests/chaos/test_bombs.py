@@ -13,8 +13,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from ops.brokers.apache import ApacheBroker
-from ops.fleet import Fleet
 from ops.load.traffic import Traffic
+from ops.processes.fleet import Fleet
 from tests.chaos.bombs import send_batches, zstd_bomb
 from tests.chaos.test_memory import sampled
 from tests.support.fixtures import FULL, Measured

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.brokers.ready import free_ports
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from tests.support.fixtures import Measured
 from tests.support.pipeline import Pipeline, delete_topics, request, send_steadily
 from topics.names import REQUEST_TOPICS

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from ops.admin.scrape import scrape
 from ops.load.traffic import Answer
-from ops.scrape import scrape
 from tests.support.fixtures import Measured
 from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request
 

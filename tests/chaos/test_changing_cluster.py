@@ -17,8 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from ops.brokers import Broker, kafka_jars
 from ops.brokers.apache import ApacheBroker
 from ops.brokers.ready import free_ports
-from ops.fleet import WorkerProcess
 from ops.load.traffic import Traffic
+from ops.processes.fleet import WorkerProcess
 from tests.support.fixtures import Measured
 from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, delete_topics, fresh_topics, request, wait_until
 from tests.support.simulator import Simulator

@@ -14,8 +14,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer
+from ops.processes.fleet import Fleet
 from tests.support.fixtures import Measured
 from tests.support.pipeline import Pipeline, request, send_steadily
 from tests.support.positions import read_all

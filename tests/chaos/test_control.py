@@ -9,7 +9,7 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import Pipeline, wait_until
 from tests.support.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision

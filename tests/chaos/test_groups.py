@@ -17,7 +17,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from ops.brokers import Broker, kafka_jars
 from ops.brokers.apache import ApacheBroker
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from tests.support.acls import ACLS, Acls
 from tests.support.fixtures import Measured
 from tests.support.pipeline import Pipeline, fresh_topics, request, send_steadily, wait_until

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ops.fleet import Fleet
+from ops.processes.fleet import Fleet
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request, send_steadily, wait_open_at_most
 from tests.support.positions import Positions, promised_too_early, read_all

@@ -16,9 +16,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ops.fleet import Fleet, WorkerProcess
 from ops.load.trace import SHIPPED_TRACE, read_trace
 from ops.load.traffic import Answer, Traffic
+from ops.processes.fleet import Fleet, WorkerProcess
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, wait_until
 from tests.support.simulator import Simulator

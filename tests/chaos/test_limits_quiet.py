@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer, Traffic
+from ops.processes.fleet import Fleet
 from tests.chaos.test_limits import BYTES_PER_TOKEN, SCALE, WINDOW_S, limited
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import Pipeline, agent_on, wait_until

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from schemas import limits
 from tests.chaos.hostile import Hostile, hostile_records
 from tests.support.fixtures import FULL, Measured

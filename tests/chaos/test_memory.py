@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from streams.governor.budget import CGROUP_SHARE
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import Pipeline, fresh_topics, request

@@ -11,9 +11,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ops.fleet import WorkerProcess
 from ops.load.ledger import percentile
 from ops.load.traffic import Traffic
+from ops.processes.fleet import WorkerProcess
 from schemas.scaling_decision import ScalingDecision
 from tests.support.cli import headrace
 from tests.support.fixtures import FULL, Measured

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from tests.support.fixtures import FULL
 from tests.support.pipeline import Pipeline, request, wait_until
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from ops.process import ChildProcess
-from ops.tail import TailOptions, tail
+from ops.admin.tail import TailOptions, tail
+from ops.processes.child import ChildProcess
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
 from tests.support.fixtures import FULL, Measured

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ops.cli import COMMANDS
-from ops.control_process import DESIRED
+from ops.processes.control import DESIRED
 from ops.prometheus.kubernetes import prometheus_rule
 from streams.settings import Settings, load_settings
 from streams.settings.runtime import LEAST_BUDGET_BYTES

@@ -8,8 +8,8 @@ import signal
 import threading
 from typing import Any
 
-from ops import service
 from ops.cli import main
+from ops.processes import service
 from streams.flow.scheduler import Scheduler
 from streams.scaling.tail import ScalingTail
 from streams.transport.consumer import RecordListConsumer
@@ -67,7 +67,8 @@ class BreakableStop(service.Stop):
 
 
 if __name__ == "__main__":
-    from ops import control_process, worker_process
+    from ops.processes import control as control_process
+    from ops.processes import worker as worker_process
 
     worker_process.Stop = control_process.Stop = BreakableStop  # type: ignore[attr-defined]
     main()

@@ -6,7 +6,7 @@ import time
 
 import orjson
 
-from ops.health import serve_health
+from ops.processes.health import serve_health
 from streams.flow.dispatch import Dispatch
 from tests.support.cli import headrace
 from tests.support.requests import pending, rules

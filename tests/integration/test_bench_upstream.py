@@ -19,7 +19,7 @@ from ops.bench.work import ANSWER
 async def test_the_upstream_answers_many_calls_at_a_time(tmp_path: Path, http2: bool) -> None:
     certificate = issue(tmp_path)
     files = [str(certificate.certificate), str(certificate.key)]
-    upstream = Run(tmp_path, "upstream", "ops.bench.upstream", ["5", *files])
+    upstream = Run.of_module(tmp_path, "upstream", "ops.bench.upstream", ["5", *files])
     try:
         url = await upstream.wait_for(LISTENS, 20)
         trusting = ssl.create_default_context(cafile=str(certificate.authority))

@@ -7,10 +7,10 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from ops.fleet import clean_environment, headrace_command
+from ops.admin.records import open_reader, read_until
 from ops.load.ledger import Ledger
 from ops.load.traffic import Traffic
-from ops.records import open_reader, read_until
+from ops.processes.fleet import clean_environment, headrace_command
 from schemas.dead_letter import DeadLetter
 from tests.support.cli import headrace
 from tests.support.pipeline import Pipeline, request

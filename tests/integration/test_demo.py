@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import psutil
 
-from ops.fleet import clean_environment, headrace_command
+from ops.processes.fleet import clean_environment, headrace_command
 from tests.support.cli import headrace
 from tests.support.pipeline import Pipeline
 from tests.support.processes import heeds_interrupts, running

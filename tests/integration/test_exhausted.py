@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer
+from ops.processes.fleet import Fleet
 from schemas.dead_letter import DeadLetter
 from tests.support.cli import headrace
 from tests.support.pipeline import Pipeline, request, wait_until

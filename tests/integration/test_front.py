@@ -16,7 +16,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from ops.fleet import Fleet, WorkerProcess
+from ops.processes.fleet import Fleet, WorkerProcess
 from tests.support.pipeline import Pipeline
 from tests.support.positions import read_all
 from topics.names import FRONT_RESPONSES, REQUEST_TOPICS

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import aiohttp
 import pytest
 
-from ops.health import serve_health
+from ops.processes.health import serve_health
 from streams.metrics import definitions as metrics
 
 

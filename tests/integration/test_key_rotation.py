@@ -12,8 +12,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer
+from ops.processes.fleet import Fleet
 from tests.support.pipeline import Pipeline, request, wait_until
 
 ANSWER = {

@@ -10,8 +10,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ops.brokers import Broker
-from ops.service import CannotStartError, check_start
-from ops.worker_process import needed_topics
+from ops.processes.service import CannotStartError, check_start
+from ops.processes.worker import needed_topics
 from streams.limits import UNLIMITED, Route
 from streams.limits.build import leases_needed
 from streams.limits.worker.shared_budget import SharedBudget

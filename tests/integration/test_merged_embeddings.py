@@ -11,8 +11,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from ops.fleet import Fleet
 from ops.load.traffic import Answer
+from ops.processes.fleet import Fleet
 from ops.provider_sim import ProviderSim
 from streams.flow.dispatch import Dispatch
 from tests.integration.provider_rig import OpenRig, rig, simulator

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from ops.admin.records import TopicMissingError, open_reader, partitions_of
 from ops.brokers import kafka_jars
 from ops.brokers.apache import ApacheBroker
-from ops.records import TopicMissingError, open_reader, partitions_of
-from ops.service import CannotStartError, check_start
-from ops.worker_process import needed_topics
+from ops.processes.service import CannotStartError, check_start
+from ops.processes.worker import needed_topics
 from streams.settings import load_settings
 from tests.support.acls import ACLS, Acls
 from topics import catalogue, provision

@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
+from ops.admin.records import open_reader, partitions_of, read_until
 from ops.brokers import Broker
-from ops.records import open_reader, partitions_of, read_until
 from schemas import limits
 from streams.delivery.batch import Message
 from streams.delivery.delivery import Delivery

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ops.grafana import BOARDS
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
 from tests.support.pipeline import Pipeline, request, send_steadily, wait_until
 
 OPS = Path(__file__).parents[2] / "ops"

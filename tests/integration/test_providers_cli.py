@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
-from ops.health import serve_health
+from ops.processes.health import serve_health
 from ops.provider_sim import ProviderSim
 from streams.providers.formats.wire import Failure
 from streams.providers.stats import drain_endpoint, endpoint_stats
@@ -27,7 +27,7 @@ async def rig(simulator: ProviderSim) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 async def worker(rig: Rig) -> AsyncIterator[str]:
-    """The address of a worker's HTTP server, as ops/worker_process.py sets it up."""
+    """The address of a worker's HTTP server, as ops/processes/worker.py sets it up."""
     providers = rig.providers
     async with serve_health(
         "127.0.0.1:0",

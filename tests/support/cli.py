@@ -5,7 +5,7 @@ from asyncio.subprocess import PIPE
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.fleet import clean_environment, headrace_command
+from ops.processes.fleet import clean_environment, headrace_command
 from tests.support.processes import running
 
 _WITHIN_S = 120.0

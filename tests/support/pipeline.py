@@ -10,9 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from ops.brokers import Broker
-from ops.fleet import Fleet
 from ops.load.ledger import Ledger
 from ops.load.traffic import Answer, Traffic
+from ops.processes.fleet import Fleet
 from tests.support.positions import Positions, committed_positions, end_offsets, group_assignment, read_all
 from tests.support.simulator import Simulator
 from topics import catalogue, partition_for, provision

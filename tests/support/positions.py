@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from ops.records import open_reader, partitions_of
+from ops.admin.records import open_reader, partitions_of
 from streams.transport import commit_metadata
 from topics.names import REQUEST_TOPICS
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from ops.fleet import WorkerProcess
+from ops.processes.fleet import WorkerProcess
 from schemas.metric_window import MetricWindow
 from schemas.scaling_decision import ScalingDecision
 from streams.scaling.log import DecisionLog, read_decision

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import orjson
 
-from ops.fleet import clean_environment, headrace_command
-from ops.process import ChildProcess
+from ops.processes.child import ChildProcess
+from ops.processes.fleet import clean_environment, headrace_command
 
 _LISTENS = re.compile(r"listens on (http://\S+)/v1")
 _START_S = 20.0

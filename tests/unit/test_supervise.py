@@ -264,11 +264,11 @@ async def test_the_upkeep_of_the_cache_goes_on() -> None:
 
 ALONE = {
     # streams/supervise.py itself, and what is awaited by whoever makes it, or whose end is seen there
-    "ops/control_process.py": "start, readiness and end are awaited",
-    "ops/front_process.py": "start and end are awaited",
-    "ops/service.py": "whichever comes first is awaited",
-    "ops/supervisor/supervise.py": "what ends the supervisor is awaited",
-    "ops/worker_process.py": "start, readiness, end and drain are awaited",
+    "ops/processes/control.py": "start, readiness and end are awaited",
+    "ops/processes/front.py": "start and end are awaited",
+    "ops/processes/service.py": "whichever comes first is awaited",
+    "ops/processes/supervisor/supervise.py": "what ends the supervisor is awaited",
+    "ops/processes/worker.py": "start, readiness, end and drain are awaited",
     "streams/app.py": "the start is awaited against the group's refusal",
     "streams/control.py": "a loop's fault ends the process: awaited by wait_stopped",
     "streams/flow/dispatch.py": "a task for each call: its body answers whatever happens, and its end is seen",
@@ -278,7 +278,7 @@ ALONE = {
     "streams/transport/fetcher.py": "a loop for each broker, watched by the supervised one",
 }
 THREADS = {
-    "ops/process.py": "ends with the child process whose output it reads",
+    "ops/processes/child.py": "ends with the child process whose output it reads",
     "streams/cache/disk.py": "an executor: who asks awaits the answer",
     "streams/governor/stall.py": "watches the event loop, and goes on after a fault",
 }

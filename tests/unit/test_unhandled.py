@@ -11,7 +11,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from structlog.testing import capture_logs
 
-from ops.service import wait_broken
+from ops.processes.service import wait_broken
 from streams.transport.membership import GroupRefusedError
 from streams.unhandled import FaultError, Unhandled
 from tests.support.requests import until

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from ops import logs
+from ops.processes import logs
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ops.metric_lines import describe
+from ops.admin.metric_lines import describe
 from topics.names import METRIC_SAMPLES, METRIC_WINDOWS, RESPONSES
 
 SAMPLES = Path(__file__).parents[2] / "contract" / "samples"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.cli.console import cell
-from ops.plain import one_line, plain, plain_json
+from ops.cli.plain import one_line, plain, plain_json
 
 HOSTILE = [
     pytest.param("\x1b]0;title\x07\x1b[2J", id="title and clear (CVE-2003-0063)"),

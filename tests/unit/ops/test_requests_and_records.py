@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.dead_letters import Found, Selection, why_not
+from ops.admin.dead_letters import Found, Selection, why_not
+from ops.admin.scrape import WorkerCounts
+from ops.admin.send import Incoming, LineError, from_line, from_text
+from ops.admin.tail import as_object, printable
 from ops.load.ledger import Ledger
 from ops.load.report import LoadResult
 from ops.load.traffic import request_id_of
-from ops.scrape import WorkerCounts
-from ops.send import Incoming, LineError, from_line, from_text
-from ops.tail import as_object, printable
 from schemas.dead_letter import DeadLetter
 from schemas.request import Request
 from topics.names import V1

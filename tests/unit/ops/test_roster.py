@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.supervisor.roster import Pauses, Place, Roster
+from ops.processes.supervisor.roster import Pauses, Place, Roster
 
 PAUSES = Pauses(first_s=1.0, last_s=8.0, give_up_after=4, steady_s=60.0)
 

@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from ops.plot import Line, Panel, line_chart
-from ops.scaling import day
-from ops.scaling.explain import tell
-from ops.scaling.model import Site
-from ops.scaling.recent import Told, in_short
-from ops.scaling.recorded import RecordingError, read_windows, replay
-from ops.supervisor.logs import bound_logs
+from ops.admin.scaling_explain import tell
+from ops.admin.scaling_recent import Told, in_short
+from ops.processes.supervisor.logs import bound_logs
+from ops.simulation import scaling_day as day
+from ops.simulation.plot import Line, Panel, line_chart
+from ops.simulation.scaling_model import Site
+from ops.simulation.scaling_recorded import RecordingError, read_windows, replay
 from schemas.scaling_decision import ScalingDecision, ScalingState, Signals
 from schemas.scaling_event import ScalingEvent
 from streams.scaling.decide import BLOCKS, REASONS, decide

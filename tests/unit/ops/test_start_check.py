@@ -14,8 +14,8 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from ops import service
-from ops.service import CannotStartError, check_start
+from ops.processes import service
+from ops.processes.service import CannotStartError, check_start
 from streams.settings import Settings
 from topics import provision
 from topics.access import WRITE

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from ops.logs import Scrubber
+from ops.processes.logs import Scrubber
 from streams.providers.keys import KeyFile, KeySource
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ops.scaling.model import Minute, Site, run
+from ops.simulation.scaling_model import Minute, Site, run
 from schemas.scaling_decision import ScalingState, Signals
 from streams.scaling.decide import decide
 from streams.scaling.policy import Policy

@@ -1,0 +1,159 @@
+"""The supervisor as a process: control and workers as children, as many workers as decisions want."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from ops.processes.control import topics_of_control
+from ops.processes.health import serve_health
+from ops.processes.service import CannotStartError, Stop, both, check_start, unless
+from ops.processes.supervisor.keeper import Keeper
+from ops.processes.supervisor.process_realizer import ProcessRealizer
+from ops.processes.supervisor.roster import Pauses, Roster
+from ops.processes.worker import needed_topics
+from streams.app import producer_options
+from streams.scaling.actuator import Actuator
+from streams.scaling.ownership import Ownership
+from streams.scaling.tail import ScalingTail
+from streams.settings import Settings
+from streams.transport.reconnect import make_producer
+from streams.unhandled import Unhandled
+
+log = structlog.get_logger("headrace.supervisor")
+
+_AFTER_DRAIN_S: Final = 5.0
+"""What a worker may take besides its drain: the last commit, leaving the group, closing its store."""
+_LOOK_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `headrace up` was asked for. `workers`: so many, whatever is decided; None: as decided."""
+
+    log_dir: Path
+    settings_file: Path | None = None
+    workers: int | None = None
+    controls: int = 1
+
+
+async def run_supervisor(settings: Settings, options: UpOptions) -> None:
+    """Run until SIGTERM or SIGINT, then drain all workers and end; a second signal ends all at once.
+
+    Raises CannotStartError, also when no worker can be kept running, and FaultError for what broke
+    the supervisor: its workers are drained all the same.
+    """
+    stop, unhandled = Stop.on_signals(), Unhandled.watch()
+    if settings.scaling.realizer in ("kubernetes", "keda"):
+        raise CannotStartError(
+            f"scaling.realizer is {settings.scaling.realizer}, and `headrace up` keeps workers on this machine: set it to "
+            "process, or run `headrace control` and `headrace worker` in the cluster"
+        )
+    await check_start(settings, both(topics_of_control(settings), needed_topics(settings)))
+    async with AsyncExitStack() as stack:
+        workers = _keeper(settings, options, "worker")
+        controls = _keeper(settings, options, "control")
+        documents = {"/workers": lambda: _targets(workers, controls)}
+
+        def ready() -> bool:
+            return workers.roster.counts()["ready"] >= min(workers.roster.wanted, settings.scaling.limits.min)
+
+        address = await stack.enter_async_context(serve_health(settings.http.listen, ready, documents))
+        stack.callback(log.info, "stopped")
+        await stack.enter_async_context(controls)
+        await stack.enter_async_context(workers)
+        controls.want(options.controls)
+        log.info("supervising", http=address, log_dir=str(options.log_dir), controls=options.controls)
+        broken = (workers.wait_broken(), controls.wait_broken(), unhandled.wait())
+        work = [asyncio.create_task(each) for each in broken]
+        if options.workers is not None or settings.scaling.realizer == "observe":
+            workers.want(options.workers if options.workers is not None else settings.scaling.limits.min)
+        else:
+            work.append(asyncio.create_task(_follow(settings, workers)))
+        for task in work:
+            stack.callback(task.cancel)
+        if await unless(stop.asked, *work):
+            which = "worker" if workers.all_given_up else "control"
+            raise CannotStartError(f"no {which} process can be kept running: see the log files in {options.log_dir}")
+        # Leaving the block drains the workers; who asks again does not want to wait for that.
+        hurry = asyncio.create_task(_kill_all(stop, workers, controls))
+        stack.callback(hurry.cancel)
+
+
+async def _follow(settings: Settings, workers: Keeper) -> None:
+    """Keep as many workers as decisions want, while this is the supervisor that acts; none while another one is."""
+    kafka, names, limits = settings.kafka, settings.topics.names, settings.scaling.limits
+    async with AsyncExitStack() as stack:
+        producer = make_producer(**producer_options(settings))
+        stack.push_async_callback(producer.stop)
+        await producer.start()
+        tail = await stack.enter_async_context(
+            ScalingTail(kafka.client_options(), names, least=limits.min, most=limits.max)
+        )
+        owner = await stack.enter_async_context(
+            Ownership(kafka, f"{kafka.group_id}-supervisor", names.scaling_decisions)
+        )
+        within_s = settings.supervisor.ready_within + kafka.drain_deadline + _AFTER_DRAIN_S
+        realizer = ProcessRealizer(workers, within_s)
+        actuator = Actuator(tail, producer, realizer, "/supervisor", acts=lambda: owner.owns, now=time.time)
+        acting = asyncio.create_task(actuator.run())
+        stack.callback(acting.cancel)
+        stands_by = False
+        while True:
+            if owner.is_anothers and not stands_by:
+                stands_by = True
+                log.info("another supervisor keeps this fleet's workers, standing by")
+                workers.want(0)
+            elif owner.owns and stands_by:
+                stands_by = False
+                actuator.forget()
+            if owner.owns and tail.decisions.newest is None and not workers.roster.wanted:
+                workers.want(settings.scaling.limits.min)
+            if acting.done():
+                acting.result()
+            await asyncio.sleep(_LOOK_S)
+
+
+def _keeper(settings: Settings, options: UpOptions, command: str) -> Keeper:
+    own = settings.supervisor
+    pauses = Pauses(own.first_pause, own.last_pause, own.give_up_after, own.steady_after)
+    host = settings.http.listen.rpartition(":")[0]
+    env = {name: value for name, value in os.environ.items() if name.startswith("HEADRACE_")}
+    env |= {
+        "HEADRACE_HTTP__LISTEN": f"{host}:0",
+        "HEADRACE_LOGGING__FORMAT": "json",  # `ready` is read from it
+        "HEADRACE_LOGGING__LEVEL": "debug" if settings.logging.level == "debug" else "info",
+        "HEADRACE_SCALING__REALIZER": settings.scaling.realizer,
+    }
+    return Keeper(
+        command,
+        Roster(pauses, prefix=command[0]),
+        settings_file=options.settings_file,
+        env=env,
+        log_dir=options.log_dir,
+        ready_within_s=own.ready_within,
+        drain_s=settings.kafka.drain_deadline + _AFTER_DRAIN_S,
+    )
+
+
+def _targets(*keepers: Keeper) -> list[dict[str, Any]]:
+    """The children's metrics endpoints as Prometheus' HTTP service discovery wants them."""
+    return [
+        {"targets": [address], "labels": {"job": f"headrace-{keeper.command}", "process": name}}
+        for keeper in keepers
+        for name, address in keeper.addresses().items()
+    ]
+
+
+async def _kill_all(stop: Stop, *keepers: Keeper) -> None:
+    await stop.at_once.wait()
+    for keeper in keepers:
+        for process in keeper.processes.values():
+            process.kill()

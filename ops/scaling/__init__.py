@@ -1,1 +1,0 @@
-"""Decisions for people: told in sentences, made again over recorded windows, and tried on paper before they are trusted."""
