@@ -8,11 +8,11 @@ READY  := $(VENV)/.ready
 
 setup: $(READY)
 
-$(READY): requirements.lock requirements-dev.lock pyproject.toml
+$(READY): requirements.lock requirements-dev.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headrace needs Python 3.11 or newer; set PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable clients/python
 	@touch $@
 
 demo: $(READY)          ## replay a real trace through two workers; ARGS="--seconds 20 --broker apache" passes options on

@@ -13,6 +13,7 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaProducer
 
+from streams.heartbeat import Heartbeat
 from streams.settings import Settings
 from streams.transport.driver import RecordListSchema, RecordListTransport
 from streams.transport.flow import Quota
@@ -37,10 +38,9 @@ class WorkerApp(faust.App):  # type: ignore[misc]
         """Faust's data directory is for its tables, and there are none."""
 
 
-def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Accept, budget_bytes: int) -> WorkerApp:
-    """A worker's app, not started. `accept` is given all record lists, a few at once; it must return at once and raise nothing.
-    `budget_bytes` is the worker's memory budget."""
-    return _record_list_app(settings, transport_options(settings, budget_bytes), producer, accept)
+def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Accept, options: TransportOptions) -> WorkerApp:
+    """A worker's app, not started. `accept` is given all record lists, a few at once; it returns at once and raises nothing."""
+    return _record_list_app(settings, options, producer, accept)
 
 
 def build_samples_app(settings: Settings, group_id: str, producer: AIOKafkaProducer, accept: Accept) -> WorkerApp:
@@ -113,7 +113,7 @@ async def unless_refused(app: WorkerApp, waited_for: Coroutine[Any, Any, Any]) -
 
 
 def transport_options(settings: Settings, budget_bytes: int) -> TransportOptions:
-    """The transport's options, as the settings say and the memory budget allows."""
+    """The transport's options, as the settings say and the worker's memory budget allows. For one app only."""
     kafka, pressure = settings.kafka, settings.backpressure
     most_bytes = min(pressure.partition_bytes, budget_bytes // _BUDGET_PART)
     partition = Quota(pressure.partition_records, most_bytes, pressure.resume_share)
@@ -134,6 +134,7 @@ def transport_options(settings: Settings, budget_bytes: int) -> TransportOptions
             "max_partition_fetch_bytes": kafka.partition_fetch_bytes,
         },
         partition_quota=partition,
+        heartbeat=Heartbeat(kafka.session_timeout),
         class_quota=Quota(
             partition.records * _PARTITIONS_A_CLASS, partition.bytes * _PARTITIONS_A_CLASS, partition.resume_share
         ),

@@ -1,8 +1,8 @@
 """Every seam between the stages: what passes, and the little that one stage knows of the next.
 
 A request goes intake -> cache -> flow -> providers -> cache -> delivery; a hit goes from the cache to delivery at once. Stages
-hand over lists and return at once; whoever ends a request tells delivery, which finishes the record once the broker has it.
-No stage imports another: `streams/worker.py` puts them together.
+hand over lists and return at once. The stage that ends a request hands it to its `Responder`, in the end delivery, which finishes
+the record once the broker has the answer. No stage imports another: `streams/worker.py` puts them together.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
 from streams.kafka.records import Original
-from streams.limits.estimate import NO_ESTIMATE, Estimate
 from streams.limits.route import Route
+from streams.limits.token_estimate import NO_ESTIMATE, Estimate
 from topics.names import Priority
 
 NOWHERE: Final = Route("", "")
@@ -105,7 +105,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Why a record is no request. `agent_id` None: nobody can be told."""
+    """Why a record is no request. `agent_id` None: there is nobody to answer."""
 
     reason: DeadLetterReason
     error_type: ErrorType
@@ -114,11 +114,11 @@ class Rejected:
     agent_id: str | None = None
     conversation_id: str | None = None
     reply_topic: str | None = None
-    """Where the answer is wanted, if its headers say; whether it may go there is for others to say."""
+    """Where the answer is wanted, if its headers say; delivery decides whether it may go there."""
     reply_partition: int | None = None
 
 
-def refused(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
+def error_outcome(kind: ErrorType, message: str, *, retryable: bool = False, status: Status = "error") -> Outcome:
     """An outcome that no provider had a part in. A message that quotes a stranger's text is cut to what the wire allows."""
     return Outcome(status, error=WireError(kind, clip(message), retryable))
 
@@ -133,10 +133,10 @@ class Stage(Protocol):
     """A step that takes requests over."""
 
     def accept(self, requests: Sequence[PendingRequest]) -> None:
-        """Take the requests over. Returns at once; each ends in `Answers`, once."""
+        """Take the requests over. Returns at once; each ends in `Responder`, once."""
 
 
-class Answers(Protocol):
+class Responder(Protocol):
     """The end of the pipeline, as the stages before it see it. Every request ends in one call of one of these."""
 
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
@@ -161,7 +161,7 @@ class KeptAnswer(Protocol):
 Hit = tuple[PendingRequest, KeptAnswer]
 
 
-class HitAnswers(Answers, Protocol):
+class HitResponder(Responder, Protocol):
     """The end of the pipeline, as the cache sees it."""
 
     def respond_hits(self, hits: Sequence[Hit], found_in: CacheResult) -> None:
@@ -179,14 +179,14 @@ class Busy:
     left is kept for high); `agent`: only those of the request's agent on this route, until one of that agent's calls ends;
     `model`: only those of the request's model on this route, which wait apart from then on.
 
-    `retry_in_s` is when another try may be worth it, in seconds (tokens refill); None: the next time `on_room` tells.
+    `retry_in_s` is when another try may be worth it, in seconds (tokens refill); None: the next time `on_room` notifies.
     """
 
     scope: Scope
     retry_in_s: float | None = None
 
 
-class Reservation(Protocol):
+class Permit(Protocol):
     """The right to one call: a slot with its host, connection and rate-limit reservation."""
 
     async def call(self, request: PendingRequest) -> Outcome:
@@ -205,7 +205,7 @@ class Providers(Protocol):
         Asked once, when the request begins to wait; sets `request.estimate`. An outcome if it can never be served.
         """
 
-    def reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:
+    def reserve(self, request: PendingRequest) -> Permit | Outcome | Busy:
         """The right to one call; an outcome if it can never have one; Busy if it has to wait."""
 
     def why_not(self, request: PendingRequest) -> str:

@@ -14,7 +14,6 @@ fault is to end the process is awaited by it (streams/control.py, ops/processes/
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from math import inf
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 import structlog
 
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.metrics import definitions as metrics
 
 log = structlog.get_logger("headrace.supervise")
@@ -70,8 +70,7 @@ async def keep(name: str, work: Callable[[], Awaitable[None]], on_fault: Callabl
             if is_told_to_stop(error):
                 raise
             faults = 1 if loop.time() > began + _WELL_AFTER_S else faults + 1
-            longest_s = min(_LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(faults - 1, 10))
-            pause_s = random.uniform(longest_s / 2, longest_s)
+            pause_s = equal_jitter_s(exponential_s(faults, FIRST_PAUSE_S, _LONGEST_PAUSE_S))
             _ailing[name] = inf
             log.exception("a background loop failed, it begins again", loop=name, faults=faults, in_s=round(pause_s, 3))
             metrics.LOOP_FAULTS.labels(name).inc()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from streams.app import build_app, producer_options, unless_refused
+from streams.app import build_app, producer_options, transport_options, unless_refused
 from streams.cache.build import open_cache
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
@@ -19,20 +18,20 @@ from streams.delivery.reply_topics import KnownReplyTopics
 from streams.delivery.reply_trouble import ReplyTroubles
 from streams.flow.build import flow_rules
 from streams.flow.dispatch import Dispatch
-from streams.flow.figures import FlowFigures
+from streams.flow.rules import scheduler_of
+from streams.flow.stats import FlowStats
 from streams.governor import Governor, memory_budget
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.kafka import closing
 from streams.kafka.cluster import cluster_of
 from streams.kafka.reconnect import make_producer
-from streams.limits import Route
 from streams.limits.build import open_budgets
 from streams.metrics import definitions as metrics
 from streams.metrics.sampler import Sampler
-from streams.metrics.samples import Figures
+from streams.metrics.samples import WorkerStats
 from streams.providers.build import open_providers
-from streams.providers.figures import EndpointFigures, drain_endpoint, endpoint_figures
+from streams.providers.stats import EndpointStats, drain_endpoint, endpoint_stats
 from streams.record_clock import RecordClock
 from streams.route_shares import RouteShares
 from streams.settings import Settings
@@ -78,23 +77,27 @@ class Worker:
         for topic in (names.responses, names.dead_letters, names.metric_samples):  # known before the first answer
             await producer.partitions_for(topic)
         budget, now = memory_budget(settings.memory.budget), self._clock.now
-        sampler = Sampler(settings.metrics, producer, budget.bytes, self._figures, names.metric_samples, self._clock)
+        sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, names.metric_samples, self._clock)
         await sampler.ask_the_time()
-        budgets = await open_budgets(settings, producer, self._stack, waiting=self._waiting, alive=self._is_member)
+        transport = transport_options(settings, budget.bytes)
+        rules = flow_rules(settings)
+        shares = RouteShares(rules.route)
+        scheduler = scheduler_of(rules, time.monotonic(), shares)
+        budgets = await open_budgets(
+            settings, producer, self._stack, waiting=scheduler.waiting_by_route, alive=transport.heartbeat.fresh
+        )
         self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now)
         troubles = ReplyTroubles(
             settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
         )
         outbox = Outbox(cluster, settings.kafka.max_batch_bytes, settings.kafka.request_timeout, troubles)
         self._stack.push_async_callback(outbox.stop)
-        delivery = Delivery(cluster, outbox, on_paid=lambda: self.consumer.commit_soon(), now=now, names=names)
-        rules = flow_rules(settings)
-        shares = RouteShares(rules.route)
+        delivery = Delivery(cluster, outbox, on_paid=transport.commit_due.set, now=now, names=names)
         self._cache = await open_cache(
             settings, cluster, delivery, providers.mapping, self._stack, budget.bytes, shares, now
         )
         stage = self._cache.stage
-        self._dispatch = Dispatch(rules, providers, stage, now=now, clock=time.monotonic, shares=shares)
+        self._dispatch = Dispatch(rules, providers, stage, now=now, clock=time.monotonic, scheduler=scheduler)
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout
@@ -108,7 +111,7 @@ class Worker:
         )
         reply_topics = KnownReplyTopics(cluster, settings.topics.reply_to_prefix, outbox.refuses)
         intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=now, names=names)
-        self._app = build_app(settings, producer, intake.accept, budget.bytes)
+        self._app = build_app(settings, producer, intake.accept, transport)
         self._stack.push_async_callback(self._app.stop)
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
         await unless_refused(self._app, self._app.start())
@@ -146,15 +149,15 @@ class Worker:
         if self._app.crash_reason is not None:
             raise self._app.crash_reason
 
-    def flow_figures(self) -> FlowFigures | None:
+    def flow_stats(self) -> FlowStats | None:
         """What waits and is under way, and the agents that use most of this worker; None before the start."""
-        return self._dispatch.figures(_AGENTS_SHOWN) if self._started else None
+        return self._dispatch.stats(_AGENTS_SHOWN) if self._started else None
 
-    def endpoint_figures(self) -> list[EndpointFigures] | None:
+    def endpoint_stats(self) -> list[EndpointStats] | None:
         """The endpoints of the providers, now; None before the start."""
-        return endpoint_figures(self.providers) if self._started else None
+        return endpoint_stats(self.providers) if self._started else None
 
-    def drain_endpoint(self, endpoint: str, draining: bool) -> list[EndpointFigures]:
+    def drain_endpoint(self, endpoint: str, draining: bool) -> list[EndpointStats]:
         """Give an endpoint no new calls, or give it calls again. ValueError where there is none of that URL."""
         if not self._started:
             raise ValueError("the worker has not started yet")
@@ -164,24 +167,15 @@ class Worker:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""
         return await self.consumer.drain(deadline_s)
 
-    def _waiting(self) -> Mapping[Route, Mapping[Priority, tuple[int, int]]]:
-        """Requests and tokens that wait, by route and class."""
-        return self._dispatch.waiting_by_route() if self._started else {}
-
-    def _is_member(self) -> bool:
-        """Whether the group has heard of this worker within its session: else its partitions may be another's by now."""
-        beat = self.consumer.membership.last_heartbeat_at
-        return beat is None or time.monotonic() - beat < self._settings.kafka.session_timeout
-
-    def _figures(self) -> Figures:
+    def _stats(self) -> WorkerStats:
         """What is in the worker now, for its samples."""
         taken: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         if not self._started:
-            return Figures(waiting=0, oldest_wait_s=0.0, in_flight=0, taken=taken, partitions=0)
+            return WorkerStats(waiting=0, oldest_wait_s=0.0, in_flight=0, taken=taken, partitions=0)
         priority_of = self._settings.topics.names.priority_of
         for partition, offsets in self.consumer.partitions.items():
             taken[priority_of[partition.topic]] += offsets.taken
-        return Figures(
+        return WorkerStats(
             waiting=sum(self._dispatch.waiting().values()),
             oldest_wait_s=self._dispatch.oldest_wait_s(self._clock.now()),
             in_flight=self._dispatch.in_flight,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from pydantic import TypeAdapter, ValidationError
 
-from streams.flow.figures import FlowFigures
+from streams.flow.stats import FlowStats
 
-_FIGURES = TypeAdapter(FlowFigures)
+_STATS = TypeAdapter(FlowStats)
 
 
-async def look(address: str) -> FlowFigures:
+async def look(address: str) -> FlowStats:
     """The busiest agents of the worker at HOST:PORT. Raises OSError, in words, where no worker answers."""
     try:
         async with (
@@ -18,6 +18,6 @@ async def look(address: str) -> FlowFigures:
             session.get(f"http://{address}/agents") as answer,
         ):
             answer.raise_for_status()
-            return _FIGURES.validate_json(await answer.read())
+            return _STATS.validate_json(await answer.read())
     except (ClientError, TimeoutError, ValueError, ValidationError) as error:
         raise OSError(f"no worker answers at {address}: its log line `ready` names its address") from error

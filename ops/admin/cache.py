@@ -25,7 +25,7 @@ from streams.cache.key import Namespace, cache_key, payload_digest
 from streams.cache.layout import Stored, unpack, unpack_position
 from streams.cache.lock import lock_owner
 from streams.cache.rocks import POSITIONS, TableOptions, disk_bytes, open_beside
-from streams.cache.slots import slots
+from streams.cache.store_dirs import store_dirs
 from streams.kafka.list_offsets import begin_offsets, end_offsets
 from streams.settings import Settings
 from topics.partitioner import contract_partitioner
@@ -59,7 +59,7 @@ def table_options(settings: Settings) -> TableOptions:
 
 def views(root: Path) -> list[StoreView]:
     """Every store below `cache.disk.path`."""
-    return [_view(path) for path in slots(root)]
+    return [_view(path) for path in store_dirs(root)]
 
 
 def _view(path: Path) -> StoreView:
@@ -132,7 +132,7 @@ class FoundEntry:
 def find_entry(root: Path, key: bytes) -> FoundEntry | None:
     """The entry under a key, from the store that has the one that is good longest. Raises StoreError."""
     found: list[FoundEntry] = []
-    for path in slots(root):
+    for path in store_dirs(root):
         with _beside(path) as db:
             raw: Any = db.get(key)
         stored = None if raw is None else unpack(key, raw)
@@ -144,7 +144,7 @@ def find_entry(root: Path, key: bytes) -> FoundEntry | None:
 async def compact(root: Path, options: TableOptions) -> dict[str, str]:
     """Compact every store that no worker has open. Gives what came of each, by path. Raises StoreError."""
     came = {}
-    for path in slots(root):
+    for path in store_dirs(root):
         owner = lock_owner(path)
         if owner is not None:
             came[str(path)] = f"left alone: open in {owner}, which compacts by itself"

@@ -12,21 +12,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from streams.providers.build import open_providers
 from streams.providers.endpoint import Endpoint
-from streams.providers.figures import EndpointFigures
+from streams.providers.stats import EndpointStats
 from streams.settings import Settings
 
 PATH = "/providers"
 DRAIN_PATH = "/providers/drain"
 
-_FIGURES = TypeAdapter(list[EndpointFigures])
+_STATS = TypeAdapter(list[EndpointStats])
 
 
-async def look(address: str) -> list[EndpointFigures]:
+async def look(address: str) -> list[EndpointStats]:
     """The endpoints as the worker at HOST:PORT knows them. Raises OSError, in words, where no worker answers."""
     return await _ask(address, "GET", PATH)
 
 
-async def drain(address: str, endpoint: str, *, draining: bool, token: str | None = None) -> list[EndpointFigures]:
+async def drain(address: str, endpoint: str, *, draining: bool, token: str | None = None) -> list[EndpointStats]:
     """Have the worker give the endpoint no new calls, or calls again; one on another machine wants the token. Raises OSError, in
     words.
     """
@@ -36,7 +36,7 @@ async def drain(address: str, endpoint: str, *, draining: bool, token: str | Non
 
 async def _ask(
     address: str, method: str, path: str, body: bytes | None = None, token: str | None = None
-) -> list[EndpointFigures]:
+) -> list[EndpointStats]:
     headers = {} if body is None else {"content-type": "application/json"}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
@@ -49,7 +49,7 @@ async def _ask(
             if answer.status in (400, 403):
                 raise OSError(orjson.loads(said)["error"])
             answer.raise_for_status()
-            return _FIGURES.validate_json(said)
+            return _STATS.validate_json(said)
     except (ClientError, TimeoutError, ValueError, ValidationError) as error:
         raise OSError(f"no worker answers at {address}: its log line `ready` names its address") from error
 

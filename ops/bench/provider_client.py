@@ -28,7 +28,7 @@ from schemas.request import Request
 from streams.limits import Route
 from streams.pipeline import PendingRequest
 from streams.providers.build import open_providers
-from streams.providers.call import Call
+from streams.providers.call import ProviderCall
 from streams.providers.formats.openai.format import OpenaiFormat
 from streams.providers.formats.wire import Answer, Asked
 from streams.providers.http.aiohttp_transport import AiohttpTransport
@@ -92,7 +92,7 @@ async def by_endpoint(endpoint: EndpointClient, request: Request) -> None:
 async def by_providers(providers: Providers, request: PendingRequest) -> None:
     """All that a worker does for a call: reservation, routing, health, bounds."""
     call = providers.reserve(request)
-    assert isinstance(call, Call)
+    assert isinstance(call, ProviderCall)
     try:
         assert (await call.call(request)).status == "ok"
     finally:

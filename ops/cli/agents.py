@@ -9,7 +9,7 @@ from ops.cli.console import cell, fail, load, print_json, settings_option
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from streams.flow.figures import FlowFigures
+    from streams.flow.stats import FlowStats
 
 app = typer.Typer(help="See which agents use a worker most.", no_args_is_help=True)
 
@@ -71,27 +71,27 @@ def top(
         fail(str(error))
 
 
-def _cut(figures: "FlowFigures", most: int) -> "FlowFigures":
+def _cut(stats: "FlowStats", most: int) -> "FlowStats":
     from dataclasses import replace
 
-    return replace(figures, agents=figures.agents[:most])
+    return replace(stats, agents=stats.agents[:most])
 
 
-def _table(figures: "FlowFigures", address: str, most: int) -> "Table":
+def _table(stats: "FlowStats", address: str, most: int) -> "Table":
     from rich.table import Table
 
-    figures = _cut(figures, most)
-    waiting = ", ".join(f"{count:,} {priority}" for priority, count in figures.waiting.items())
+    stats = _cut(stats, most)
+    waiting = ", ".join(f"{count:,} {priority}" for priority, count in stats.waiting.items())
     table = Table(
-        title=f"{address}: {figures.in_flight:,} calls of {figures.dispatchers} dispatchers; "
-        f"waiting {waiting}, the oldest {figures.oldest_wait_s:,.1f} s",
-        caption=f"{len(figures.agents)} of {figures.agents_known:,} agents of the last half minute",
+        title=f"{address}: {stats.in_flight:,} calls of {stats.dispatchers} dispatchers; "
+        f"waiting {waiting}, the oldest {stats.oldest_wait_s:,.1f} s",
+        caption=f"{len(stats.agents)} of {stats.agents_known:,} agents of the last half minute",
     )
     table.add_column("agent")
     for name in ("call time", "in flight", "waiting", "MB"):
         table.add_column(name, justify="right")
     table.add_column("")
-    for agent in figures.agents:
+    for agent in stats.agents:
         table.add_row(
             cell(agent.agent_id),
             f"{agent.busy_share:.1%}",

@@ -148,12 +148,12 @@ def rebuild(
     """Delete the stores of stopped workers, damaged ones too; workers fill them again from the topic when they start."""
     from ops.cli.running import run
     from streams.cache.lock import lock_owner
-    from streams.cache.slots import rebuild as delete_stores
-    from streams.cache.slots import slots
+    from streams.cache.store_dirs import rebuild as delete_stores
+    from streams.cache.store_dirs import store_dirs
 
     loaded = load(settings)
     root = loaded.cache.disk.path
-    owners = {path: lock_owner(path) for path in slots(root)}
+    owners = {path: lock_owner(path) for path in store_dirs(root)}
     try:
         deleted = run(delete_stores(root)) if yes else [path for path, owner in owners.items() if owner is None]
     except OSError as error:

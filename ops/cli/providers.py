@@ -9,7 +9,7 @@ from ops.cli.console import FOUND_WRONG, cell, fail, load, print_json, settings_
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streams.providers.figures import EndpointFigures
+    from streams.providers.stats import EndpointStats
 
 _EXAMPLES = """
 Examples:
@@ -91,7 +91,7 @@ def drain(
     _show(found, as_json)
 
 
-def _show(found: "list[EndpointFigures]", as_json: bool) -> None:
+def _show(found: "list[EndpointStats]", as_json: bool) -> None:
     from ops.admin.tail import printable
 
     if as_json:

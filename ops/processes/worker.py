@@ -56,7 +56,7 @@ async def _run(settings: Settings, unhandled: Unhandled) -> None:
             serve_health(
                 settings.http.listen,
                 lambda: worker.ready and not unhandled.happened,
-                {"/agents": worker.flow_figures, "/providers": worker.endpoint_figures},
+                {"/agents": worker.flow_stats, "/providers": worker.endpoint_stats},
                 {"/providers/drain": lambda asked: worker.drain_endpoint(asked["endpoint"], asked["draining"])},
                 token=settings.http.token(),
                 hosts=settings.http.hosts,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from streams.flow.concurrency import Slots
 from streams.limits import Route
 from streams.pipeline import Busy, Outcome, PendingRequest
+from streams.slots import Slots
 
 _OK = Outcome("ok", payload=b"{}", attempts=1)
 

@@ -6,6 +6,12 @@ Promises: a hit in memory costs no task and no wait; what one worker has paid fo
 after a restart; a value that is torn, expired or somebody else's is never served; whatever happens to the one that makes a
 call, everyone who waits for it ends exactly once.
 
-Read key.py (what is the same), stage.py (who gets what), flights.py (joining), memory.py, then disk.py, reader.py and
-publisher.py (the tier that is shared), and build.py, which puts them together.
+Read in this order:
+    key          what makes two requests the same
+    stage        hit, joined or miss; what is kept of an outcome. answers: a kept answer
+    flights      single flight: leaders and joiners of identical calls (join, complete, promote)
+    memory       the first tier: least recently used first out, by bytes
+    entries      the second tier as the stage sees it: disk (the table) over rocks, layout, lock; store_dirs: which folder
+    publisher    what this worker paid for, to `cache.entries`; reader: what all workers paid for, from it
+    build        all of these from the settings; errors: what can be wrong with a store
 """

@@ -15,17 +15,17 @@ import structlog
 from schemas.limits import MIB
 from streams.cache.answers import Answer
 from streams.cache.disk import DiskTable
-from streams.cache.entries import SharedShelf
+from streams.cache.entries import SharedEntryStore
 from streams.cache.errors import StoreError
 from streams.cache.memory import MemoryTier
 from streams.cache.publisher import EntryPublisher
 from streams.cache.reader import EntryReader
 from streams.cache.rocks import TableOptions
-from streams.cache.slots import open_slot
 from streams.cache.stage import CacheRules, CacheStage
+from streams.cache.store_dirs import open_store
 from streams.kafka.cluster import Cluster
 from streams.metrics import definitions as metrics
-from streams.pipeline import HitAnswers
+from streams.pipeline import HitResponder
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import supervised
@@ -64,7 +64,7 @@ class WorkerCache:
 async def open_cache(
     settings: Settings,
     cluster: Cluster,
-    answers: HitAnswers,
+    responder: HitResponder,
     mapping: Callable[[str], bytes],
     stack: AsyncExitStack,
     budget_bytes: int,
@@ -79,7 +79,7 @@ async def open_cache(
     Raises StoreError, one line, where the store cannot be opened.
     """
     cache = settings.cache
-    table = await open_slot(
+    table = await open_store(
         cache.disk.path,
         TableOptions(
             cap_bytes=cache.disk.size,
@@ -108,7 +108,7 @@ async def open_cache(
         ttl_s=cache.disk.ttl,
         finished_window_s=cache.finished_window,
     )
-    stage = CacheStage(rules, memory, SharedShelf(table, publisher, now), answers, now, mapping, shares)
+    stage = CacheStage(rules, memory, SharedEntryStore(table, publisher, now), responder, now, mapping, shares)
     stack.push_async_callback(stage.stop)
     reader = EntryReader(
         settings.kafka.client_options(),

@@ -224,18 +224,18 @@ class DiskTable:
         self._open()
 
     def _get_many(self, keys: list[bytes], now: float) -> dict[bytes, Stored]:
-        db, counts, found = self._open_db, self.counts, dict[bytes, Stored]()
+        db, counts, live = self._open_db, self.counts, dict[bytes, Stored]()
         for key, raw in zip(keys, self._raw(db, keys), strict=True):
             stored = None if raw is None else unpack(key, raw)
             if stored is not None and stored.expires_at > now:
-                found[key] = stored
+                live[key] = stored
             elif stored is not None:
                 counts.expired += 1
             elif raw is not None:
                 counts.torn += 1
-        counts.hits += len(found)
-        counts.misses += len(keys) - len(found)
-        return found
+        counts.hits += len(live)
+        counts.misses += len(keys) - len(live)
+        return live
 
     def _raw(self, db: Rdict, keys: list[bytes]) -> list[bytes | None]:
         try:

@@ -1,4 +1,4 @@
-"""The shelf below memory: the table on disk, and the topic that fills it, here and on every other worker.
+"""The tier below memory: the table on disk, and the topic that fills it, here and on every other worker.
 
 What is put here is published; it comes into this worker's table the way it comes into all others', from the topic. So there
 is one writer and one order, and a table's positions always say what is in it.
@@ -17,8 +17,8 @@ from streams.cache.publisher import EntryPublisher
 from streams.pipeline import PendingRequest
 
 
-class SharedShelf:
-    """The stage's `Shelf`. Answers that are larger than a record may be are not shared; delivery refuses them too."""
+class SharedEntryStore:
+    """The stage's `EntryStore`. Answers that are larger than a record may be are not shared; delivery refuses them too."""
 
     def __init__(self, table: DiskTable, publisher: EntryPublisher, now: Callable[[], float]) -> None:
         self._table = table
@@ -31,17 +31,17 @@ class SharedShelf:
             stored = await self._table.get_many(keys, now)
         except StoreError:
             return {}
-        found: dict[bytes, Answer | bytes] = {}
+        entries: dict[bytes, Answer | bytes] = {}
         for key, each in stored.items():
             try:
                 entry = decode_entry(each.value)
             except ValueError:
                 continue  # something else's record on the topic
             if isinstance(entry, bytes):
-                found[key] = entry
+                entries[key] = entry
             else:
-                found[key] = Answer(entry.payload, entry.usage, entry.provider, each.expires_at, entry.called_model)
-        return found
+                entries[key] = Answer(entry.payload, entry.usage, entry.provider, each.expires_at, entry.called_model)
+        return entries
 
     def put_answer(self, key: bytes, request: PendingRequest, answer: Answer) -> None:
         """Share an answer. Costs no wait."""

@@ -1,4 +1,4 @@
-"""What can be wrong with a store on disk. Each message is one line that says how to mend it."""
+"""What can be wrong with a store on disk. Each message is one line that says how to fix it."""
 
 from __future__ import annotations
 

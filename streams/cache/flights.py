@@ -1,4 +1,4 @@
-"""Identical calls under way: one is made, the others wait for it.
+"""Single flight: of identical calls one is made, by its leader; the joiners wait for its answer.
 
 Pure: it keeps who leads and who has joined, and says what is to be done; the stage does it.
 
@@ -7,7 +7,7 @@ its own queue and for the new one's answer, whichever comes first. So high never
 
 A leader's answer goes to all. A failure goes to the joiners only where it must come out the same for them (a refusal that is
 not retryable, of the very same payload); otherwise the first joiner that still has time leads the next try, and the rest wait
-on. A leader that runs out of time, is cancelled or moves to another worker hands over in the same way.
+on. When a leader runs out of time, is cancelled or moves to another worker, the next one is promoted in the same way.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Flights:
         flight = self._flights.get(key)
         return flight is not None and not _is_overtaken(flight.leader, request)
 
-    def board(self, key: bytes, request: PendingRequest) -> Literal["leads", "joined", "full"]:
+    def join(self, key: bytes, request: PendingRequest) -> Literal["leads", "joined", "full"]:
         """Whether the request leads a new flight (and is to be called), or has joined one; `full`: neither, too many wait for
         its provider.
         """
@@ -63,7 +63,7 @@ class Flights:
         self._shares.put(request)
         return "joined"
 
-    def land(self, key: bytes, leader: PendingRequest) -> list[PendingRequest]:
+    def complete(self, key: bytes, leader: PendingRequest) -> list[PendingRequest]:
         """The leader's call has ended for all: who had joined. The flight is over."""
         flight = self._flights.get(key)
         if flight is None or flight.leader is not leader:
@@ -77,17 +77,17 @@ class Flights:
             flight.queued.remove(request)
 
     def take_queued(self, key: bytes, leader: PendingRequest) -> list[PendingRequest]:
-        """Those that the leader has overtaken. Ask before `land` and `hand_over`."""
+        """Those that the leader has overtaken. Ask before `complete` and `promote`."""
         flight = self._flights.get(key)
         if flight is None or flight.leader is not leader:
             return []
         queued, flight.queued = flight.queued, []
         return queued
 
-    def hand_over(
+    def promote(
         self, key: bytes, leader: PendingRequest, now: float
     ) -> tuple[PendingRequest | None, list[PendingRequest]]:
-        """The leader is out: the next leader, if one has time left, and the joiners whose time is over."""
+        """The leader is out: promotes the next leader, if one has time left; and the joiners whose time is over."""
         flight = self._flights.get(key)
         if flight is None or flight.leader is not leader:
             return None, []

@@ -44,7 +44,7 @@ class FolderLock:
 
 
 def lock_owner(path: Path) -> str | None:
-    """`process 4711`, or None where nobody holds it or that cannot be told.
+    """`process 4711`, or None where nobody holds it or that cannot be known.
 
     Not for a store that this process has open itself: POSIX gives up all of a process's locks on a file when any of its
     descriptors of that file is closed. RocksDB's refusal says so in that case; callers ask only for others'.

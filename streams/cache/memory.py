@@ -45,18 +45,18 @@ class Segment(Generic[V]):
 
     def get(self, key: bytes, now: float) -> V | None:
         """The value, if it is there and not expired; it is the most recently used one then."""
-        found = self._entries.get(key)
-        if found is None:
+        entry = self._entries.get(key)
+        if entry is None:
             self.stats.misses += 1
             return None
-        if found[2] <= now:
+        if entry[2] <= now:
             self._remove(key)
             self.stats.expired += 1
             self.stats.misses += 1
             return None
         self._entries.move_to_end(key)
         self.stats.hits += 1
-        return found[0]
+        return entry[0]
 
     def put(self, key: bytes, value: V, payload_bytes: int, expires_at: float) -> None:
         """Keep a value; the least recently used ones make room for it."""

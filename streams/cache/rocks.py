@@ -96,8 +96,8 @@ def fifo(files_bytes: int) -> str:
 def disk_bytes(path: Path) -> int:
     """What a folder takes on disk, by allocated blocks. Files that go meanwhile count as gone."""
     total = 0
-    with os.scandir(path) as found:
-        for each in found:
+    with os.scandir(path) as files:
+        for each in files:
             try:
                 total += each.stat().st_blocks * 512
             except FileNotFoundError:

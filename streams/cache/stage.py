@@ -19,7 +19,7 @@ from streams.cache.flights import Flights
 from streams.cache.key import Namespace, cache_key, identity_key, payload_digest
 from streams.cache.memory import MemoryTier
 from streams.metrics import definitions as metrics
-from streams.pipeline import Hit, HitAnswers, Outcome, PendingRequest, Stage, expired, refused
+from streams.pipeline import Hit, HitResponder, Outcome, PendingRequest, Stage, error_outcome, expired
 from streams.route_shares import RouteShares
 from streams.supervise import end, is_told_to_stop, supervised
 
@@ -42,7 +42,7 @@ class CacheRules:
     """How long a request that was answered `ok` is remembered."""
 
 
-class Shelf(Protocol):
+class EntryStore(Protocol):
     """The tier below memory: the table on disk, shared with the other workers."""
 
     async def find(self, keys: Sequence[bytes], now: float) -> Mapping[bytes, Answer | bytes]:
@@ -65,7 +65,7 @@ class Queue(Stage, Protocol):
 
 
 class CacheStage:
-    """Takes requests from intake; is the `Answers` of the stages behind it. Call `connect` before the first request.
+    """Takes requests from intake; is the `Responder` of the stages behind it. Call `connect` before the first request.
 
     `mapping`: what a model's name stands for at its providers, as bytes; empty where for itself.
     """
@@ -74,16 +74,16 @@ class CacheStage:
         self,
         rules: CacheRules,
         memory: MemoryTier[Answer],
-        shelf: Shelf,
-        answers: HitAnswers,
+        store: EntryStore,
+        responder: HitResponder,
         now: Callable[[], float],
         mapping: Callable[[str], bytes] = lambda _: b"",
         shares: RouteShares | None = None,
     ) -> None:
         self._rules = rules
         self._memory = memory
-        self._shelf = shelf
-        self._answers = answers
+        self._store = store
+        self._responder = responder
         self._now = now
         self._mapping = mapping
         self._flights = Flights(shares or RouteShares(None))
@@ -122,7 +122,7 @@ class CacheStage:
                 hits.append((request, answer))
         if hits:
             metrics.CACHE_REQUESTS.labels("memory").inc(len(hits))
-            self._answers.respond_hits(hits, "memory")
+            self._responder.respond_hits(hits, "memory")
         return missing
 
     async def _look_up_all(self) -> None:
@@ -140,7 +140,9 @@ class CacheStage:
         """After a fault: unanswered, their records would hold their partitions' commits for ever."""
         broken, self._under_way = self._under_way, []
         for request in broken:
-            self._answers.respond(request, refused("internal", "a fault of the cache's own, see the worker's log"))
+            self._responder.respond(
+                request, error_outcome("internal", "a fault of the cache's own, see the worker's log")
+            )
 
     def _identify(self, request: PendingRequest) -> None:
         body = request.request
@@ -179,16 +181,16 @@ class CacheStage:
         now = self._now()
         wanted = [_identity(request) for request in requests]
         wanted += [request.read_key for request in requests if request.read_key is not None]
-        found: dict[bytes, Answer | bytes] = {}
+        entries: dict[bytes, Answer | bytes] = {}
         hits: list[Hit] = []
         missing: list[PendingRequest] = []
         try:
-            found |= await self._shelf.find(wanted, now)
-            pointed_at = [answer for answer in found.values() if isinstance(answer, bytes) and answer not in found]
+            entries |= await self._store.find(wanted, now)
+            pointed_at = [answer for answer in entries.values() if isinstance(answer, bytes) and answer not in entries]
             if pointed_at:
-                found |= await self._shelf.find(pointed_at, now)
+                entries |= await self._store.find(pointed_at, now)
             for request in requests:
-                answer, key = _found(request, found)
+                answer, key = _answer_to(request, entries)
                 if answer is None:
                     missing.append(request)
                     continue
@@ -202,7 +204,7 @@ class CacheStage:
             hits, missing = [], list(requests)
         if hits:
             metrics.CACHE_REQUESTS.labels("disk").inc(len(hits))
-            self._answers.respond_hits(hits, "disk")
+            self._responder.respond_hits(hits, "disk")
         self._under_way = missing
         self._call(missing)
 
@@ -217,25 +219,25 @@ class CacheStage:
                 leading.append(request)
             elif (answer := self._in_memory(request, now)) is not None:  # came in while the disk was asked
                 metrics.CACHE_REQUESTS.labels("memory").inc()
-                self._answers.respond_hits([(request, answer)], "memory")
+                self._responder.respond_hits([(request, answer)], "memory")
             elif self._flights.may_join(key, request):
                 joining.append((key, request))
             else:
-                self._flights.board(key, request)
+                self._flights.join(key, request)
                 leading.append(request)
         self._under_way = []  # from here on each is with the next stage, or among the joiners
         self._lead(leading)  # before others join: then it is known which provider they wait for
-        self._lead([request for key, request in joining if self._board(key, request)])
+        self._lead([request for key, request in joining if self._join(key, request)])
         if len(self._flights) and self._sweeper is None:
             self._sweeper = supervised("cache_joins", self._sweep)
 
-    def _board(self, key: bytes, request: PendingRequest) -> bool:
+    def _join(self, key: bytes, request: PendingRequest) -> bool:
         """Whether it is to be called itself: the call that it would have joined has ended meanwhile."""
-        found = self._flights.board(key, request)
-        if found == "full":
+        joined = self._flights.join(key, request)
+        if joined == "full":
             message = f"too many requests for the provider {request.route.provider} wait"
-            self._answers.respond(request, refused("queue_full", message, retryable=True))
-        return found == "leads"
+            self._responder.respond(request, error_outcome("queue_full", message, retryable=True))
+        return joined == "leads"
 
     def _lead(self, requests: Sequence[PendingRequest]) -> None:
         if requests:
@@ -245,7 +247,7 @@ class CacheStage:
     # ---- outcomes out
 
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
-        """An outcome from the stages behind: kept if it may be, and told to those who joined."""
+        """An outcome from the stages behind: kept if it may be, and answered to those who joined."""
         joiners: list[PendingRequest] = []
         overtaken: Sequence[PendingRequest] = ()
         if request.read_key is not None:
@@ -257,8 +259,8 @@ class CacheStage:
                 self._keep(request, outcome)
             except Exception:  # what is paid for reaches its caller, kept or not
                 log.exception("an answer could not be kept")
-        self._answers.respond(request, outcome)
-        if ok:  # also one that is not kept: whoever joined asked the same at the same time
+        self._responder.respond(request, outcome)
+        if ok:  # also one that is not kept: the joiners asked the same at the same time
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
             outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
         elif outcome.status == "error" and outcome.error is not None and not outcome.error.retryable:
@@ -266,19 +268,19 @@ class CacheStage:
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
             outcome = replace(outcome, attempts=0)
         else:
-            self._hand_over(request)
+            self._promote(request)
         for joiner in joiners:
             if joiner.source.live:
                 metrics.CACHE_REQUESTS.labels("joined").inc()
-                self._answers.respond(joiner, outcome)
+                self._responder.respond(joiner, outcome)
 
     def abandon(self, request: PendingRequest) -> None:
         """The request belongs to another worker now; those who joined it do not."""
-        self._answers.abandon(request)
+        self._responder.abandon(request)
         if request.read_key is not None:
             self._flights.leave(request.read_key, request)
             self._flights.take_queued(request.read_key, request)
-        self._hand_over(request)
+        self._promote(request)
 
     def _keep(self, request: PendingRequest, outcome: Outcome) -> None:
         now, cache, payload = self._now(), request.request.cache, outcome.payload or b""
@@ -287,25 +289,25 @@ class CacheStage:
         key = request.store_key if outcome.shareable else None
         if key is not None:
             self._remember(key, answer, now)
-            self._shelf.put_answer(key, request, answer)
+            self._store.put_answer(key, request, answer)
         until = now + self._rules.finished_window_s
         identity = _identity(request)
         self._memory.metadata.put(identity, key or answer, 0 if key else len(payload), until)
-        self._shelf.put_finished(identity, request, answer, key, until)
+        self._store.put_finished(identity, request, answer, key, until)
 
     def _remember(self, key: bytes, answer: Answer, now: float) -> None:
         expires_at = min(now + self._rules.memory_ttl_s, answer.expires_at)
         self._memory.responses.put(key, answer, len(answer.payload), expires_at)
 
     def _land(self, leader: PendingRequest) -> list[PendingRequest]:
-        return [] if leader.read_key is None else self._flights.land(leader.read_key, leader)
+        return [] if leader.read_key is None else self._flights.complete(leader.read_key, leader)
 
-    def _hand_over(self, leader: PendingRequest) -> None:
+    def _promote(self, leader: PendingRequest) -> None:
         if leader.read_key is None:
             return
-        following, late = self._flights.hand_over(leader.read_key, leader, self._now())
+        following, late = self._flights.promote(leader.read_key, leader, self._now())
         for joiner in late:
-            self._answers.respond(joiner, expired("while another request's identical call was waited for"))
+            self._responder.respond(joiner, expired("while another request's identical call was waited for"))
         if following is not None:
             self._following.accept([following])
 
@@ -314,7 +316,7 @@ class CacheStage:
             await asyncio.sleep(_SWEEP_S)
             for joiner in self._flights.take_expired(self._now()):
                 if joiner.source.live:
-                    self._answers.respond(joiner, expired("while another request's identical call was waited for"))
+                    self._responder.respond(joiner, expired("while another request's identical call was waited for"))
         self._sweeper = None
 
     def forget(self, keys: Sequence[bytes]) -> None:
@@ -334,13 +336,13 @@ def _identity(request: PendingRequest) -> bytes:
     return request.identity
 
 
-def _found(request: PendingRequest, found: Mapping[bytes, Answer | bytes]) -> tuple[Answer | None, bytes | None]:
+def _answer_to(request: PendingRequest, entries: Mapping[bytes, Answer | bytes]) -> tuple[Answer | None, bytes | None]:
     """The answer to a request among what was found, and the key under which memory may keep it."""
-    finished = found.get(_identity(request))
+    finished = entries.get(_identity(request))
     if isinstance(finished, Answer):
         return finished, None
     for key in (finished, request.read_key):
-        answer = found.get(key) if key is not None else None
+        answer = entries.get(key) if key is not None else None
         if isinstance(answer, Answer):
             return answer, key
     return None, None

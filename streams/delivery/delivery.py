@@ -20,7 +20,7 @@ from streams.delivery.receipts import Both, Paid
 from streams.kafka.cluster import Cluster
 from streams.kafka.records import Origin, Original, Record
 from streams.metrics import definitions as metrics
-from streams.pipeline import Hit, Outcome, PendingRequest, Rejected, Source, refused
+from streams.pipeline import Hit, Outcome, PendingRequest, Rejected, Source, error_outcome
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
 from topics.names import V1, TopicNames
 from topics.partitioner import partition_for
@@ -220,7 +220,7 @@ class Delivery:
     def _respond_smaller(self, request: PendingRequest, outcome: Outcome) -> None:
         """The reply topic takes no message of this size: say so instead."""
         message = f"the answer is larger than the topic {request.reply_topic} takes (max.message.bytes)"
-        smaller = refused("answer_too_large", message)
+        smaller = error_outcome("answer_too_large", message)
         self.respond(request, replace(outcome, status=smaller.status, payload=None, error=smaller.error, cache="none"))
 
     def _partition(self, topic: str, key: bytes, wanted: int | None = None) -> TopicPartition:

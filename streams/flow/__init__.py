@@ -1,8 +1,17 @@
-"""Who goes next: admission, classes, agents, dispatchers.
+"""Flow: the queues of a worker, and which request is dispatched next.
 
-In: requests that no cache could answer. Out: calls to providers, and their outcomes to delivery.
+In: requests that no cache could answer. Out: calls to providers, and their outcomes to the cache and delivery.
 
 Promises: every class gets its weight's share, in a class the agents take turns, and what is blocked holds up nobody else;
 a request whose wait is over is answered `expired` without a call; no request leaves its queue before there is a dispatcher,
-a token of the admission rate and its provider's reservation for it.
+a token of the admission rate and its provider's permit for it.
+
+Read in this order, all pure but dispatch:
+    dispatch     the loop: queues in, calls under way, outcomes out
+    scheduler    which class, and in it which request, goes next (stride scheduling); lanes: one class, its lanes and turns
+    agents       one agent's share: over its threshold it waits behind the others; ordering: a conversation's requests one by one
+    refusals     who is refused before it waits; wait_estimate: how long the wait would be
+    admission    the token bucket of dispatches; pool: how many dispatchers; streams/slots.py: how many calls
+    coalesce     embeddings that share a call and linger for each other; merge, parts, input_caps: how they are joined and cut
+    timer_wheel  what is due when; stats: for `headrace agents`; rules, build: from the settings
 """

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import exp
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from streams.flow.lanes import Turn
 
 MEMORY_S = 10.0
 """Time constant with which past calls lose weight."""
@@ -44,10 +40,6 @@ class Agent:
     over: bool = False
     """Waits behind the others."""
     warned: bool = False
-    parked: list[Turn] = field(default_factory=list)
-    """Its turns that come again when one of its calls has ended."""
-    retry_at: float | None = None
-    """When they come again anyway."""
 
 
 @dataclass(frozen=True, slots=True)

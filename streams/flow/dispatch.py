@@ -1,80 +1,78 @@
 """From the queues to the providers: as many calls under way as the limits allow, and none waiting inside a client.
 
-A request leaves its queue only when a dispatcher, an admission token and its provider's reservation are there for it. What
+A request leaves its queue only when a dispatcher, an admission token and its provider's permit are there for it. What
 decides who that is, is pure (streams/flow/scheduler.py); here are the calls, the clocks and the answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 import structlog
 
 from streams.flow.admission import TokenBucket
-from streams.flow.agents import Agent, Agents
-from streams.flow.company import Company, Waiting
-from streams.flow.concurrency import Slots
-from streams.flow.estimate import Estimate
-from streams.flow.figures import FlowFigures, agent_figures
+from streams.flow.agents import Agent
+from streams.flow.coalesce import Coalescer, Regroup
 from streams.flow.input_caps import Fate
 from streams.flow.merge import merge, split
 from streams.flow.parts import Parts
 from streams.flow.pool import Pool
 from streams.flow.refusals import Refusals
-from streams.flow.rules import FlowRules
+from streams.flow.rules import FlowRules, scheduler_of
 from streams.flow.scheduler import Scheduler
+from streams.flow.stats import FlowStats, agent_stats
+from streams.flow.wait_estimate import WaitEstimate
 from streams.limits import Route
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers, Busy, Outcome, PendingRequest, Providers, Reservation, expired, refused
-from streams.route_shares import RouteShares
+from streams.pipeline import Busy, Outcome, PendingRequest, Permit, Providers, Responder, error_outcome, expired
 from streams.supervise import fault, is_told_to_stop, settle, supervised
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.flow")
 
 _TICK_S: Final = 0.1
-"""How late an expiry in the queue may be noticed, and how often the pool and the agents are looked at."""
+"""How late an expiry in the queue may be noticed, and how often the pool and the agents are adjusted."""
 
-_OWN_FAULT: Final = "a fault of the pipeline's own, see its log"
 _LEAST_SLEEP_S: Final = 0.002
 """With an empty bucket: a few tokens at a time, rather than a wake-up for each."""
+
+_OWN_FAULT: Final = error_outcome("internal", "a fault of the pipeline's own, see its log")
 
 
 class Dispatch:
     """Stage: holds requests until they may be dispatched, then sees them through their call.
 
-    `now` is the time of the records (Unix seconds), `clock` a monotonic one. `shares`: what waits by provider,
-    here and elsewhere.
+    `now` is the time of the records (Unix seconds), `clock` a monotonic one. `scheduler`: made before, where others look at what
+    waits; one of its own else.
     """
 
     def __init__(
         self,
         rules: FlowRules,
         providers: Providers,
-        answers: Answers,
+        responder: Responder,
         now: Callable[[], float],
         clock: Callable[[], float],
-        shares: RouteShares | None = None,
+        scheduler: Scheduler | None = None,
     ) -> None:
         began = clock()
         self._rules = rules
         self._providers = providers
-        self._answers = self._parts = Parts(answers)
+        self._responder = self._parts = Parts(responder)
         self._now = now
         self._clock = clock
         self._pool = Pool(rules.pool)
-        self._slots = Slots(min(rules.most_in_flight, self._pool.capacity), rules.high_share)
-        self._agents = Agents(rules.agents, began)
-        self._scheduler = Scheduler(rules.classes, self._agents, self._slots, rules.ordering, shares)
+        self._scheduler = scheduler_of(rules, began) if scheduler is None else scheduler
+        self._slots, self._agents = self._scheduler.slots, self._scheduler.agents
         self._bucket = TokenBucket(rules.rate_per_s, rules.burst)
-        self._company = Company(
+        self._coalescer = Coalescer(
             rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s, rules.most_inputs
         )
-        self._estimate = Estimate(rules.classes, began)
-        self._refusals = Refusals(self._scheduler, self._agents, self._estimate, early=rules.refuse_early)
+        self._wait_estimate = WaitEstimate(rules.classes, began)
+        self._refusals = Refusals(self._scheduler, self._agents, self._wait_estimate, early=rules.refuse_early)
         self._calls: set[asyncio.Task[None]] = set()
         self._longest_wait_s = 0.0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
@@ -93,22 +91,22 @@ class Dispatch:
                 self._accept(request, now)
             except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
                 log.exception("a request broke flow", request_id=request.request_id)
-                self._answers.respond(request, refused("internal", _OWN_FAULT))
+                self._responder.respond(request, _OWN_FAULT)
         if self._ticking is None and not self._stopped:
             self._ticking = supervised("flow", self._tick)
         self._fill()
 
     def _accept(self, request: PendingRequest, now: float) -> None:
-        found = self._providers.route(request)
-        if isinstance(found, Route):
-            request.route = found
-        refusal = found if isinstance(found, Outcome) else self._refusals.of(request, now)
+        route = self._providers.route(request)
+        if isinstance(route, Route):
+            request.route = route
+        refusal = route if isinstance(route, Outcome) else self._refusals.of(request, now)
         if refusal is not None:
             if refusal.error is not None:
                 metrics.REFUSED.labels(request.priority, refusal.error.type).inc()
-            self._answers.respond(request, refusal)
+            self._responder.respond(request, refusal)
             return
-        for part in self._parts.cut(request, self._company.known_limit(request)):
+        for part in self._parts.cut(request, self._coalescer.known_limit(request)):
             self._put(part, now)
         agent = self._agents[request.agent_id]
         if request.decode_s:  # the loop stood still: no slot was of use meanwhile
@@ -116,9 +114,9 @@ class Dispatch:
         self._warn(agent)
 
     def _put(self, request: PendingRequest, now: float) -> None:
-        if self._company.add(request) and not self._pool.idle and self._company.may_wait(request, now):
+        if self._coalescer.add(request) and not self._pool.idle and self._coalescer.may_linger(request, now):
             self._scheduler.put(request, held=True)
-            for each in self._company.gather(request, self._clock()):
+            for each in self._coalescer.linger(request, self._clock()):
                 self._scheduler.let_go(each)
         else:
             self._scheduler.put(request)
@@ -143,7 +141,7 @@ class Dispatch:
         self._wake(0.0)
 
     def _wake(self, in_s: float) -> None:
-        """Fill again after so many seconds; calls that end in one turn of the loop wake it once."""
+        """Fill again after `in_s` seconds; calls that end in one turn of the loop wake it once."""
         at = self._clock() + in_s
         if self._stopped or at >= self._wake_at:
             return
@@ -167,12 +165,12 @@ class Dispatch:
         self._filling = True
         try:
             clock = self._clock()
-            for request in self._company.enough_waited(clock, everybody=self._pool.idle):
+            for request in self._coalescer.lingered(clock, all_of_them=self._pool.idle):
                 self._scheduler.let_go(request)
             sleep_s = self._dispatch(clock)
         finally:
             self._filling = False
-        for at in (self._scheduler.next_retry_at, self._company.next_at):
+        for at in (self._scheduler.next_retry_at, self._coalescer.next_at):
             if at is not None:
                 sleep_s = min(sleep_s, max(0.0, at - clock))
         if sleep_s < float("inf"):
@@ -184,7 +182,7 @@ class Dispatch:
         while (request := scheduler.first(clock)) is not None:
             if not request.source.live:
                 self._remove(request, clock)
-                self._answers.abandon(request)
+                self._responder.abandon(request)
             elif request.dispatch_by <= now:
                 self._remove(request, clock)
                 self._expire(request)
@@ -204,28 +202,28 @@ class Dispatch:
                     self._start(group, called, reserved, now, clock)
         return float("inf")
 
-    def _reserve(self, request: PendingRequest) -> Reservation | Outcome | Busy:
+    def _reserve(self, request: PendingRequest) -> Permit | Outcome | Busy:
         try:
             return self._providers.reserve(request)
         except Exception:  # a fault of ours: left at the head of its queue it would hold up everybody behind it
             log.exception("a reservation broke", request_id=request.request_id)
-            return refused("internal", _OWN_FAULT)
+            return _OWN_FAULT
 
     def _block(self, request: PendingRequest, busy: Busy, clock: float) -> None:
         if busy.scope == "model":
-            self._company.remove(request)
+            self._coalescer.remove(request)
         self._scheduler.block(request, busy, clock)
         if busy.scope == "model":
-            self._company.add(request)
+            self._coalescer.add(request)
 
     def _mates(self, request: PendingRequest, most: int, now: float) -> list[PendingRequest]:
         """Who shares the request's call. Each takes a token and one of its agent's calls, as if it went alone.
 
         One that was called before, with others, has had its token.
         """
-        found: list[PendingRequest] = []
+        mates: list[PendingRequest] = []
         calls: dict[str, int] = {request.agent_id: 1}
-        for other in self._company.fitting(request):
+        for other in self._coalescer.fitting(request):
             own = calls.get(other.agent_id, 0) + 1
             in_flight = self._agents[other.agent_id].in_flight
             fits = in_flight + own <= self._rules.agents.most_in_flight
@@ -233,21 +231,16 @@ class Dispatch:
             if (most > 0 or not fresh) and fits and other.source.live and other.dispatch_by > now:
                 most -= fresh
                 calls[other.agent_id] = own
-                found.append(other)
-        return found
+                mates.append(other)
+        return mates
 
     def _start(
-        self,
-        group: Sequence[PendingRequest],
-        called: PendingRequest,
-        reserved: Reservation,
-        now: float,
-        clock: float,
+        self, group: Sequence[PendingRequest], called: PendingRequest, permit: Permit, now: float, clock: float
     ) -> None:
         priority = group[0].priority
         fresh = sum(request.dispatched_at is None for request in group)
         for number, request in enumerate(group):
-            self._company.remove(request)
+            self._coalescer.remove(request)
             (self._scheduler.join if number else self._scheduler.start)(request, clock)
             if request.dispatched_at is None:
                 request.dispatched_at = now
@@ -255,31 +248,31 @@ class Dispatch:
                 self._longest_wait_s = max(self._longest_wait_s, wait_s)
                 metrics.QUEUE_SECONDS.labels(priority).observe(wait_s)
         self._bucket.take(clock, fresh)
-        self._estimate.started(priority, fresh)
+        self._wait_estimate.started(priority, fresh)
         metrics.ADMITTED.labels(priority).inc(fresh)
         self._slots.take(priority)
         dispatcher = self._pool.take()
-        call = asyncio.create_task(self._call(group, called, reserved, dispatcher))
+        call = asyncio.create_task(self._call(group, called, permit, dispatcher))
         self._calls.add(call)
         call.add_done_callback(self._on_end)
 
     async def _call(
-        self, group: Sequence[PendingRequest], called: PendingRequest, reserved: Reservation, dispatcher: int
+        self, group: Sequence[PendingRequest], called: PendingRequest, permit: Permit, dispatcher: int
     ) -> None:
         try:
-            outcome = await reserved.call(called)
+            outcome = await permit.call(called)
         except (Exception, asyncio.CancelledError) as error:  # unanswered, the record would hold its partition for ever
             if is_told_to_stop(error):
                 raise
             fault("calls", error, "a call broke by a fault of the pipeline's own", request_id=called.request_id)
-            outcome = refused("internal", "a fault of the pipeline's own, see its log")
+            outcome = _OWN_FAULT
         finally:
             self._slots.give_back(called.priority)
             self._pool.give_back(dispatcher)
             clock = self._clock()
             for request in group:
                 self._scheduler.end(request, clock)
-            reserved.release()
+            permit.release()
         try:
             self._end(group, outcome)
         except (
@@ -288,7 +281,7 @@ class Dispatch:
             fault("calls", error, "an outcome could not be passed on", request_id=called.request_id)
             for request in group:
                 if request.source.live and request not in self._scheduler:
-                    settle("calls", partial(self._answers.respond, request, refused("internal", _OWN_FAULT)))
+                    settle("calls", partial(self._responder.respond, request, _OWN_FAULT))
 
     def _on_end(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
@@ -308,33 +301,33 @@ class Dispatch:
             parts = [outcome] * len(group)
         if parts is not None:
             for request, part in zip(group, parts, strict=True):
-                self._answers.respond(request, part)
+                self._responder.respond(request, part)
             refused = outcome.status == "error" and not may_pass
             fate: Fate = "answered" if outcome.status == "ok" else "refused" if refused else "other"
-            self._let_go(self._company.ended(group, fate, self._clock()))
+            self._let_go(self._coalescer.ended(group, fate, self._clock()))
             return
         if outcome.error is not None and outcome.error.type == "answer_too_large":
-            self._company.too_large(group, self._clock())
+            self._coalescer.too_large(group, self._clock())
         now = self._now()
         left = [request for request in group if request.expires_at is None or request.expires_at > now]
         over = [request for request in group if request not in left]
         for request in over:
-            self._answers.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
+            self._responder.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
         if over:
-            self._let_go(self._company.ended(over, "other", self._clock()))
-            self._wait_again(Waiting(left, held=False))
+            self._let_go(self._coalescer.ended(over, "other", self._clock()))
+            self._wait_again(Regroup(left, held=False))
             return
         refused = outcome.error is not None and outcome.error.type == "provider_error"
-        for each in self._company.halves(group, refused=refused, now=self._clock()):
+        for each in self._coalescer.halves(group, refused=refused, now=self._clock()):
             self._wait_again(each)
 
-    def _wait_again(self, waiting: Waiting) -> None:
+    def _wait_again(self, regroup: Regroup) -> None:
         """Put them back into the queue, to be called without the others: they have been dispatched once, in time."""
-        for request in waiting.group:
+        for request in regroup.group:
             waits_s = request.dispatch_by - request.received_at
             request.dispatch_by = request.expires_at or self._now() + waits_s
-            self._scheduler.put(request, held=waiting.held)
-        self._company.add_group(waiting.group)
+            self._scheduler.put(request, held=regroup.held)
+        self._coalescer.add_group(regroup.group)
         self._wake(0.0)
 
     def _let_go(self, requests: Sequence[PendingRequest]) -> None:
@@ -347,13 +340,13 @@ class Dispatch:
     def _expire(self, request: PendingRequest) -> None:
         if request.source.live:
             why = self._providers.why_not(request)
-            self._answers.respond(request, expired(f"in the queue; {why}" if why else "in the queue"))
+            self._responder.respond(request, expired(f"in the queue; {why}" if why else "in the queue"))
         else:
-            self._answers.abandon(request)
+            self._responder.abandon(request)
 
     def _remove(self, request: PendingRequest, clock: float) -> None:
         self._scheduler.remove(request, clock)
-        self._let_go(self._company.gone(request))
+        self._let_go(self._coalescer.gone(request))
 
     # ---- now and then
 
@@ -362,20 +355,20 @@ class Dispatch:
             await asyncio.sleep(_TICK_S)
             clock, now = self._clock(), self._now()
             for request in self._scheduler.take_late(now, clock):
-                self._let_go(self._company.gone(request))
+                self._let_go(self._coalescer.gone(request))
                 self._expire(request)
-            self._let_go(self._company.tend(now, clock))
-            self._estimate.look(clock)
-            self._look_at_pool(clock, now)
-            self._scheduler.tend(clock)
+            self._let_go(self._coalescer.maintain(now, clock))
+            self._wait_estimate.tick(clock)
+            self._adjust_pool(clock, now)
+            self._scheduler.maintain(clock)
             self._fill()
 
-    def _look_at_pool(self, clock: float, now: float) -> None:
+    def _adjust_pool(self, clock: float, now: float) -> None:
         most, pool, slots = self._rules.most_in_flight, self._pool, self._slots
         full = len(self._scheduler) > 0 and slots.size < most and not slots.has_room("low")
         wait_s = max(self._longest_wait_s, self.oldest_wait_s(now) if full else 0.0)
         self._longest_wait_s = 0.0
-        if pool.look(clock, wait_s, full=full):
+        if pool.adjust(clock, wait_s, full=full):
             slots.resize(min(most, pool.capacity))
             log.info("the pool has changed", dispatchers=pool.size, queue_wait_s=round(wait_s, 3))
 
@@ -384,9 +377,9 @@ class Dispatch:
         clock = self._clock()
         for request in [request for request in self._scheduler if not request.source.live]:
             self._remove(request, clock)
-            self._answers.abandon(request)
+            self._responder.abandon(request)
 
-    # ---- figures
+    # ---- stats
 
     @property
     def in_flight(self) -> int:
@@ -400,19 +393,15 @@ class Dispatch:
         """Requests waiting for dispatch, by class."""
         return self._scheduler.waiting()
 
-    def waiting_by_route(self) -> Mapping[Route, Mapping[Priority, tuple[int, int]]]:
-        """Requests and tokens that wait, by route and class: the demand for what providers allow."""
-        return self._scheduler.waiting_by_route()
-
     def oldest_wait_s(self, now: float) -> float:
         """How long the oldest waiting request has waited, from its record's timestamp; 0 if none waits."""
         return max(0.0, now - min((request.received_at for request in self._scheduler), default=now))
 
-    def figures(self, most_agents: int) -> FlowFigures:
+    def stats(self, most_agents: int) -> FlowStats:
         """What is going on now, and the agents that use most of this worker, busiest first."""
-        agents = agent_figures(self._agents, self._clock(), most_agents)
+        agents = agent_stats(self._agents, self._clock(), most_agents)
         oldest_s = round(self.oldest_wait_s(self._now()), 3)
-        return FlowFigures(self.waiting(), oldest_s, self.in_flight, self.dispatchers, len(self._agents), agents)
+        return FlowStats(self.waiting(), oldest_s, self.in_flight, self.dispatchers, len(self._agents), agents)
 
     async def stop(self) -> None:
         """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""

@@ -106,24 +106,24 @@ class InputCaps:
         return min(limits, default=None)
 
     def too_large(self, request: PendingRequest, inputs: int, now: float) -> None:
-        """The answer to so many inputs was larger than answers may be."""
+        """The answer to this many inputs was larger than answers may be."""
         self._at(place_of(request), now).ceiling = max(1, inputs // 2)
 
     def refused(self, group: Sequence[PendingRequest], inputs: int, now: float) -> bool:
         """A call of several requests was refused; its halves come next. Whether they are to come one after the other: then
-        hand the second one to `hold`.
+        hand the second one to `hold_back`.
         """
         known = self._at(place_of(group[0]), now)
         known.suspicions.append(_Suspicion(inputs, set(group)))
         if known.search is not None:
             return known.search.active.issuperset(group)
-        if inputs <= known.answered:  # so many passed before: more likely one of them is bad
+        if inputs <= known.answered:  # as many passed before: more likely one of them is bad
             return False
         known.search = _Search(set(group), [])
         self._searching += 1
         return True
 
-    def hold(self, group: list[PendingRequest]) -> None:
+    def hold_back(self, group: list[PendingRequest]) -> None:
         """The group waits until what is before it has ended."""
         search = self._known[place_of(group[0])].search
         assert search is not None
@@ -156,19 +156,19 @@ class InputCaps:
 
     def late(self, now: float) -> list[list[PendingRequest]]:
         """Groups of which one has waited for too long, by the records' clock: their search is given up."""
-        found: list[list[PendingRequest]] = []
+        groups: list[list[PendingRequest]] = []
         if self._searching:
             for known in self._known.values():
                 held = known.search.held if known.search is not None else []
                 if any(request.dispatch_by <= now for group in held for request in group):
-                    found += self._go_on(known, (), give_up=True)
-        return found
+                    groups += self._go_on(known, (), give_up=True)
+        return groups
 
     def gone(self, request: PendingRequest) -> list[list[PendingRequest]]:
         """The request waits no more and was not called. The groups that may go now."""
         return self.ended([request], 1, "other", 0.0) if self._known else []
 
-    def tend(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Every now and then: forget what was learnt long ago."""
         if now >= self._forget_at:
             self._forget_at = now + _FORGET_EVERY_S
@@ -180,7 +180,7 @@ class InputCaps:
             }
 
     def _learn(self, known: _Known, suspicion: _Suspicion, now: float) -> None:
-        """All parts of a refused call were answered: so many inputs are too many."""
+        """All parts of a refused call were answered: it had too many inputs."""
         if known.answered >= suspicion.inputs:  # more passed once, and do no longer
             known.answered = suspicion.largest_answered
         known.answered = max(known.answered, 1)

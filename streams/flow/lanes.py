@@ -7,13 +7,13 @@ even looked at. An agent over its threshold has its turns in a second ring, whic
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from heapq import heappop, heappush, heapreplace
 from itertools import count
 
 from streams.flow.agents import Agent
-from streams.flow.deadlines import Wheel
+from streams.flow.timer_wheel import TimerWheel
 from streams.limits import Route
 from streams.pipeline import PendingRequest
 from topics.names import Priority
@@ -66,14 +66,19 @@ class Lane:
 
 
 class ClassQueue:
-    """One class. `passed` is its virtual time: the class that has passed least goes next (stride scheduling)."""
+    """One class. `passed` is its virtual time: the class that has passed least goes next (stride scheduling).
+
+    `parked`: where turns go whose agent has all its calls under way, by agent id; the scheduler unparks them.
+    """
 
     __slots__ = (
-        "_heap", "_most_in_flight", "_numbers", "_stamp", "_wheel", "behind", "bytes", "front", "idle", "lanes", "passed",
-        "priority", "requests", "stride",
+        "_heap", "_most_in_flight", "_numbers", "_parked", "_stamp", "_wheel", "behind", "bytes", "front", "idle", "lanes",
+        "passed", "priority", "requests", "stride",
     )  # fmt: skip
 
-    def __init__(self, priority: Priority, weight: int, most_in_flight: int) -> None:
+    def __init__(
+        self, priority: Priority, weight: int, most_in_flight: int, parked: defaultdict[str, list[Turn]]
+    ) -> None:
         self.priority = priority
         self.stride = 1.0 / weight
         self.passed = 0.0
@@ -88,9 +93,10 @@ class ClassQueue:
         """The same of the second rings."""
         self._heap = self.front
         self._most_in_flight = most_in_flight
+        self._parked = parked
         self._numbers = count()
         self._stamp = 0
-        self._wheel: Wheel[Turn] = Wheel()
+        self._wheel: TimerWheel[Turn] = TimerWheel()
 
     def put(self, request: PendingRequest, agent: Agent) -> None:
         """It waits from now on, behind the other requests of its agent on its route."""
@@ -130,15 +136,15 @@ class ClassQueue:
                 self._heap = heap
                 return turn
             entries.popleft()
-            self._put_where_it_belongs(turn)
+            self._requeue(turn)
         return None
 
-    def _put_where_it_belongs(self, turn: Turn) -> None:
+    def _requeue(self, turn: Turn) -> None:
         turn.stamp = _NOWHERE
         if not turn.requests:
             self._drop(turn)
         elif turn.agent.in_flight >= self._most_in_flight:
-            turn.agent.parked.append(turn)
+            self._parked[turn.agent.agent_id].append(turn)
         else:
             self.append(turn)
 
@@ -161,11 +167,11 @@ class ClassQueue:
         turn.requests.pop(0)
 
     def park(self, turn: Turn, where: list[Turn]) -> None:
-        """Take the turn out of its ring, until whoever has the list brings it back."""
+        """Take the turn out of its ring, until the owner of the list unparks it."""
         turn.stamp = _NOWHERE
         where.append(turn)
 
-    def bring_back(self, turn: Turn) -> None:
+    def unpark(self, turn: Turn) -> None:
         """A parked turn, to the end of its ring."""
         if turn.requests:
             self.append(turn)
@@ -209,7 +215,7 @@ class ClassQueue:
                 self._list(ring)
         parked, lane.parked = lane.parked, []
         for turn in parked:
-            self.bring_back(turn)
+            self.unpark(turn)
 
     def move(self, agent: Agent) -> None:
         """The agent is below its threshold again: its turns go from the second ring to the first."""
@@ -218,7 +224,7 @@ class ClassQueue:
             if turn is not None and turn.stamp != _NOWHERE:
                 self.append(turn)
 
-    def tidy(self) -> None:
+    def drop_empty(self) -> None:
         """Drop lanes with nothing on them: the names of routes may come from outside."""
         for route in [route for route, lane in self.lanes.items() if not lane.turns]:
             del self.lanes[route]

@@ -102,14 +102,14 @@ def inputs_of(request: PendingRequest) -> int:
     return len(_inputs(request.request.payload["input"]))
 
 
-def _inputs(found: Any) -> list[Any]:
+def _inputs(given: Any) -> list[Any]:
     """Always a list of inputs: one text or one list of tokens is one input."""
-    return found if type(found) is list and type(found[0]) in (str, list) else [found]
+    return given if type(given) is list and type(given[0]) in (str, list) else [given]
 
 
-def _length(found: Any) -> int:
+def _length(given: Any) -> int:
     """Characters or tokens of all inputs; at least 1 each."""
-    return sum(max(1, len(each)) for each in _inputs(found))
+    return sum(max(1, len(each)) for each in _inputs(given))
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:

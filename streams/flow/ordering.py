@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from streams.flow.deadlines import Wheel
+from streams.flow.timer_wheel import TimerWheel
 from streams.pipeline import PendingRequest
 from topics.names import PRIORITIES
 
@@ -24,7 +24,7 @@ class Order:
         self._ordering = ordering
         self._out: dict[_Key, PendingRequest] = {}
         self._held: dict[_Key, tuple[dict[PendingRequest, None], ...]] = {}
-        self._wheel: Wheel[PendingRequest] = Wheel()
+        self._wheel: TimerWheel[PendingRequest] = TimerWheel()
 
     def enter(self, request: PendingRequest) -> bool:
         """Whether it may go on now; else it is held back."""

@@ -1,6 +1,6 @@
 """One `embeddings` request as several calls, where it brings more inputs than its provider takes, and their answers as one.
 
-OpenAI takes 2,048 inputs a call, Cohere 96, Gemini 100, DashScope 10, Titan on Bedrock one. Whoever sends a request here knows
+OpenAI takes 2,048 inputs a call, Cohere 96, Gemini 100, DashScope 10, Titan on Bedrock one. A caller knows
 the model and not which of these serves it, so that a request goes in parts where the provider's number is known, as the SDKs
 do that know it (Vercel's `embedMany`, LangChain's `chunk_size`). The request ends once: with all vectors in the order of its
 inputs, or with the first part that failed; parts that wait then are not called.
@@ -17,7 +17,7 @@ import orjson
 from schemas.request import Request
 from schemas.response import Usage
 from streams.flow.merge import inputs_of
-from streams.pipeline import Answers, Outcome, PendingRequest, refused
+from streams.pipeline import Outcome, PendingRequest, Responder, error_outcome
 
 
 class _Over:
@@ -37,11 +37,11 @@ class _Whole:
     outcomes: dict[PendingRequest, Outcome]
 
 
-class Parts(Answers):
-    """Stands before `answers`: what ends there ends here too, a part with the others of its request."""
+class Parts(Responder):
+    """Stands before `responder`: what ends there ends here too, a part with the others of its request."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, responder: Responder) -> None:
+        self._responder = responder
         self._wholes: dict[PendingRequest, _Whole] = {}
 
     def cut(self, request: PendingRequest, most: int | None) -> Sequence[PendingRequest]:
@@ -69,7 +69,7 @@ class Parts(Answers):
         whole = self._wholes.pop(request, None)
         if whole is None:
             if not isinstance(request.source, _Over):
-                self._answers.respond(request, outcome)
+                self._responder.respond(request, outcome)
             return
         whole.outcomes[request] = outcome
         if outcome.status == "ok" and len(whole.outcomes) < len(whole.parts):
@@ -79,15 +79,15 @@ class Parts(Answers):
             (each.dispatched_at for each in whole.parts if each.dispatched_at is not None), default=None
         )
         joined = _join([whole.outcomes[part] for part in whole.parts]) if outcome.status == "ok" else outcome
-        self._answers.respond(whole.request, joined)
+        self._responder.respond(whole.request, joined)
 
     def abandon(self, request: PendingRequest) -> None:
         whole = self._wholes.pop(request, None)
         if whole is not None:
             self._end(whole)
-            self._answers.abandon(whole.request)
+            self._responder.abandon(whole.request)
         elif not isinstance(request.source, _Over):
-            self._answers.abandon(request)
+            self._responder.abandon(request)
 
     def _end(self, whole: _Whole) -> None:
         for part in whole.parts:
@@ -102,12 +102,12 @@ def _join(outcomes: Sequence[Outcome]) -> Outcome:
     body: dict[str, Any] = {}
     try:
         for outcome in outcomes:
-            found = orjson.loads(outcome.payload or b"")
-            body = body or found
-            for entry in sorted(found["data"], key=lambda entry: entry["index"]):
+            answer = orjson.loads(outcome.payload or b"")
+            body = body or answer
+            for entry in sorted(answer["data"], key=lambda entry: entry["index"]):
                 data.append({**entry, "index": len(data)})
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return refused("provider_error", "the provider's answers to the parts of the request do not fit together")
+        return error_outcome("provider_error", "the provider's answers to the parts of the request do not fit together")
     usages = [outcome.usage for outcome in outcomes]
     usage = Usage(
         sum(each.prompt_tokens for each in usages),

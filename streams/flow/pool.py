@@ -62,7 +62,7 @@ class Pool:
     def give_back(self, number: int) -> None:
         self.calls[number] -= 1
 
-    def look(self, now: float, wait_s: float, *, full: bool) -> bool:
+    def adjust(self, now: float, wait_s: float, *, full: bool) -> bool:
         """Grow or shrink by one if it is time. Call it every 0.1 s or so.
 
         `wait_s` is how long the next request has waited, 0 if none waits; `full` whether it waits for a dispatcher.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streams.flow.agents import AgentRules
+from streams.flow.agents import AgentRules, Agents
 from streams.flow.ordering import Ordering
 from streams.flow.pool import PoolRules
-from streams.flow.scheduler import ClassRules
-from streams.route_shares import RouteRules
+from streams.flow.scheduler import ClassRules, Scheduler
+from streams.route_shares import RouteRules, RouteShares
+from streams.slots import Slots
 from topics.names import Priority
 
 
@@ -34,3 +35,9 @@ class FlowRules:
     """Inputs that one call may have, by the provider's name, where it is known."""
     route: RouteRules | None = None
     """None: one provider alone may fill everything."""
+
+
+def scheduler_of(rules: FlowRules, now: float, shares: RouteShares | None = None) -> Scheduler:
+    """A scheduler with nothing in it. `now` by a monotonic clock; `shares`: what waits by provider, here and elsewhere."""
+    slots = Slots(min(rules.most_in_flight, rules.pool.least * rules.pool.batch), rules.high_share)
+    return Scheduler(rules.classes, Agents(rules.agents, now), slots, rules.ordering, shares)

@@ -10,17 +10,19 @@ Enqueue and dequeue together cost about 4 us, with 100,000 requests of 10,000 ag
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import inf
 
 from streams.flow.agents import Agent, Agents
-from streams.flow.concurrency import Slots
 from streams.flow.lanes import ClassQueue, Turn
 from streams.flow.ordering import Order, Ordering
 from streams.limits import Route
 from streams.pipeline import Busy, PendingRequest
 from streams.route_shares import RouteShares
+from streams.slots import Slots
 from topics.names import Priority
 
 
@@ -50,9 +52,15 @@ class Scheduler:
         self.agents = agents
         self.routes = shares or RouteShares(None)
         self._rules = classes
-        self._slots = slots
+        self.slots = slots
         most = agents.rules.most_in_flight
-        self._classes = {priority: ClassQueue(priority, rules.weight, most) for priority, rules in classes.items()}
+        self._parked: defaultdict[str, list[Turn]] = defaultdict(list)
+        """Turns by agent id that come again when one of the agent's calls has ended."""
+        self._retry_at: dict[str, float] = {}
+        """When an agent's parked turns come again anyway, by agent id."""
+        self._classes = {
+            priority: ClassQueue(priority, rules.weight, most, self._parked) for priority, rules in classes.items()
+        }
         self._in_order = tuple(self._classes.values())
         self._rank = {priority: rank for rank, priority in enumerate(classes)}
         self._order = Order(ordering) if ordering != "none" else None
@@ -89,10 +97,8 @@ class Scheduler:
         while self._retries and self._retries[0][0] <= now:
             _, route, agent_id = heappop(self._retries)
             self.open(route)
-            agent = self.agents.find(agent_id)
-            if agent is not None:
-                agent.retry_at = None
-                self._bring_back(agent)
+            if self._retry_at.pop(agent_id, None) is not None:
+                self._unpark(agent_id)
         best: ClassQueue | None = None
         for queue in self._in_order:
             if not (queue.front or queue.behind):
@@ -106,7 +112,7 @@ class Scheduler:
                 best = queue
         if best is None:
             return None
-        if self._slots.has_room(best.priority):
+        if self.slots.has_room(best.priority):
             self._turn = turn = best.first()
             if turn is not None:
                 return turn.requests[0]
@@ -117,7 +123,7 @@ class Scheduler:
         out_of_turn.idle = True
         for queue in sorted(self._in_order, key=lambda queue: queue.passed):
             if queue is not out_of_turn and (queue.front or queue.behind):
-                if self._slots.has_room(queue.priority):
+                if self.slots.has_room(queue.priority):
                     self._turn = turn = queue.first()
                     if turn is not None:
                         return turn.requests[0]
@@ -160,9 +166,10 @@ class Scheduler:
         at = None if busy.retry_in_s is None else now + busy.retry_in_s
         if busy.scope == "agent":  # what it waits for is its own calls' to give back
             agent = turn.agent
-            queue.park(turn, agent.parked if agent.in_flight or at is not None else turn.lane.parked)
-            if at is not None and (agent.retry_at is None or at < agent.retry_at):
-                agent.retry_at = at
+            by_agent = agent.in_flight or at is not None
+            queue.park(turn, self._parked[agent.agent_id] if by_agent else turn.lane.parked)
+            if at is not None and at < self._retry_at.get(agent.agent_id, inf):
+                self._retry_at[agent.agent_id] = at
                 heappush(self._retries, (at, route, agent.agent_id))
         else:
             rank = self._rank[request.priority] if busy.scope == "class" else 0
@@ -188,7 +195,8 @@ class Scheduler:
         agent = self.agents[request.agent_id]
         self.agents.end(agent, request.size, now)
         self._follow(request, agent)
-        self._bring_back(agent)
+        if self._parked and agent.in_flight < self.agents.rules.most_in_flight:
+            self._unpark(agent.agent_id)
 
     def remove(self, request: PendingRequest, now: float) -> None:
         """A waiting request, wherever it is, is given up."""
@@ -209,14 +217,14 @@ class Scheduler:
             self.remove(request, now)
         return late
 
-    def tend(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Every now and then: agents that are below their threshold again come back, idle ones are forgotten."""
         for agent in self.agents.recover(now):
             for queue in self._in_order:
                 queue.move(agent)
         self.agents.forget(now)
         for queue in self._in_order:
-            queue.tidy()
+            queue.drop_empty()
 
     # ---- what waits
 
@@ -243,15 +251,15 @@ class Scheduler:
 
         What is held back by its order is not among them: it could not go.
         """
-        found: dict[Route, dict[Priority, tuple[int, int]]] = {}
+        by_route: dict[Route, dict[Priority, tuple[int, int]]] = {}
         for priority, queue in self._classes.items():
             for route, waiting in queue.by_route():
                 tokens = [request.estimate.tokens for request in waiting]
                 if tokens:
-                    by_class = found.setdefault(route.whole, {})
+                    by_class = by_route.setdefault(route.whole, {})
                     requests, sum_of_tokens = by_class.get(priority, (0, 0))
                     by_class[priority] = (requests + len(tokens), sum_of_tokens + sum(tokens))
-        return found
+        return by_route
 
     # ---- inside
 
@@ -260,8 +268,6 @@ class Scheduler:
         if following is not None:
             self._classes[following.priority].put(following, agent)
 
-    def _bring_back(self, agent: Agent) -> None:
-        if agent.parked and agent.in_flight < self.agents.rules.most_in_flight:
-            parked, agent.parked = agent.parked, []
-            for turn in parked:
-                turn.lane.queue.bring_back(turn)
+    def _unpark(self, agent_id: str) -> None:
+        for turn in self._parked.pop(agent_id, ()):
+            turn.lane.queue.unpark(turn)

@@ -15,7 +15,7 @@ CGROUP_SHARE: Final = 0.9
 process's resident memory."""
 
 MACHINE_SHARE: Final = 0.25
-"""Of the machine's memory: there are other workers and a broker on it. Whoever runs more than three workers sets the budget."""
+"""Of the machine's memory: there are other workers and a broker on it. With more than three workers, set the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,13 @@ def cgroup_limit(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgrou
 
     `memory.high` counts like `memory.max`: above it the kernel slows the process down until it is of no use.
     """
-    found = [
+    limits = [
         limit
         for folder in cgroup_folders(proc, cgroups)
         for name in ("memory.max", "memory.high")
         if (limit := _limit(folder / name)) is not None
     ]
-    return min(found, default=None)
+    return min(limits, default=None)
 
 
 def _limit(file: Path) -> int | None:

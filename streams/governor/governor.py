@@ -21,7 +21,7 @@ from streams.supervise import end, supervised
 log = structlog.get_logger("headrace.governor")
 
 _HELD = "memory is short"
-_TELL_EVERY_S = 30.0
+_LOG_EVERY_S = 30.0
 
 
 class Cache(Protocol):
@@ -89,7 +89,7 @@ class Governor:
         if not settings.pooling.buffers:
             return_buffers_at_once()
         self._stalls = StallWatch(settings.loop.stall)
-        self._holds, self._told_at = 0, float("-inf")
+        self._holds, self._logged_at = 0, float("-inf")
         self._ticking: asyncio.Task[None] | None = None
         metrics.MEMORY_BUDGET_BYTES.set(budget.bytes)
         log.info("memory budget", bytes=budget.bytes, source=budget.source)
@@ -112,7 +112,7 @@ class Governor:
             self.look()
 
     def _let_go(self) -> None:
-        """Nobody reads memory now: nothing is held for it."""
+        """The loop has failed: release what it holds."""
         for partition in list(self._intake.partitions):
             self._intake.release(partition, _HELD)
 
@@ -125,7 +125,7 @@ class Governor:
         for partition in list(self._intake.partitions) if step.hold or held else ():  # again: some may have come
             (self._intake.hold if step.hold else self._intake.release)(partition, _HELD)
         if step.hold and not held:
-            self._tell(reading, began)
+            self._log_hold(reading, began)
         metrics.MEMORY_BYTES.set(reading.rss_bytes)
         metrics.MEMORY_HELD.set(step.hold)
         metrics.CACHE_SIZE_BYTES.set(self._cache.size_bytes)
@@ -146,11 +146,11 @@ class Governor:
             self._policy.took(now - began, now)
             metrics.RECLAIM_SECONDS.observe(now - began)
 
-    def _tell(self, reading: Reading, now: float) -> None:
+    def _log_hold(self, reading: Reading, now: float) -> None:
         """A hold often lasts a tenth of a second, and many follow each other: one line for all of half a minute."""
         self._holds += 1
         metrics.MEMORY_HOLDS.inc()
-        if now < self._told_at + _TELL_EVERY_S:
+        if now < self._logged_at + _LOG_EVERY_S:
             return
         log.warning(
             "memory is short, records are held for a moment",
@@ -160,4 +160,4 @@ class Governor:
             cache_bytes=self._cache.held_bytes,
             cache_size_bytes=self._cache.size_bytes,
         )
-        self._told_at, self._holds = now, 0
+        self._logged_at, self._holds = now, 0

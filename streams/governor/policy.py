@@ -1,7 +1,7 @@
 """What to do about memory: a pure policy that takes readings and the time and says one step.
 
 Three lines, shares of the budget. Above `threshold` the young generations are collected. Above `aggressive` everything is, and
-the allocator is told to give back; what is too much after that is really in use, and the memory cache is cut by it. Above `hold`
+the allocator is asked to give back; what is too much after that is really in use, and the memory cache is cut by it. Above `hold`
 no more records are taken until memory is below `aggressive` again. What is under way then goes on to take memory: its answers
 come. So records are held earlier where memory grows so fast that it would be above the budget in half a second, and where what
 is in the pipeline would take it there, by what a record has taken in the holds before.
@@ -74,7 +74,7 @@ class Step:
     grow_cache_bytes: int
     collect: Collect
     give_back: bool
-    """Tell the allocator to return what it keeps."""
+    """Ask the allocator to return what it keeps."""
     hold: bool
     """Whether to take no more records."""
 
@@ -131,7 +131,7 @@ class MemoryPolicy:
         return Step(cut, grow, collect, give_back=self._gave_back, hold=self.holding)
 
     def took(self, seconds: float, now: float) -> None:
-        """The last step took so long, and ended now."""
+        """The last step took `seconds`, and ended now."""
         self._not_before = now + seconds / COST_SHARE
         self._urgent_not_before = now + seconds / URGENT_COST_SHARE
 

@@ -2,7 +2,7 @@
 
 The loop beats; the thread looks. A loop that has not beaten for `after_s` is stuck in what its stack shows. Where the thread
 itself did not get to look for so long, the whole process stood still (it was stopped, or a C call kept the interpreter's lock):
-that says nothing about the loop's code, and it is told apart.
+that says nothing about the loop's code, and it is recognized.
 """
 
 from __future__ import annotations

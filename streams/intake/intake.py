@@ -17,7 +17,7 @@ from streams.intake.decode import Decoder
 from streams.intake.nodes import most_nodes
 from streams.kafka.records import Origin, Record
 from streams.metrics import definitions as metrics
-from streams.pipeline import Answers, PendingRequest, Rejected, Source, Stage, expired, refused
+from streams.pipeline import PendingRequest, Rejected, Responder, Source, Stage, error_outcome, expired
 from streams.supervise import Jobs, supervised
 from streams.transport.offsets import RecordList
 from topics.names import V1, TopicNames
@@ -67,7 +67,7 @@ class Intake:
         self,
         decoder: Decoder,
         following: Stage,
-        answers: Answers,
+        answers: Responder,
         rejections: Rejections,
         reply_topics: ReplyTopics,
         now: Callable[[], float],
@@ -152,7 +152,7 @@ class Intake:
     def _check_reply_topic(self, request: PendingRequest) -> None:
         def answer() -> None:
             request.reply_topic = self._responses
-            self._answers.respond(request, refused("internal", "a fault of the pipeline's own, see its log"))
+            self._answers.respond(request, error_outcome("internal", "a fault of the pipeline's own, see its log"))
 
         self._once_known(request.reply_topic, partial(self._go_on, request), answer)
 
@@ -187,7 +187,7 @@ class Intake:
         if not known:
             wanted, request.reply_topic, request.reply_partition = request.reply_topic, self._responses, None
             message = f"reply_to names no topic that answers may go to: {wanted[:249]!r}"
-            self._answers.respond(request, refused("invalid_reply_to", message))
+            self._answers.respond(request, error_outcome("invalid_reply_to", message))
         elif request.dispatch_by <= self._now():
             self._answers.respond(request, expired("before the request was read"))
         else:

@@ -8,8 +8,6 @@ there when others come. The group only chooses; what a choice that was made twic
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
@@ -20,6 +18,8 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.backoff import equal_jitter_s
+from streams.heartbeat import Heartbeat
 from streams.kafka import closing
 from streams.kafka.membership import Membership
 from streams.kafka.reconnect import make_consumer
@@ -58,11 +58,10 @@ class Election:
             "partition_assignment_strategy": [StickyPartitionAssignor],
         }
         self._topic = topic
-        self._session_s = session_timeout_s
+        self._heartbeat = Heartbeat(session_timeout_s)
         self._chosen = chosen
         self._ours: bool | None = None
         """The last result; None before there is one. A rebalance that is under way changes nothing: its end does."""
-        self._membership: Membership | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -83,17 +82,12 @@ class Election:
     @property
     def is_ours(self) -> bool:
         """Whether the group chose this process, and has heard of it within the session timeout."""
-        return self._ours is True and self._is_member
+        return self._ours is True and self._heartbeat.fresh()
 
     @property
     def is_anothers(self) -> bool:
         """Whether the group chose another process. Neither this nor `is_ours` while that is not known."""
-        return self._ours is False and self._is_member
-
-    @property
-    def _is_member(self) -> bool:
-        heard_at = None if self._membership is None else self._membership.last_heartbeat_at
-        return heard_at is not None and time.monotonic() - heard_at < self._session_s
+        return self._ours is False and self._heartbeat.fresh()
 
     async def _run(self) -> None:
         while True:
@@ -103,20 +97,20 @@ class Election:
                 log.warning(
                     "cannot take part in an election, trying again", topic=self._topic, error=str(error) or repr(error)
                 )
-            await asyncio.sleep(random.uniform(_RETRY_S / 2, _RETRY_S))
+            await asyncio.sleep(equal_jitter_s(_RETRY_S))
 
     async def _take_part(self) -> None:
         consumer = make_consumer(**self._options)
         try:
             await consumer.start()
-            self._membership = Membership(consumer)
+            Membership(consumer, self._heartbeat)
             consumer.subscribe(
                 [self._topic], listener=_Listener(consumer, TopicPartition(self._topic, 0), self._on_result)
             )
             while True:  # the partition is paused: this only tells the client that we live
                 await consumer.getmany(timeout_ms=_POLL_MS)
         finally:
-            self._membership, self._ours = None, None
+            self._ours = None
             self._chosen(False)
             await closing.stop(consumer)
 

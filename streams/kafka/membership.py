@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from streams.heartbeat import Heartbeat
 from streams.kafka.group_offsets import GroupOffsets
 from streams.kafka.repeats import Repeats
 from topics.broker_errors import code_of, explain_error, name_of
@@ -42,11 +43,11 @@ class GroupRefusedError(Exception):
 class Membership:
     """What a consumer's group coordinator knows: generation, committed offsets, the age of the last heartbeat."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, heartbeat: Heartbeat) -> None:
         self._coordinator = coordinator = consumer._coordinator
         self.offsets = GroupOffsets(coordinator)
-        self.last_heartbeat_at: float | None = None
-        """Monotonic time of the last heartbeat that the broker accepted. aiokafka keeps it in a local variable."""
+        self.heartbeat = heartbeat
+        """aiokafka keeps the time of the last one in a local variable."""
         self.refused_since: float | None = None
         self.expelled = False
         """Whether the group dropped this member because it heard nothing of it; until it is placed again."""
@@ -61,10 +62,9 @@ class Membership:
             alive: bool = await beat()
             now = time.monotonic()
             if alive:
-                self.last_heartbeat_at = now
+                heartbeat.beat()
             elif coordinator.member_id != member:
-                heard_at = self.last_heartbeat_at
-                self.expelled = heard_at is not None and now - heard_at > self._session_timeout_s
+                self.expelled = heartbeat.last_at is not None and now - heartbeat.last_at > self._session_timeout_s
                 # It answered: aiokafka is not to take it for dead and look for another one before it joins again.
                 return True
             return alive

@@ -95,8 +95,8 @@ class Amount:
 
     def wire(self) -> Grant:
         """As messages have it."""
-        found = self.whole()
-        return Grant(int(found.requests), int(found.tokens), int(found.input), int(found.output))
+        whole = self.whole()
+        return Grant(int(whole.requests), int(whole.tokens), int(whole.input), int(whole.output))
 
 
 NONE: Final = Amount(0, 0)

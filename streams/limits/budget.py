@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from streams.limits.estimate import Estimate
 from streams.limits.route import Route
+from streams.limits.token_estimate import Estimate
 from streams.limits.usage import Used
 
 
-class Hold(Protocol):
-    """One request and its tokens, taken from a budget. Every attempt takes its own; ends in one `settle` or `give_back`."""
+class Reservation(Protocol):
+    """One request and its tokens, taken from a budget. Every attempt takes its own; ends in one `settle` or `release`."""
 
-    def good(self) -> bool:
-        """Whether the call may still begin; asked right before it. If not: give it back and reserve anew."""
+    def is_valid(self) -> bool:
+        """Whether the call may still begin; asked right before it. If not: release it and reserve anew."""
 
     def settle(self, used: Used | None) -> None:
         """The provider took the call. What it did not use is free again; what it used beyond is owed.
@@ -24,7 +24,7 @@ class Hold(Protocol):
         counts.
         """
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """The provider never saw the call: nothing was used."""
 
 
@@ -43,7 +43,7 @@ class TooLarge:
     message: str
 
 
-Reserved: TypeAlias = Hold | Wait | TooLarge
+Reserved: TypeAlias = Reservation | Wait | TooLarge
 
 
 class Budget(Protocol):
@@ -65,22 +65,22 @@ class Budget(Protocol):
         """The provider has no room for so long, as it says (`Retry-After`): no calls in the whole fleet, at most for a minute."""
 
 
-class _FreeHold:
+class _FreeReservation:
     """Nothing was taken, nothing is owed."""
 
     __slots__ = ()
 
-    def good(self) -> bool:
+    def is_valid(self) -> bool:
         return True
 
     def settle(self, used: Used | None) -> None:
         pass
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         pass
 
 
-_FREE: Final = _FreeHold()
+_FREE: Final = _FreeReservation()
 
 
 class Unlimited:

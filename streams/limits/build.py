@@ -15,7 +15,7 @@ from streams.limits.budget import UNLIMITED, Budget
 from streams.limits.counting import COUNTING, Counting
 from streams.limits.route import Route
 from streams.limits.topic import LeaseTopic
-from streams.limits.worker.shared import Queues, Shared, SharedLimit
+from streams.limits.worker.shared_budget import Queues, SharedBudget, SharedLimit
 from streams.settings import Provider, Rate, Settings, SettingsError
 
 
@@ -69,7 +69,7 @@ async def open_budgets(
 
 def shared_budgets(
     settings: Settings, worker_id: str, *, waiting: Callable[[], Queues], alive: Callable[[], bool]
-) -> Shared:
+) -> SharedBudget:
     """What the settings say of limits, as one worker's part in them. Raises SettingsError for a limit below one."""
     limits, weights = settings.limits, settings.queueing.weights
     at_end = [provider.timeout for provider in settings.providers if provider.rate_limit.counted_at == "end"]
@@ -83,7 +83,7 @@ def shared_budgets(
         in_flight_s=max(at_end, default=0.0),
     )
     limited = {provider.name: provider for provider in settings.providers if not provider.rate_limit.unlimited}
-    shared = Shared(
+    shared = SharedBudget(
         worker_id=worker_id,
         limits={name: _limit(provider, limits.window) for name, provider in limited.items()},
         rules=rules,

@@ -39,22 +39,22 @@ class CachedShares:
 
     def expected(self, caller: str, now: float) -> float:
         """The share of its next prompt that will be read from the cache, at the least."""
-        found = self._callers.get(caller)
-        if found is None or now > found.at + _KEPT_S:
+        seen = self._callers.get(caller)
+        if seen is None or now > seen.at + _KEPT_S:
             return 0.0
-        return min(found.shares) * len(found.shares) / (len(found.shares) + 1)
+        return min(seen.shares) * len(seen.shares) / (len(seen.shares) + 1)
 
     def observe(self, caller: str, used: Used, now: float) -> None:
         """Learn from an answer."""
-        found = self._callers.get(caller)
-        if found is None:
+        seen = self._callers.get(caller)
+        if seen is None:
             if not used.cached:
                 return  # a first prompt fills the cache
-            found = self._callers[caller] = _Caller()
+            seen = self._callers[caller] = _Caller()
             if len(self._callers) > _CALLERS:
                 self._callers.popitem(last=False)
-        elif now > found.at + _KEPT_S:
-            found.shares.clear()
+        elif now > seen.at + _KEPT_S:
+            seen.shares.clear()
         self._callers.move_to_end(caller)
-        found.at = now
-        found.shares.append(used.cached / used.input if used.input else 0.0)
+        seen.at = now
+        seen.shares.append(used.cached / used.input if used.input else 0.0)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from streams.limits.amount import Amount
-from streams.limits.estimate import Estimate
+from streams.limits.token_estimate import Estimate
 from streams.limits.usage import NOTHING, Used
 
 CountMaxTokens = Literal["never", "until_answered", "always"]

@@ -55,7 +55,7 @@ def said_at(headers: Mapping[str, str], now: float) -> float:
 
 def _date(value: str) -> float | None:
     try:
-        found = parsedate_to_datetime(value)
-        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+        at = parsedate_to_datetime(value)
+        return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

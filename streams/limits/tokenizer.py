@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from streams.limits.estimate import BYTES, Measure
+from streams.limits.token_estimate import BYTES, Measure
 from streams.settings import SettingsError
 
 
@@ -25,7 +25,7 @@ def measure_of(tokenizer: str) -> Measure:
     count([""], tokenizer)  # the vocabulary is read now, and not while the first request waits
 
     def length(text: str) -> int:
-        found: int = count([text.encode(errors="replace").decode()], tokenizer)[0]
-        return found
+        tokens: int = count([text.encode(errors="replace").decode()], tokenizer)[0]
+        return tokens
 
     return Measure(length, first=1.1, least=0.5, most=3.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -18,11 +17,12 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas.lease import LeaseMessage, parse_lease
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.kafka.election import Election
 from streams.kafka.list_offsets import end_offsets
 from streams.kafka.reconnect import made_anew, make_consumer
 from streams.limits.route import Route
-from streams.limits.worker.shared import Shared
+from streams.limits.worker.shared_budget import SharedBudget
 from streams.metrics import definitions as metrics
 from streams.supervise import end, supervised
 from topics.headers import (
@@ -56,7 +56,7 @@ class LeaseTopic:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SharedBudget,
         producer: AIOKafkaProducer,
         client_options: Mapping[str, Any],
         *,
@@ -72,15 +72,15 @@ class LeaseTopic:
         self._source = f"/headrace/worker/{shared.worker_id}".encode()
         self._next: int | None = None
         self._caught_up = asyncio.Event()
-        self._to_tell, self._to_grant = asyncio.Event(), asyncio.Event()
+        self._demand_due, self._grant_due = asyncio.Event(), asyncio.Event()
         self._chosen = False
         self._tasks: list[asyncio.Task[None]] = []
-        shared.wake = self._to_tell.set
+        shared.wake = self._demand_due.set
 
     async def start(self) -> None:
         """Begin. Returns at once; what needs the broker waits for it."""
         self._election.start()
-        loops = (self._read, self._tell, self._grant)
+        loops = (self._read, self._send_demands, self._grant)
         self._tasks = [supervised("leases", partial(self._for_good, loop)) for loop in loops]
 
     async def stop(self) -> None:
@@ -101,8 +101,7 @@ class LeaseTopic:
             except (KafkaError, OSError, BrokerTimeError) as error:  # without leases no call is made: go on trying
                 failures = 0 if asyncio.get_running_loop().time() > began + 60 else failures + 1
                 log.warning("leases do not work now, trying again", error=str(error) or repr(error))
-            pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(failures, 10))
-            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+            await asyncio.sleep(equal_jitter_s(exponential_s(failures + 1, _FIRST_RETRY_S, _LAST_RETRY_S)))
 
     # ---- reading
 
@@ -122,12 +121,12 @@ class LeaseTopic:
             while True:
                 if self._next >= ends[self._partition] and not self._caught_up.is_set():
                     self._caught_up.set()
-                    self._to_grant.set()
+                    self._grant_due.set()
                 if made_anew(consumer, self._partition.topic):
                     self._begin_anew()
                     return
-                found = await consumer.getmany(self._partition, timeout_ms=500, max_records=_MOST_RECORDS)
-                for record in found.get(self._partition, ()):
+                records = await consumer.getmany(self._partition, timeout_ms=500, max_records=_MOST_RECORDS)
+                for record in records.get(self._partition, ()):
                     self._take(record)
         finally:
             await consumer.stop()
@@ -137,14 +136,14 @@ class LeaseTopic:
         now = await self._say_hello()
         rules = self._shared.rules
         since_s = 2 * rules.window_s + rules.lease_s + rules.in_flight_s + rules.margin_s
-        found = (await consumer.offsets_for_times({self._partition: round((now - since_s) * 1000)}))[self._partition]
-        return end if found is None else int(found.offset)
+        first = (await consumer.offsets_for_times({self._partition: round((now - since_s) * 1000)}))[self._partition]
+        return end if first is None else int(first.offset)
 
     async def _say_hello(self) -> float:
         """The first demands: they make this worker known, and tell the broker's time."""
         shared = self._shared
         while not shared.clock.known:
-            self._to_tell.set()
+            self._demand_due.set()
             await asyncio.sleep(0.02)
         return shared.clock.earliest()
 
@@ -160,7 +159,7 @@ class LeaseTopic:
             log.warning("not a lease, left out", offset=record.offset, error=str(error).splitlines()[0])
             return
         self._shared.read(record.offset, record.timestamp / 1000, message)
-        self._to_grant.set()
+        self._grant_due.set()
 
     def _begin_anew(self) -> None:
         log.warning("the topic was made anew, all leases begin again", topic=self._partition.topic)
@@ -168,19 +167,19 @@ class LeaseTopic:
         self._shared.grantor.wanted = self._chosen
         self._next = None
 
-    # ---- telling
+    # ---- demands
 
-    async def _tell(self) -> None:
+    async def _send_demands(self) -> None:
         while True:
             due, next_at = self._shared.due()
             if due:
                 await asyncio.gather(*map(self._send_demand, due))
                 continue
             left_s = next_at - self._shared.clock.running()
-            self._to_tell.clear()
+            self._demand_due.clear()
             try:
                 async with asyncio.timeout(None if left_s == inf else max(0.001, left_s)):
-                    await self._to_tell.wait()
+                    await self._demand_due.wait()
             except TimeoutError:
                 pass
 
@@ -197,7 +196,7 @@ class LeaseTopic:
             acked = True
         finally:
             metrics.LIMIT_DEMANDS.labels("ok" if acked else "failed").inc()
-            self._shared.told(route, acked)
+            self._shared.confirmed(route, acked)
 
     async def _send(self, message: LeaseMessage, key: str) -> asyncio.Future[Any]:
         sending: asyncio.Future[Any] = await self._producer.send(
@@ -221,16 +220,16 @@ class LeaseTopic:
             for grant in grantor.decide(now):
                 await self._send(grant, grant.provider)
             metrics.LIMIT_GRANTOR.set(grantor.wanted and grantor.leads)
-            self._to_grant.clear()
+            self._grant_due.clear()
             try:
                 async with asyncio.timeout(_TICK_SCARCE_S if grantor.scarce else _TICK_S):
-                    await (self._to_grant.wait() if grantor.wanted else asyncio.sleep(_TICK_S))
+                    await (self._grant_due.wait() if grantor.wanted else asyncio.sleep(_TICK_S))
             except TimeoutError:
                 pass
 
     def _on_chosen(self, chosen: bool) -> None:
         self._chosen = self._shared.grantor.wanted = chosen
-        self._to_grant.set()
+        self._grant_due.set()
 
 
 def _no_clock(topic: str) -> ValueError:

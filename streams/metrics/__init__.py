@@ -1,5 +1,9 @@
-"""What a worker counts, and its samples. Each stage counts what it does, with the names in definitions.
+"""What a worker counts, and its samples. A leaf: it knows no stage.
 
-A leaf: it knows no stage. sampler makes a sample every interval (samples, system, cgroup; histogram for durations), publish puts
-it on `metrics.samples`; period and ticks say when. Windows are made of samples in streams/windows.
+Read in this order:
+    definitions   every metric's name, meaning and labels; each stage counts what it does with these
+    answers       what every response is counted in; histogram: durations in buckets
+    sampler       a sample every interval; samples: its pure part; system, cgroup: of the process and its control group
+    publish       samples to `metrics.samples`; period, ticks: when
+    names         the list for the documentation
 """

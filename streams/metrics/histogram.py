@@ -87,13 +87,13 @@ def upper_ms(bucket: int) -> float:
 
 def cumulative(counts: list[int], bounds_s: Iterable[float]) -> list[int]:
     """How many do not exceed each bound, as Prometheus wants it; a bound is taken to the nearest of ours, at most 1.1 % off."""
-    found, at, below = [], 0, 0
+    cumulative, at, below = [], 0, 0
     for bound_s in bounds_s:
         until = round(log2(bound_s * 1000) * _A_DOUBLING) - FIRST_BUCKET
         below += sum(counts[at:until])
         at = until
-        found.append(below)
-    return found
+        cumulative.append(below)
+    return cumulative
 
 
 def _middle_ms(bucket: int) -> float:

@@ -1,4 +1,4 @@
-"""What `/metrics` shows, as a list: for the documentation, and for whoever checks a query against it."""
+"""What `/metrics` shows, as a list: for the documentation, and for tests that check queries against it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Exposed:
 
 def exposed() -> Iterator[Exposed]:
     """Every metric of streams/metrics/definitions.py, in its order."""
-    for found in vars(definitions).values():
-        if isinstance(found, AnswerCounts):
-            yield from (Exposed(*each) for each in found.described())
-        elif isinstance(found, MetricWrapperBase):
-            ending = "_total" if found._type == "counter" else ""
-            yield Exposed(found._name + ending, found._type or "", tuple(found._labelnames), found._documentation)
+    for metric in vars(definitions).values():
+        if isinstance(metric, AnswerCounts):
+            yield from (Exposed(*each) for each in metric.described())
+        elif isinstance(metric, MetricWrapperBase):
+            ending = "_total" if metric._type == "counter" else ""
+            yield Exposed(metric._name + ending, metric._type or "", tuple(metric._labelnames), metric._documentation)
 
 
 def reference_page() -> str:

@@ -12,7 +12,7 @@ from streams.identity import process_id
 from streams.metrics import definitions as metrics
 from streams.metrics.period import moment
 from streams.metrics.publish import SamplePublisher
-from streams.metrics.samples import AnswersSince, Figures, application
+from streams.metrics.samples import AnswersSince, WorkerStats, application
 from streams.metrics.system import SystemMeter
 from streams.metrics.ticks import ticks
 from streams.record_clock import RecordClock
@@ -23,7 +23,7 @@ _AT_ONCE_S = 1.0
 
 
 class Sampler:
-    """Publishes samples while `run` does. `figures()` tells what is in the worker now; they go to `topic`.
+    """Publishes samples while `run` does. `stats()` tells what is in the worker now; they go to `topic`.
 
     `producer` is started and stopped by others. `budget_bytes` is the worker's memory budget. `clock` tells the moments of
     samples, and is told the broker's time by their acks.
@@ -34,13 +34,13 @@ class Sampler:
         settings: Metrics,
         producer: AIOKafkaProducer,
         budget_bytes: int,
-        figures: Callable[[], Figures],
+        stats: Callable[[], WorkerStats],
         topic: str,
         clock: RecordClock,
     ) -> None:
         self._settings = settings
         self._producer = producer
-        self._figures = figures
+        self._stats = stats
         self._clock = clock
         self._publisher = SamplePublisher(producer, settings.interval, topic, clock)
         self._topic = topic
@@ -74,14 +74,14 @@ class Sampler:
         self._taken_at, elapsed_s = now, max(0.001, now - before)
         limited, limited_before = _limited_waits(), self._limited
         self._limited = limited
-        figures = self._figures()
+        stats = self._stats()
         return MetricSample(
             worker_id=process_id(),
             at=moment(at_ms),
             interval_s=round(elapsed_s, 3),
-            partitions=figures.partitions,
+            partitions=stats.partitions,
             system=self._system.read(elapsed_s),
-            application=application(self._answers.take(), figures, elapsed_s, self._settings.application),
+            application=application(self._answers.take(), stats, elapsed_s, self._settings.application),
             provider_limited=limited > limited_before,
         )
 

@@ -19,7 +19,7 @@ FAILURES: frozenset[Status] = frozenset({"error", "expired"})
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class WorkerStats:
     """What is in a worker at one moment."""
 
     waiting: int
@@ -41,17 +41,17 @@ class AnswersSince:
 
     def take(self) -> dict[Tags, Histogram]:
         """By tags; those without an answer are left out. Costs 10 us for each."""
-        found: dict[Tags, Histogram] = {}
+        by_tags: dict[Tags, Histogram] = {}
         for tags, durations in self._counted.by_tags.items():
             counts, sum_ms = self._before.get(tags) or ([0] * len(durations.counts), 0.0)
             if counts != durations.counts:
-                found[tags] = since(durations, counts, sum_ms)
+                by_tags[tags] = since(durations, counts, sum_ms)
                 self._before[tags] = list(durations.counts), durations.sum_ms
-        return found
+        return by_tags
 
 
 def application(
-    answers: Mapping[Tags, Histogram], figures: Figures, elapsed_s: float, wanted: ApplicationMetrics
+    answers: Mapping[Tags, Histogram], stats: WorkerStats, elapsed_s: float, wanted: ApplicationMetrics
 ) -> Application:
     """The pipeline's part of a sample: the metrics and the tags that the settings want."""
     answered: defaultdict[Status, int] = defaultdict(int)
@@ -60,10 +60,10 @@ def application(
     counts = {"error_rate", "throughput"} & set(wanted.metrics)
     queue = "queue_length" in wanted.metrics
     return Application(
-        in_flight=figures.in_flight,
-        taken=dict(figures.taken),
-        queue_length=figures.waiting if queue else None,
-        oldest_wait_s=round(max(0.0, figures.oldest_wait_s), 3) if queue else None,
+        in_flight=stats.in_flight,
+        taken=dict(stats.taken),
+        queue_length=stats.waiting if queue else None,
+        oldest_wait_s=round(max(0.0, stats.oldest_wait_s), 3) if queue else None,
         answered=dict(answered) if counts else {},
         error_rate=round(error_rate(answered), 6) if "error_rate" in counts else None,
         throughput_per_s=round(sum(answered.values()) / elapsed_s, 3) if "throughput" in counts else None,

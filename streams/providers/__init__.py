@@ -1,9 +1,9 @@
 """Calls to LLM providers: an endpoint that is fit and has room, the wire format, retries and failover inside the time left.
 
-In: a request that waits for dispatch. Out: a reservation for it, or whom the lack of one holds up; then its outcome.
+In: a request that waits for dispatch. Out: a permit for one call, or whom the lack of one holds up; then its outcome.
 
-Promises: at most so many calls under way as the connections allow, to a provider, to each host, and of each agent; so many
-bytes in memory and a second; a call and its retries together take no longer than their time and the request's own limit;
+Promises: calls under way are bounded by connections, of a provider, of each host, and of each agent; bytes in memory and bytes a
+second are bounded; a call and its retries together take no longer than their time and the request's own limit;
 failures cost no more extra calls than the retry budget; an answer larger than the limit is never kept in memory.
 
 Read in this order:

@@ -20,22 +20,22 @@ class Attempts:
     _open: list[tuple[Endpoint, Begun, Failure]] = field(default_factory=list)
 
     def failed(self, endpoint: Endpoint, begun: Begun, failure: Failure, *, repeated: bool) -> None:
-        """Tell the endpoint; what it cannot judge yet is settled with the request."""
+        """Tell the endpoint; what it cannot judge yet is judged when the request has ended."""
         self.last[endpoint] = failure
-        if endpoint.hear(begun, failure, repeated=repeated):
+        if endpoint.observe(begun, failure, repeated=repeated):
             self._open.append((endpoint, begun, failure))
 
-    def settle(self, *, answered: bool) -> None:
+    def judge(self, *, answered: bool) -> None:
         """The request has been answered, or has failed wherever it was tried."""
         for endpoint, begun, failure in self._open:
-            endpoint.settle(begun, failure, everywhere=not answered)
+            endpoint.judge(begun, failure, everywhere=not answered)
         self._open.clear()
 
     def summary(self, failure: Failure) -> str:
         """What went wrong: in the words of the one endpoint that was called, or which of them failed with what."""
         if len(self.last) < 2 or failure.fault == "request":
             return failure.message
-        each = "; ".join(f"{label(endpoint)}: {found.message}" for endpoint, found in self.last.items())
+        each = "; ".join(f"{label(endpoint)}: {last.message}" for endpoint, last in self.last.items())
         return clip(f"{len(self.last)} endpoints failed: {each}")
 
 

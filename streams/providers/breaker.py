@@ -6,7 +6,7 @@ gateway costs nobody who calls a good one.
     closed --failures, or one that is certain--> open --its pause is over--> half_open --good calls--> closed
                                                   ^------------a failed call-----------/
 
-What opens it: so many failures in a row, a share of failures among the last calls (by count, so that an endpoint that fails
+What opens it: a number of failures in a row, a share of failures among the last calls (by count, so that an endpoint that fails
 wholly is noticed after as many failures at any rate of calls; and of them only the recent ones), or one failure that is
 certain, such as a key that was refused. Pauses double each time that it opens again. An open one that failures opened waits for
 a good check of the endpoint besides (streams/providers/checks.py): no caller's request is spent on finding out whether a dead
@@ -24,13 +24,13 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Literal
 
+from streams.backoff import exponential_s
 from streams.providers.formats.wire import Fault
 
 State = Literal["closed", "open", "half_open"]
 
 _SUSPECT_S: Final = 1.0
 """How long others are preferred after a failure, where `open_for_s` is not shorter."""
-_MOST_DOUBLINGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class BreakerPolicy:
 @dataclass(slots=True)
 class Breaker:
     """What the last calls say. Every call that `allows` permitted and that began is one `begin` and one `end`; between the two
-    or after them it is judged at most once, by `good` or `failed`.
+    or after them it is judged at most once, by `succeeded` or `failed`.
     """
 
     policy: BreakerPolicy
@@ -104,7 +104,7 @@ class Breaker:
         return self.state == "closed" and not self.in_flight and not self._suspicious
 
     def begin(self) -> int:
-        """A call begins; give what is returned to `end`, and to `good` or `failed`."""
+        """A call begins; give what is returned to `end`, and to `succeeded` or `failed`."""
         if self.state == "open":
             self._to("half_open")
         if self.state == "half_open":
@@ -118,7 +118,7 @@ class Breaker:
         if began == self._round and self.state == "half_open":
             self._probing -= 1
 
-    def good(self, began: int, now: float) -> bool:
+    def succeeded(self, began: int, now: float) -> bool:
         """The call was answered well. Whether the state has changed."""
         if began != self._round:
             return False
@@ -171,12 +171,12 @@ class Breaker:
         first_s, most_s = policy.open_for_s, policy.most_open_for_s
         if not self._needs_check:
             first_s, most_s = policy.refused_for_s, policy.most_refused_for_s
-        self.until = now + min(max(first_s, most_s), first_s * 2.0 ** min(self._openings, _MOST_DOUBLINGS))
         self._openings += 1
+        self.until = now + exponential_s(self._openings, first_s, max(first_s, most_s))
         return changed
 
     def renew(self) -> bool:
-        """What it was open for may be mended: the next call tries it. Whether the state has changed."""
+        """What it was open for may be fixed: the next call tries it. Whether the state has changed."""
         return self.state == "open" and self._to("half_open")
 
     def check_due_s(self, now: float) -> float | None:

@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from streams.limits import UNLIMITED, Budget
-from streams.limits.estimate import TokenEstimator
+from streams.limits.token_estimate import TokenEstimator
 from streams.limits.tokenizer import measure_of
+from streams.providers.agent_connections import AgentConnections
 from streams.providers.breaker import BreakerPolicy
 from streams.providers.checks import CheckTimes, HealthChecks
 from streams.providers.endpoint import Endpoint
@@ -31,11 +32,11 @@ from streams.providers.providers import Providers
 from streams.providers.retry import RetryPolicy
 from streams.providers.retry_budget import RetryBudget
 from streams.providers.routes import Routes, Rule
-from streams.providers.slots import AgentConnections, Slots
 from streams.settings import Settings
 from streams.settings.providers import Endpoint as EndpointSettings
 from streams.settings.providers import Provider as ProviderSettings
 from streams.settings.routing import Routing
+from streams.slots import Slots
 
 
 async def open_providers(

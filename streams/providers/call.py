@@ -8,24 +8,24 @@ import time
 from collections.abc import Callable, Mapping
 
 from schemas.response import WireError
-from streams.limits.estimate import NO_ESTIMATE, TokenEstimator
+from streams.limits.token_estimate import NO_ESTIMATE, TokenEstimator
 from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
 from streams.pipeline import Outcome, PendingRequest, expired
+from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import Attempts
 from streams.providers.formats.asked import asked_of
 from streams.providers.formats.wire import Answer, Failure
 from streams.providers.provider import Provider
 from streams.providers.room import Room
 from streams.providers.search import Search
-from streams.providers.slots import AgentConnections
 from streams.providers.target import Attempt
 
 _SHORTEST_WAIT_S = 0.01
 """Between two tries for room that the budget dates: less would be polling."""
 
 
-class Call:
+class ProviderCall:
     """The right to one call. It holds a place at an endpoint, a connection of its agent, and its body's bytes.
 
     A place is given back while the call pauses or waits for room, so that a failing request keeps nobody else waiting.
@@ -54,8 +54,8 @@ class Call:
         self._unusable = 0
         self._failures = Attempts()
         self._first = taken.target.provider
-        self._held: tuple[Provider, int] | None = None
-        self._hold_body(taken.target.provider)
+        self._body: tuple[Provider, int] | None = None
+        self._take_body(taken.target.provider)
         agents.take(self._agent_id)
 
     def release(self) -> None:
@@ -79,24 +79,24 @@ class Call:
         last = Failure("provider_timeout", "no attempt was made", fault="illness")
         while (left_s := ends - time.monotonic()) > 0:
             if (
-                not self._taken.hold.good()
+                not self._taken.reservation.is_valid()
             ):  # it lapsed between reservation and call: no attempt, and nothing to pay for
                 self._taken.give_all_back()
                 self._taken = None
                 again = await self._wait_for_room(ends)
             else:
-                found = await self._attempt(request, self._taken, left_s, own_end)
-                if isinstance(found, Answer):
-                    return self._answered(found, began)
-                last = found
-                again = await self._again(found, ends)
+                result = await self._attempt(request, self._taken, left_s, own_end)
+                if isinstance(result, Answer):
+                    return self._answered(result, began)
+                last = result
+                again = await self._again(result, ends)
             if isinstance(again, Failure):
                 return self._failed(again, began)
             if again is None:
                 break
             self._taken = again
         if own_limit_s < all_calls_s:
-            self._failures.settle(answered=False)
+            self._failures.judge(answered=False)
             where = "during the provider call"
             if self._attempts and self._failures.last:
                 where += f"; {self._failures.summary(last)}"
@@ -109,58 +109,58 @@ class Call:
     ) -> Answer | Failure:
         """One attempt with what is taken, which is given back after it."""
         self._taken = None
-        target, endpoint, hold = taken.target, taken.endpoint, taken.hold
+        target, endpoint, reservation = taken.target, taken.endpoint, taken.reservation
         provider = target.provider
-        self._hold_body(provider)
+        self._take_body(provider)
         self._used, self._used_endpoint = target, endpoint
         self._attempts += 1
         repeated = self._search.note(endpoint)
         said = _Headers()
         used: Used | None = None
         try:
-            found = await endpoint.call(
+            result = await endpoint.call(
                 asked_of(request.request),
                 self._search.body,
                 min(left_s, provider.timing.call_s),
                 stream=provider.streams(request.request.operation),
                 on_headers=said,
             )
-            if isinstance(found, Answer):
-                used = used_of(found.usage, found.cached_tokens)
-                self._learn(request, found)
+            if isinstance(result, Answer):
+                used = used_of(result.usage, result.cached_tokens)
+                self._learn(request, result)
             else:
-                found = provider.fault_rules.apply(found)
-                if not found.charged:
+                result = provider.fault_rules.apply(result)
+                if not result.charged:
                     used = NOTHING
         except BaseException:  # cancelled: the provider may have worked for it
-            hold.settle(None)
+            reservation.settle(None)
             raise
         else:
-            if isinstance(found, Answer) or found.sent:
-                hold.settle(used)
+            if isinstance(result, Answer) or result.sent:
+                reservation.settle(used)
             else:
-                hold.give_back()
+                reservation.release()
         finally:
             taken.give_slots_back()
-        self._observe_headers(taken, said, found)
-        if isinstance(found, Answer):
-            endpoint.hear(taken.begun, found, repeated=repeated)
+        self._observe_headers(taken, said, result)
+        if isinstance(result, Answer):
+            endpoint.observe(taken.begun, result, repeated=repeated)
         elif not (
-            found.type == "provider_timeout" and time.monotonic() >= own_end
+            result.type == "provider_timeout" and time.monotonic() >= own_end
         ):  # else the request cut it short itself
-            self._failures.failed(endpoint, taken.begun, found, repeated=repeated)
-        return found
+            self._failures.failed(endpoint, taken.begun, result, repeated=repeated)
+        return result
 
-    def _observe_headers(self, taken: Attempt, said: _Headers, found: Answer | Failure) -> None:
+    def _observe_headers(self, taken: Attempt, said: _Headers, result: Answer | Failure) -> None:
         """What the headers say of the limits. A wait that one of several endpoints asks for binds that one, not the fleet."""
         target = taken.target
         budget = target.provider.budget
         if said.headers is not None:
             budget.observe_headers(target.route, said.headers)
-        if isinstance(found, Answer) or found.fault != "capacity" or not found.retry_after_s:
+        if isinstance(result, Answer) or result.fault != "capacity" or not result.retry_after_s:
             return
         if len(target.provider.endpoints) == 1:
-            budget.pause(target.route, found.retry_after_s)
+            budget.pause(target.route, result.retry_after_s)
 
     def _learn(self, request: PendingRequest, answer: Answer) -> None:
         """The next estimate is better for it."""
@@ -191,19 +191,19 @@ class Call:
         if not search.untried():
             if search.resumes_in_s() != 0.0 and search.later_is_fit():
                 search.next_stage()
-            elif (pause_s := self._pause_s(ends - now)) is not None:
-                await asyncio.sleep(pause_s)
+            elif (wait_s := self._backoff_s(ends - now)) is not None:
+                await asyncio.sleep(wait_s)
             else:
                 return failure
         return await self._within_budget(ends)
 
-    def _pause_s(self, left_s: float) -> float | None:
+    def _backoff_s(self, left_s: float) -> float | None:
         """Seconds until the next attempt where all were tried; None where there is to be none.
 
         A wait that an endpoint asked for is waited for where no other endpoint may be called before.
         """
         retry, counted = self._used.provider.retry, max(1, self._search.counted)
-        return retry.pause_s(counted, self._search.resumes_in_s(), left_s, random.random)
+        return retry.backoff_s(counted, self._search.resumes_in_s(), left_s, random.random)
 
     async def _within_budget(self, ends: float) -> Attempt | Failure | None:
         budget = self._first.retry_budget
@@ -221,43 +221,43 @@ class Call:
     async def _wait_for_room(self, ends: float) -> Attempt | Failure | None:
         """What an attempt needs, as soon as there is room; a Failure where there never will be, None where time is up."""
         while (left_s := ends - time.monotonic()) > 0:
-            found = self._search.take()
-            if isinstance(found, Failure):
+            acquired = self._search.take()
+            if isinstance(acquired, Failure):
                 if not self._search.next_stage():
-                    return found
-            elif isinstance(found, Attempt):
-                return found
+                    return acquired
+            elif isinstance(acquired, Attempt):
+                return acquired
             else:
-                wait_s = left_s if found.retry_in_s is None else max(found.retry_in_s, _SHORTEST_WAIT_S)
+                wait_s = left_s if acquired.retry_in_s is None else max(acquired.retry_in_s, _SHORTEST_WAIT_S)
                 taken = await self._room.wait(self._search.request.priority, self._try_again, min(left_s, wait_s))
                 if taken is not None:
                     return taken
         return None
 
     def _try_again(self) -> Attempt | None:
-        found = self._search.take()
-        return found if isinstance(found, Attempt) else None
+        acquired = self._search.take()
+        return acquired if isinstance(acquired, Attempt) else None
 
     # ---- the body's bytes
 
-    def _hold_body(self, provider: Provider) -> None:
+    def _take_body(self, provider: Provider) -> None:
         """The body, as it is encoded now, is under way to the provider."""
         size = len(self._search.body)
-        if self._held != (provider, size):
+        if self._body != (provider, size):
             self._give_body_back()
-            self._held = (provider, size)
-            provider.hold_body(size)
+            self._body = (provider, size)
+            provider.take_body(size)
 
     def _give_body_back(self) -> None:
-        if self._held is not None:
-            provider, size = self._held
+        if self._body is not None:
+            provider, size = self._body
             provider.give_body_back(size)
-            self._held = None
+            self._body = None
 
     # ---- outcomes
 
     def _answered(self, answer: Answer, began: float) -> Outcome:
-        self._failures.settle(answered=True)
+        self._failures.judge(answered=True)
         return Outcome(
             "ok",
             payload=answer.body,
@@ -270,7 +270,7 @@ class Call:
         )
 
     def _failed(self, failure: Failure, began: float) -> Outcome:
-        self._failures.settle(answered=False)
+        self._failures.judge(answered=False)
         exhausted = failure.retryable and self._attempts > 0
         return Outcome(
             "error",

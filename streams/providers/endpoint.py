@@ -18,7 +18,7 @@ from streams.metrics import definitions as metrics
 from streams.providers.formats.wire import Answer, Asked, Failure, Fault
 from streams.providers.health import Begun, EndpointState, Health
 from streams.providers.http.client import Checked, EndpointClient, OnHeaders
-from streams.providers.slots import Slots
+from streams.slots import Slots
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.providers")
@@ -80,55 +80,55 @@ class Endpoint:
     ) -> Answer | Failure:
         """One attempt by a holder of its slots. Raises nothing but CancelledError."""
         started = time.monotonic()
-        found, first_s = await self.client.call(asked, body, timeout_s, stream=stream, on_headers=on_headers)
+        result, first_s = await self.client.call(asked, body, timeout_s, stream=stream, on_headers=on_headers)
         took_s, operation = time.monotonic() - started, asked.operation
-        if isinstance(found, Answer):
+        if isinstance(result, Answer):
             _seconds(self.provider, operation, "").observe(took_s)
-            _tokens(self.provider, operation, "input").observe(found.usage.prompt_tokens)
-            _tokens(self.provider, operation, "output").observe(found.usage.completion_tokens)
+            _tokens(self.provider, operation, "input").observe(result.usage.prompt_tokens)
+            _tokens(self.provider, operation, "output").observe(result.usage.completion_tokens)
         else:
-            _seconds(self.provider, operation, found.type).observe(took_s)
+            _seconds(self.provider, operation, result.type).observe(took_s)
         if first_s is not None:
             metrics.FIRST_TOKEN_SECONDS.labels(self.provider, metrics.GEN_AI_OPERATIONS[operation]).observe(first_s)
-        return found
+        return result
 
-    def hear(self, begun: Begun, found: Answer | Failure, *, repeated: bool) -> bool:
+    def observe(self, begun: Begun, result: Answer | Failure, *, repeated: bool) -> bool:
         """What an attempt says of the endpoint, and of its model there. Whether that is open until it is known what becomes of
-        the request elsewhere: then `settle` it.
+        the request elsewhere: then `judge` it.
 
         The retries of one request count once (`repeated`): the request itself may be what fails.
         """
         now, health = time.monotonic(), self.health
-        if isinstance(found, Answer):
-            self._changed(health.good(begun, now), "calls are answered", begun.model)
-        elif found.fault in ("request", "context"):
+        if isinstance(result, Answer):
+            self._changed(health.succeeded(begun, now), "calls are answered", begun.model)
+        elif result.fault in ("request", "context"):
             self._changed(health.alive(begun, now), "calls are answered", begun.model)
-        elif found.fault == "capacity":
-            if found.retry_after_s:
-                health.pause(begun.model, found.retry_after_s, found.message, now)
-        elif found.certain:
-            self._changed(health.refused(begun, found, now), found.message, begun.model)
+        elif result.fault == "capacity":
+            if result.retry_after_s:
+                health.pause(begun.model, result.retry_after_s, result.message, now)
+        elif result.certain:
+            self._changed(health.refused(begun, result, now), result.message, begun.model)
         elif repeated:
             return False
-        elif not found.sent or health.of(begun.model).state == "half_open":
-            self._changed(health.failed(begun, found, now, everywhere=False), found.message, begun.model)
+        elif not result.sent or health.of(begun.model).state == "half_open":
+            self._changed(health.failed(begun, result, now, everywhere=False), result.message, begun.model)
         else:
             health.suspected(begun, now)
             return True
         return False
 
-    def settle(self, begun: Begun, failure: Failure, *, everywhere: bool) -> None:
+    def judge(self, begun: Begun, failure: Failure, *, everywhere: bool) -> None:
         """What became of a request that failed here: whether it did so `everywhere`, or was answered elsewhere or later."""
         changed = self.health.failed(begun, failure, time.monotonic(), everywhere=everywhere)
         self._changed(changed, failure.message, begun.model)
 
     async def check(self, timeout_s: float) -> Checked:
         """Ask it whether it lives."""
-        self.last_check = found = await self.client.check(timeout_s)
-        metrics.PROVIDER_CHECKS.labels(self.provider, "ok" if found.well else "failed").inc()
-        why = found.error or f"status {found.status}"
-        self._changed(self.health.checked(found.well, time.monotonic()), f"check: {why}")
-        return found
+        self.last_check = checked = await self.client.check(timeout_s)
+        metrics.PROVIDER_CHECKS.labels(self.provider, "ok" if checked.well else "failed").inc()
+        why = checked.error or f"status {checked.status}"
+        self._changed(self.health.checked(checked.well, time.monotonic()), f"check: {why}")
+        return checked
 
     def new_key(self) -> None:
         """It is called with another key from now on."""

@@ -38,7 +38,7 @@ class Unfit:
     retry_in_s: float | None = None
     """When that may be over; None: nobody knows."""
     refused: bool = False
-    """Whether somebody has to mend something first: a key, credit, the model's name."""
+    """Whether an operator has to fix something first: a key, credit, the model's name."""
 
 
 @dataclass(slots=True)
@@ -90,13 +90,13 @@ class Health:
         """Whether a call for the model may begin now."""
         if self.draining or self.checks_say == "unhealthy" or not self.breaker.allows(now):
             return False
-        found = self._models.get(model)
-        return found is None or (found.breaker.allows(now) and now >= found.paused_until)
+        of_model = self._models.get(model)
+        return of_model is None or (of_model.breaker.allows(now) and now >= of_model.paused_until)
 
     def suspect(self, model: str, now: float) -> bool:
         """Whether another endpoint is to be preferred for the model, where there is one."""
-        found = self._models.get(model)
-        return self.breaker.suspect(now) or (found is not None and found.breaker.suspect(now))
+        of_model = self._models.get(model)
+        return self.breaker.suspect(now) or (of_model is not None and of_model.breaker.suspect(now))
 
     def unfit(self, model: str, now: float) -> Unfit | None:
         """Why no call for the model may begin now; None where one may."""
@@ -104,43 +104,43 @@ class Health:
             return Unfit("endpoint", "drained by its operator")
         if self.checks_say == "unhealthy":
             return Unfit("endpoint", "its checks fail")
-        found = self._models.get(model)
+        of_model = self._models.get(model)
         if not self.breaker.allows(now):
             return _unfit("endpoint", self.breaker, now)
-        if found is None:
+        if of_model is None:
             return None
-        if not found.breaker.allows(now):
-            return _unfit("model", found.breaker, now)
-        if now < found.paused_until:
-            return Unfit("model", f"it asked to wait: {found.paused_why}", found.paused_until - now)
+        if not of_model.breaker.allows(now):
+            return _unfit("model", of_model.breaker, now)
+        if now < of_model.paused_until:
+            return Unfit("model", f"it asked to wait: {of_model.paused_why}", of_model.paused_until - now)
         return None
 
     # ---- calls
 
     def begin(self, model: str) -> Begun:
         """A call begins; give what is returned to `end`, then perhaps to one of those that judge it."""
-        found = self._models.get(model)
-        if found is None:
-            found = self._add(model)
-        tries = self.breaker.state == "open" or found.breaker.state == "open"
-        return Begun(model, self.breaker.begin(), found.breaker.begin(), tries)
+        of_model = self._models.get(model)
+        if of_model is None:
+            of_model = self._add(model)
+        tries = self.breaker.state == "open" or of_model.breaker.state == "open"
+        return Begun(model, self.breaker.begin(), of_model.breaker.begin(), tries)
 
     def end(self, begun: Begun) -> None:
         """The call has ended, whatever came of it."""
         self.breaker.end(begun.of_endpoint)
-        found = self._models.get(begun.model)
-        if found is not None:
-            found.breaker.end(begun.of_model)
+        of_model = self._models.get(begun.model)
+        if of_model is not None:
+            of_model.breaker.end(begun.of_model)
 
-    def good(self, begun: Begun, now: float) -> bool:
+    def succeeded(self, begun: Begun, now: float) -> bool:
         """The call was answered well."""
-        changed = self.breaker.good(begun.of_endpoint, now)
-        found = self._models.get(begun.model)
-        return (found is not None and found.breaker.good(begun.of_model, now)) or changed
+        changed = self.breaker.succeeded(begun.of_endpoint, now)
+        of_model = self._models.get(begun.model)
+        return (of_model is not None and of_model.breaker.succeeded(begun.of_model, now)) or changed
 
     def alive(self, begun: Begun, now: float) -> bool:
         """The call was refused by somebody who reads requests: that says nothing of the model."""
-        return self.breaker.good(begun.of_endpoint, now)
+        return self.breaker.succeeded(begun.of_endpoint, now)
 
     def suspected(self, begun: Begun, now: float) -> None:
         """The call has failed, perhaps by the request's own fault: judged by `failed` when it is known."""
@@ -162,9 +162,9 @@ class Health:
 
     def pause(self, model: str, for_s: float, why: str, now: float) -> None:
         """The endpoint asked to be left alone for so long; at most five minutes of that are believed."""
-        found = self._models.get(model) or self._add(model)
-        found.paused_until = max(found.paused_until, now + min(for_s, _MOST_PAUSE_S))
-        found.paused_why = why
+        of_model = self._models.get(model) or self._add(model)
+        of_model.paused_until = max(of_model.paused_until, now + min(for_s, _MOST_PAUSE_S))
+        of_model.paused_why = why
 
     def of(self, model: str) -> Breaker:
         """The breaker of a model."""
@@ -174,8 +174,8 @@ class Health:
         if len(self._models) >= _MOST_MODELS:
             idle = next((name for name, each in self._models.items() if each.breaker.idle), None)
             self._models.pop(next(iter(self._models)) if idle is None else idle)
-        found = self._models[model] = _Model(Breaker(self.policy))
-        return found
+        of_model = self._models[model] = _Model(Breaker(self.policy))
+        return of_model
 
     # ---- checks and operators
 
@@ -206,8 +206,10 @@ class Health:
 
     def set_aside(self) -> list[tuple[str | None, Breaker]]:
         """The breakers that are not closed: the endpoint's (None), and those of models."""
-        found: list[tuple[str | None, Breaker]] = [] if self.breaker.state == "closed" else [(None, self.breaker)]
-        return found + [(name, each.breaker) for name, each in self._models.items() if each.breaker.state != "closed"]
+        not_closed: list[tuple[str | None, Breaker]] = [] if self.breaker.state == "closed" else [(None, self.breaker)]
+        return not_closed + [
+            (name, each.breaker) for name, each in self._models.items() if each.breaker.state != "closed"
+        ]
 
     def _breakers(self) -> list[Breaker]:
         return [self.breaker, *(each.breaker for each in self._models.values())]

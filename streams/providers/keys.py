@@ -73,13 +73,13 @@ class KeyFile(KeySource):
         """Look at the file; take a new key if the look before found the same, or `at_once`."""
         async with self._looking:
             before = self._seen
-            self._seen = found = await asyncio.to_thread(_look, self._path, before)
-            if found is None or not (at_once or (before is not None and found.same(before))):
+            self._seen = seen = await asyncio.to_thread(_look, self._path, before)
+            if seen is None or not (at_once or (before is not None and seen.same(before))):
                 return
-            if found.key is None:
-                self._warn(found.problem)
-            elif found.key != self.current:
-                self._take(found.key)
+            if seen.key is None:
+                self._warn(seen.problem)
+            elif seen.key != self.current:
+                self._take(seen.key)
             else:
                 self._bad = False
 

@@ -26,8 +26,8 @@ class ModelPattern:
 
     def match(self, model: str) -> tuple[str, ...] | None:
         """What stands for each `*`; None where the name does not fit."""
-        found = self._regex.fullmatch(model)
-        return None if found is None else found.groups()
+        matched = self._regex.fullmatch(model)
+        return None if matched is None else matched.groups()
 
 
 @dataclass(frozen=True, slots=True)

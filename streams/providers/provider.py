@@ -17,7 +17,7 @@ from streams.providers.http.body import Traffic
 from streams.providers.http.memory import Bodies
 from streams.providers.retry import RetryPolicy
 from streams.providers.retry_budget import RetryBudget
-from streams.providers.slots import Slots
+from streams.slots import Slots
 
 log = structlog.get_logger("headrace.providers")
 
@@ -41,7 +41,7 @@ class Provider:
     connections: Slots
     bodies: Bodies
     planned_bytes: int
-    """Bytes of bodies beyond which it is told that there are more than planned."""
+    """Bytes of bodies beyond which a warning is logged."""
     traffic: Traffic
     budget: Budget
     timing: Timing
@@ -64,7 +64,7 @@ class Provider:
             request = request.model_copy(update={"payload": request.payload | {"model": model}})
         return self.wire.encode(request, stream=self.streams(request.operation))
 
-    def hold_body(self, size: int) -> None:
+    def take_body(self, size: int) -> None:
         """Count a body as under way; `give_body_back` ends it."""
         self.bodies.take(size)
         self._compare_with_plan()

@@ -1,4 +1,4 @@
-"""All providers of a worker, as flow sees them: routes, reservations, and word when there is room."""
+"""All providers of a worker, as flow sees them: routes, permits, and notifications of capacity."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 
 from streams.limits import UNLIMITED, Route
-from streams.limits.estimate import TokenEstimator
-from streams.pipeline import Busy, Outcome, PendingRequest, expired, refused
+from streams.limits.token_estimate import TokenEstimator
+from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome, expired
+from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import label
-from streams.providers.call import Call
+from streams.providers.call import ProviderCall
 from streams.providers.formats.wire import Failure
 from streams.providers.provider import Provider
 from streams.providers.room import Room
 from streams.providers.routes import Routes, Stage
 from streams.providers.search import Search
-from streams.providers.slots import AgentConnections
 from streams.providers.target import Attempt, NoCapacity
 
 
@@ -54,7 +54,9 @@ class Providers:
         stages = self._stages(request)
         if not stages:
             model: str = request.request.payload["model"]
-            return refused("invalid_request", f"no provider serves {request.request.operation} of the model {model!r}")
+            return error_outcome(
+                "invalid_request", f"no provider serves {request.request.operation} of the model {model!r}"
+            )
         targets = [target for stage in stages for target in stage]
         if any(
             target.provider.budget is not UNLIMITED or target.window for target in targets
@@ -64,10 +66,10 @@ class Providers:
             request.estimate = self._tokens.estimate(body.operation, body.payload, caller)
             never = [target.provider.budget.too_large(target.route, request.estimate) for target in targets]
             if never[0] is not None and None not in never:
-                return refused("exceeds_limit", never[0].message)
+                return error_outcome("exceeds_limit", never[0].message)
         return targets[0].route
 
-    def reserve(self, request: PendingRequest) -> Call | Outcome | Busy:
+    def reserve(self, request: PendingRequest) -> ProviderCall | Outcome | Busy:
         """The right to one call; an outcome if it can never be made; Busy if it has to wait."""
         if not self._agents.free(request.agent_id):
             left_s = self._agents.left_s(request.agent_id, request.request_id, time.monotonic())
@@ -78,19 +80,19 @@ class Providers:
         search = Search(request, self._stages(request))
         down: list[NoCapacity] = []
         while True:
-            found = search.take()
-            if isinstance(found, Attempt):
-                return Call(search, found, self._agents, self._room, self._tokens, self._now)
-            if isinstance(found, NoCapacity):
-                if not found.down:
-                    return self._busy(request, found)
-                down.append(found)
+            acquired = search.take()
+            if isinstance(acquired, Attempt):
+                return ProviderCall(search, acquired, self._agents, self._room, self._tokens, self._now)
+            if isinstance(acquired, NoCapacity):
+                if not acquired.down:
+                    return self._busy(request, acquired)
+                down.append(acquired)
             if search.next_stage():
                 continue
-            if isinstance(found, Failure) and not down:
-                return refused(found.type, found.message)
+            if isinstance(acquired, Failure) and not down:
+                return error_outcome(acquired.type, acquired.message)
             if all(each.refused for each in down):
-                return refused("provider_unavailable", self.why_not(request), retryable=True)
+                return error_outcome("provider_unavailable", self.why_not(request), retryable=True)
             return self._busy(request, down[0])
 
     def _busy(self, request: PendingRequest, lack: NoCapacity) -> Busy:
@@ -108,7 +110,7 @@ class Providers:
         unfit = {endpoint: why for target in targets for endpoint, why in target.unfit(now)}
         if len(unfit) < len({endpoint for target in targets for endpoint in target.provider.endpoints}):
             return ""
-        return "; ".join(f"{label(endpoint)}: {found.why}" for endpoint, found in unfit.items())
+        return "; ".join(f"{label(endpoint)}: {why.why}" for endpoint, why in unfit.items())
 
     def _stages(self, request: PendingRequest) -> Sequence[Stage]:
         return self._routes.of(request.request.payload["model"], request.request.operation)

@@ -1,13 +1,11 @@
-"""How long to wait before the next attempt: exponential, with full jitter, and what the provider asked for at the least.
-
-Full jitter: uniform between nothing and the exponential bound, so that failed calls do not come back together (M. Brooker,
-"Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-"""
+"""The retry policy of provider calls: exponential back-off with full jitter, and at least what the provider asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from streams.backoff import exponential_s, full_jitter_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +18,7 @@ class RetryPolicy:
     dead_letter: bool = False
     """Whether a request whose retries are used up becomes a dead letter besides."""
 
-    def pause_s(
+    def backoff_s(
         self, attempts: int, retry_after_s: float | None, left_s: float, random: Callable[[], float]
     ) -> float | None:
         """Seconds to wait after `attempts` failed attempts, or None if there is to be no other: attempts or time are used up.
@@ -29,6 +27,6 @@ class RetryPolicy:
         """
         if attempts >= self.max_attempts:
             return None
-        bound_s = min(self.max_delay_s, self.base_delay_s * 2.0 ** (attempts - 1))
-        pause_s = max(random() * bound_s, retry_after_s or 0.0)
-        return pause_s if pause_s < left_s else None
+        bound_s = exponential_s(attempts, self.base_delay_s, self.max_delay_s)
+        wait_s = max(full_jitter_s(bound_s, random), retry_after_s or 0.0)
+        return wait_s if wait_s < left_s else None

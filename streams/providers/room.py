@@ -1,6 +1,6 @@
-"""Who waits for room at the providers, and is told when there may be some.
+"""Capacity notifications: who waits for room at the providers, and is notified when there may be some.
 
-Two kinds wait: requests in their queues, by route (flow is told), and calls that failed and want another attempt. These have
+Two kinds wait: requests in their queues, by route (flow is notified), and calls that failed and want another attempt. These have
 waited longest, so they are offered the room first, the higher classes before the lower ones.
 """
 
@@ -49,9 +49,9 @@ class Room(Generic[T]):
         self._offering = True
         try:
             for waiter in list(self._waiters):
-                if not waiter.given.done() and (found := waiter.attempt()) is not None:
+                if not waiter.given.done() and (taken := waiter.attempt()) is not None:
                     self._waiters.remove(waiter)
-                    waiter.given.set_result(found)
+                    waiter.given.set_result(taken)
         finally:
             self._offering = False
         busy, self._busy = self._busy, set()
@@ -60,8 +60,8 @@ class Room(Generic[T]):
 
     async def wait(self, priority: Priority, attempt: Callable[[], T | None], timeout_s: float) -> T | None:
         """What `attempt` took, now or when there was room; None after `timeout_s` seconds."""
-        if (found := attempt()) is not None:
-            return found
+        if (taken := attempt()) is not None:
+            return taken
         self._number += 1
         given: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         waiter = _Waiter((_ORDER[priority], self._number), attempt, given)

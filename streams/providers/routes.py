@@ -67,14 +67,14 @@ class Routes:
         return next(rule for pattern, rule in self._rules if pattern.match(model) is not None)
 
     def _targets(self, model: str, operation: Operation, rule: Rule) -> Stage:
-        found = []
+        targets = []
         for name in rule.providers or self._providers:
             provider, entry = self._providers[name], self._models[name].find(model)
             if entry is not None and provider.serves(operation):
                 group, called = entry
                 policy = self._policies.setdefault((rule.match, name), POLICIES[rule.algorithm]())
-                found.append(Target(provider, Route(name, group), called, policy, self._window(name, called)))
-        return tuple(found)
+                targets.append(Target(provider, Route(name, group), called, policy, self._window(name, called)))
+        return tuple(targets)
 
     def _window(self, provider: str, model: str) -> int | None:
         fitting = (tokens for pattern, tokens in self._windows[provider] if pattern.match(model) is not None)

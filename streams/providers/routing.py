@@ -50,9 +50,9 @@ class RoundRobin:
     _last: int = -1
 
     def pick(self, candidates: Sequence[C], key: str) -> C:
-        found = next((each for each in candidates if each.place > self._last), candidates[0])
-        self._last = found.place
-        return found
+        picked = next((each for each in candidates if each.place > self._last), candidates[0])
+        self._last = picked.place
+        return picked
 
 
 @dataclass(slots=True)

@@ -84,7 +84,7 @@ class Search:
         return any(endpoint not in self.tried for endpoint in self._fit())
 
     def hopeless(self) -> bool:
-        """Whether every endpoint of this stage refuses the request, or everybody's, until somebody mends something."""
+        """Whether every endpoint of this stage refuses the request, or everybody's, until an operator fixes something."""
         now = time.monotonic()
         endpoints = sum(len(target.provider.endpoints) for target in self.targets())
         refusing = [
@@ -124,14 +124,14 @@ class Search:
         """
         lacks: list[NoCapacity] = []
         for target, free in self._candidates():
-            found = self._take_at(target, free)
-            if isinstance(found, Attempt):
-                return found
-            if isinstance(found, Failure):
-                self._never = found
+            acquired = self._take_at(target, free)
+            if isinstance(acquired, Attempt):
+                return acquired
+            if isinstance(acquired, Failure):
+                self._never = acquired
                 self.give_up(target)
             else:
-                lacks.append(found)
+                lacks.append(acquired)
         if not lacks:
             assert self._never is not None, "every stage has a target, and each either lacks something or never can"
             return self._never
@@ -176,13 +176,13 @@ class Search:
         if target.window is not None and needs > target.window:
             message = f"{target.model} takes {target.window} tokens, and the request has at least {needs}"
             return Failure("exceeds_limit", message, fault="context")
-        provider, found = target.provider, (target.provider, target.model)
-        if found != self.encoded_for:
+        provider, wanted = target.provider, (target.provider, target.model)
+        if wanted != self.encoded_for:
             try:
                 body = provider.encode(self.request.request, target.model)
             except CannotTranslateError as error:
                 return Failure("invalid_request", f"{provider.name}: {error}", fault="context")
-            self.body, self.encoded_for = body, found
+            self.body, self.encoded_for = body, wanted
         if not self.tried and not provider.bodies.fits(len(self.body)):
             return NoCapacity()
         attempt = acquire(target, free, self.request, self.tried[-1:])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streams.limits import Hold, Route, TooLarge, Wait
+from streams.limits import Reservation, Route, TooLarge, Wait
 from streams.pipeline import PendingRequest
 from streams.providers.endpoint import Endpoint
 from streams.providers.health import Begun, Unfit
@@ -30,8 +30,8 @@ class Target:
 
     def unfit(self, now: float) -> list[tuple[Endpoint, Unfit]]:
         """Its endpoints that get no calls for the model now, and why."""
-        found = ((endpoint, endpoint.health.unfit(self.model, now)) for endpoint in self.provider.endpoints)
-        return [(endpoint, unfit) for endpoint, unfit in found if unfit is not None]
+        judged = ((endpoint, endpoint.health.unfit(self.model, now)) for endpoint in self.provider.endpoints)
+        return [(endpoint, unfit) for endpoint, unfit in judged if unfit is not None]
 
     def fit(self, now: float) -> list[Endpoint]:
         """Its endpoints that may be called for the model now, whether they have slots or not."""
@@ -54,7 +54,7 @@ class NoCapacity:
     model_only: bool = False
     """They are fit for other models."""
     refused: bool = False
-    """Somebody has to mend something at all of them."""
+    """An operator has to fix something at all of them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,19 +63,19 @@ class Attempt:
 
     target: Target
     endpoint: Endpoint
-    hold: Hold
+    reservation: Reservation
     priority: Priority
     begun: Begun
     """The endpoint's breakers know the attempt by it."""
 
     def give_slots_back(self) -> None:
-        """After an attempt. The hold ends by what came of it."""
+        """After an attempt. The reservation ends by what came of it."""
         self.endpoint.give_back(self.priority, self.begun)
         self.target.provider.connections.give_back(self.priority)
 
     def give_all_back(self) -> None:
         """No attempt was made."""
-        self.hold.give_back()
+        self.reservation.release()
         self.give_slots_back()
 
 
@@ -111,15 +111,15 @@ def acquire(
 
     One to `avoid` only without another; one that failed of late only without one that did not.
     """
-    hold = target.provider.budget.reserve(target.route, request.estimate)
-    if isinstance(hold, Wait):
-        return NoCapacity(retry_in_s=hold.retry_in_s)
-    if isinstance(hold, TooLarge):
-        return hold
+    reservation = target.provider.budget.reserve(target.route, request.estimate)
+    if isinstance(reservation, Wait):
+        return NoCapacity(retry_in_s=reservation.retry_in_s)
+    if isinstance(reservation, TooLarge):
+        return reservation
     candidates = [each for each in free if each not in avoid] or free if avoid else free
     if len(candidates) > 1:
         now = time.monotonic()
         candidates = [each for each in candidates if not each.health.suspect(target.model, now)] or candidates
     endpoint = target.policy.pick(candidates, request.request.conversation_id or request.agent_id)
     target.provider.connections.take(request.priority)
-    return Attempt(target, endpoint, hold, request.priority, endpoint.take(request.priority, target.model))
+    return Attempt(target, endpoint, reservation, request.priority, endpoint.take(request.priority, target.model))

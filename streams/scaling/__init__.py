@@ -7,6 +7,11 @@ Promises: between min and max and never more than partitions; at most one step i
 fleet; a fleet that waits for its provider does not grow; of two deciders only the one whose record is first on the topic
 counts, so that one that wakes up late changes nothing.
 
-Read policy.py and signals.py (what is looked at), triggers.py, decide.py (the pure function), then log.py (which record is in
-force), decider.py (the loop around it), and realizers/.
+Read in this order:
+    policy       every threshold; signals: a window, reduced to what is looked at
+    triggers     what fires, and what calms; decide: the pure decision
+    decider      the loop around it: the control process that owns `metrics.samples`-0 decides (streams/windows/service.py)
+    log          which record is in force, whoever wrote it; record: a decision as a record; tail: reading both topics
+    actuator     carries the decision in force out, by a realizer of realizers/
+    ownership    which supervisor acts, where there are several
 """

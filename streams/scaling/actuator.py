@@ -1,7 +1,7 @@
-"""The loop between decisions and a realizer: the newest decision in force is carried out, and what came of it is told.
+"""The loop between decisions and a realizer: the newest decision in force is carried out, and its result is published.
 
-Read the topic to its end, take the newest, apply it. One that is overtaken while it is applied is told as `superseded`. A
-failure is told once for each decision and tried again, as long as no newer one comes.
+Read the topic to its end, take the newest, apply it. One that is overtaken while it is applied is published as `superseded`. A
+failure is published once for each decision and tried again, as long as no newer one comes.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ BLOCKS: Final[tuple[Block, ...]] = (
 
 
 _EPISODE_WINDOWS: Final = 3
-"""Triggers that fire again after so many windows belong to the same episode."""
+"""Triggers that fire again within this many windows belong to the same episode."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Decider:
         policy: what decisions are held to.
         decider_id: of this process.
         owns: whether this process owns the samples, and its membership is fresh.
-        current: how many workers whoever carries decisions out has been told to make, where that can be asked.
+        current: how many workers the realizer was last asked to make, where that can be asked.
         now: Unix seconds.
     """
 

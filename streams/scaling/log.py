@@ -1,7 +1,7 @@
 """Which record of `scaling.decisions` is in force: the first with a higher epoch than all before it. Pure.
 
-The topic is the referee. A decider writes its decision with the epoch behind the newest that it has read; whoever reads the
-topic, in its one order, passes over every record whose epoch is not new. So of two deciders that believe to be the one, the
+The topic is the referee. A decider writes its decision with the epoch behind the newest that it has read; a reader of the topic,
+in its one order, passes over every record whose epoch is not new. So of two deciders that believe to be the one, the
 first to be written counts and the other's record changes nothing, whatever was stopped, delayed or sent again.
 """
 

@@ -120,8 +120,8 @@ class ScalingTail:
         self._positions = {self._decisions: max(begins[self._decisions], ends[self._decisions] - _DECISIONS_BACK)}
         if self._windows_s:
             since_ms = round((self._now() - self._windows_s) * 1000)
-            found = (await self._consumer.offsets_for_times({self._fleet_windows: since_ms}))[self._fleet_windows]
-            self._positions[self._fleet_windows] = ends[self._fleet_windows] if found is None else found.offset
+            first = (await self._consumer.offsets_for_times({self._fleet_windows: since_ms}))[self._fleet_windows]
+            self._positions[self._fleet_windows] = ends[self._fleet_windows] if first is None else first.offset
         self._consumer.assign(self._partitions)
 
     async def _follow(self) -> None:
@@ -130,7 +130,7 @@ class ScalingTail:
         while True:
             try:
                 batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            except KafkaError as error:  # the client goes on by itself; what it cannot mend it says again
+            except KafkaError as error:  # the client goes on by itself, and reports what lasts again
                 log.warning("the scaling topics cannot be read now, trying again", error=repr(error))
                 await asyncio.sleep(_RETRY_S)
                 continue

@@ -74,12 +74,12 @@ def provider_limited(windows: Sequence[Signals]) -> bool:
 
 def throughput(windows: Sequence[Signals], after_s: float | None = None) -> float | None:
     """Answers a second, mean of the newest windows; only of those that began at `after_s` or later. None without any."""
-    found = [
+    values = [
         window.throughput_per_s
         for window in windows[-_NEWEST:]
         if window.throughput_per_s is not None and (after_s is None or window.start_s >= after_s - _ROUNDING_S)
     ]
-    return sum(found) / len(found) if found else None
+    return sum(values) / len(values) if values else None
 
 
 def done_by_one(window: Signals) -> float | None:
@@ -91,12 +91,12 @@ def _above(
     windows: Sequence[Signals], for_s: float, policy: Policy, figure: Callable[[Signals], float | None], bound: float
 ) -> bool:
     """Above the bound in every window of the duration; some may be missing, the newest may not."""
-    figures = [found for window in _of(windows, for_s) if (found := figure(window)) is not None]
+    values = [value for window in _of(windows, for_s) if (value := figure(window)) is not None]
     wanted = _count(for_s, policy)
     return (
         figure(windows[-1]) is not None
-        and len(figures) >= max(1, wanted - policy.missing_windows)
-        and all(found > bound for found in figures)
+        and len(values) >= max(1, wanted - policy.missing_windows)
+        and all(value > bound for value in values)
     )
 
 

@@ -89,7 +89,7 @@ class RecordListConsumer(FaustShape):
         self._membership: Membership | None = None
         self._committer: Committer | None = None
         self._owned_generation = -1
-        self._commit_due = asyncio.Event()
+        self._commit_due = self.options.commit_due
         self._corrupt: dict[TopicPartition, int] = {}
         """How often the batch at its position was found to be corrupt."""
         self._commits_in_vain = False
@@ -109,7 +109,7 @@ class RecordListConsumer(FaustShape):
             self._fetch = Fetch(
                 self._consumer, most_unpacked_bytes=self.options.most_unpacked_bytes, on_cut=self._on_cut
             )
-        self._membership = Membership(self._consumer)
+        self._membership = Membership(self._consumer, self.options.heartbeat)
         self._watching = asyncio.create_task(self._watch_group())
         self._committer = Committer(self._membership.offsets, self.hold, self.release)
 
@@ -268,10 +268,6 @@ class RecordListConsumer(FaustShape):
 
     # ---- finish and commit
 
-    def commit_soon(self) -> None:
-        """Commit within `commit_delay_after_call_s`: a paid call has finished."""
-        self._commit_due.set()
-
     def on_finished(self, offsets: PartitionOffsets, count: int, size: float) -> None:
         """Called by a partition of ours."""
         if self.flow.remove(offsets.partition, count, size):
@@ -382,7 +378,8 @@ class RecordListConsumer(FaustShape):
             self._returning.begin(gained, wait_s(self.options.consumer["heartbeat_interval_ms"] / 1000))
         self.membership.joined()
         self._owned_generation = self.membership.generation
-        self._positioned_at = self.membership.last_heartbeat_at = time.monotonic()  # who may join is a member
+        self._positioned_at = time.monotonic()
+        self.options.heartbeat.beat()  # who may join is a member
         self.assignments += 1
         self.assigned.set()
         metrics.PARTITIONS.set(len(self.partitions))
@@ -415,7 +412,7 @@ class RecordListConsumer(FaustShape):
         if not self.assigned.is_set():
             return False
         now, failing_since = time.monotonic(), self.committer.failing_since
-        heard_at = self.membership.last_heartbeat_at
+        heard_at = self.options.heartbeat.last_at
         silent_s = max(_STALLED_S, 3 * self.options.consumer["heartbeat_interval_ms"] / 1000)
         return (
             (heard_at is None or now - heard_at < silent_s)

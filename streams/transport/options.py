@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from streams.heartbeat import Heartbeat
 from streams.transport.flow import Quota
 
 
@@ -20,6 +22,10 @@ class TransportOptions:
     consumer: Mapping[str, Any]
     partition_quota: Quota
     class_quota: Quota
+    heartbeat: Heartbeat
+    """Of the consumer's membership in its group; kept up to date by the transport."""
+    commit_due: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where a commit should not wait for its interval."""
     commit_interval_s: float = 1.0
     commit_delay_after_call_s: float = 0.05
     records_a_list: int = 500

@@ -1,5 +1,9 @@
 """`metrics.samples` in, `metrics.windows` out: samples of 10 s become windows of 1 min.
 
-windows says which window a sample is of and when that is closed, merge what becomes of its figures; maker does it as a consumer,
-service runs that in the control process while it owns the partition, with the backlog that the fleet leaves in Kafka.
+Read in this order:
+    windows    pure: which window a sample is of, and when that is closed
+    merge      pure: the samples of one window as one
+    maker      a consumer of record lists around the two
+    service    the control process' part: makes windows while it owns the partition, and says whether it does
+    backlog    what the fleet leaves waiting in Kafka
 """

@@ -79,7 +79,7 @@ class BacklogReader:
 
     async def _oldest_ms(self, stuck: Sequence[TopicPartition], nexts: Mapping[TopicPartition, int]) -> int | None:
         """The time of the oldest record at these offsets; of those that can be read in time."""
-        known = {p: found for p, found in self._stamped_ms.items() if p in stuck and found[0] == nexts[p]}
+        known = {p: stamped for p, stamped in self._stamped_ms.items() if p in stuck and stamped[0] == nexts[p]}
         unknown = [partition for partition in stuck if partition not in known]
         if unknown:
             self._consumer.assign(unknown)

@@ -26,7 +26,7 @@ from topics.headers import message_headers
 log = structlog.get_logger("headrace.windows")
 
 _SOURCE = "/headrace/windows"
-"""`ce_source` of every window: whoever made it, a window that is published twice is one event."""
+"""`ce_source` of every window: whichever process made it, a window that is published twice is one event."""
 _Receipt = tuple[RecordList, int]
 
 

@@ -53,8 +53,8 @@ def _window(
 
 def _system(samples: Sequence[MetricSample]) -> WindowSystem:
     def total(of: Callable[[System], int | None]) -> int | None:
-        found = [value for sample in samples if (value := of(sample.system)) is not None]
-        return sum(found) if found else None
+        values = [value for sample in samples if (value := of(sample.system)) is not None]
+        return sum(values) if values else None
 
     cpu = [(s.system.cpu_usage, s.interval_s) for s in samples if s.system.cpu_usage is not None]
     seconds = fsum(interval_s for _, interval_s in cpu)
@@ -111,10 +111,10 @@ def _application(
     )
 
 
-def _series(found: Iterable[Series]) -> tuple[Series, ...]:
+def _series(series: Iterable[Series]) -> tuple[Series, ...]:
     """One series for each set of tags."""
     by_tags: defaultdict[tuple[str, str, str], list[Series]] = defaultdict(list)
-    for each in found:
+    for each in series:
         by_tags[each.component or "", each.operation or "", each.status or ""].append(each)
     merged: list[Series] = []
     for _, same in sorted(by_tags.items()):

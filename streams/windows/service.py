@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -71,12 +70,11 @@ class WindowService:
         consumer = self._consumer
         if consumer is None or not consumer.assigned.is_set() or not consumer.partitions:
             return False
-        heard_at = consumer.membership.last_heartbeat_at
-        return heard_at is None or time.monotonic() - heard_at < self._settings.kafka.session_timeout
+        return consumer.options.heartbeat.fresh()
 
     @property
     def ready(self) -> bool:
-        """Whether the group has told who owns the samples, and what it gave is read and committed."""
+        """Whether the group has said who owns the samples, and what it gave is read and committed."""
         return self._consumer is not None and self._consumer.moving
 
     async def wait_ready(self) -> None:

@@ -17,9 +17,9 @@ from ops.load.trace import SHIPPED_TRACE, read_trace
 from ops.provider_sim.limits import Bucket, Meter, Window
 from streams.app import producer_options
 from streams.limits import Route
-from streams.limits.budget import Hold, TooLarge, Wait
+from streams.limits.budget import Reservation, TooLarge, Wait
 from streams.limits.build import Budgets, open_budgets
-from streams.limits.estimate import Estimate
+from streams.limits.token_estimate import Estimate
 from streams.limits.usage import Used
 from streams.settings.model import Settings
 
@@ -106,16 +106,16 @@ class SyntheticWorker:
                     self._calls.add(call)
                     call.add_done_callback(self._calls.discard)
 
-    async def _call(self, hold: Hold, tokens: int) -> None:
-        if not hold.good():
-            hold.give_back()
+    async def _call(self, reservation: Reservation, tokens: int) -> None:
+        if not reservation.is_valid():
+            reservation.release()
             return
         if self.first_call_s is None:
             self.first_call_s = time.monotonic() - self._began
         await asyncio.sleep(random.uniform(0, 0.02))
         self.judge.call(tokens)
         await asyncio.sleep(random.uniform(0.1, 0.5))
-        hold.settle(Used(tokens))
+        reservation.settle(Used(tokens))
 
 
 def sizes(scale: float, seed: int = 0) -> Iterator[int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from streams.limits import Route
 from streams.pipeline import Busy, Outcome, PendingRequest
-from streams.providers.call import Call
+from streams.providers.call import ProviderCall
 from streams.providers.providers import Providers
 from topics.names import PRIORITIES, Priority
 
@@ -99,7 +99,7 @@ class Load:
                 self.calls.add(call)
                 call.add_done_callback(self.calls.discard)
 
-    async def _call(self, reserved: Call, request: PendingRequest, began: float) -> None:
+    async def _call(self, reserved: ProviderCall, request: PendingRequest, began: float) -> None:
         dispatched = time.monotonic()
         try:
             outcome = await reserved.call(request)

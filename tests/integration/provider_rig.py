@@ -19,7 +19,7 @@ from ops.provider_sim import ProviderSim
 from streams.limits import Route
 from streams.pipeline import Busy, Outcome, PendingRequest
 from streams.providers.build import open_providers
-from streams.providers.call import Call
+from streams.providers.call import ProviderCall
 from streams.providers.endpoint import Endpoint
 from streams.providers.http.aiohttp_transport import AiohttpTransport
 from streams.providers.http.sharded_transport import ShardedTransport
@@ -37,7 +37,7 @@ API_KEY = "sk-1234567890abcdef"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def ask(providers: Providers, request: PendingRequest) -> Call | Outcome | Busy:
+def ask(providers: Providers, request: PendingRequest) -> ProviderCall | Outcome | Busy:
     """Find the request's route and ask for a slot, as flow does."""
     route = providers.route(request)
     if isinstance(route, Outcome):
@@ -46,7 +46,7 @@ def ask(providers: Providers, request: PendingRequest) -> Call | Outcome | Busy:
     return providers.reserve(request)
 
 
-def url_of(call: Call) -> str:
+def url_of(call: ProviderCall) -> str:
     """Where the call's next attempt goes."""
     assert call._taken is not None
     return call._taken.endpoint.url
@@ -62,12 +62,12 @@ class Rig:
     def endpoints(self) -> list[Endpoint]:
         return [endpoint for provider in self.providers.all for endpoint in provider.endpoints]
 
-    def reserve(self, request: PendingRequest) -> Call:
+    def reserve(self, request: PendingRequest) -> ProviderCall:
         route = self.providers.route(request)
         assert isinstance(route, Route), route
         request.route = route
         call = self.providers.reserve(request)
-        assert isinstance(call, Call), call
+        assert isinstance(call, ProviderCall), call
         return call
 
     async def call(self, request: PendingRequest) -> Outcome:

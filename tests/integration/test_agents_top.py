@@ -16,7 +16,7 @@ from tests.unit.flow.test_dispatch import Answered, HandledProviders
 async def test_the_busiest_agents_are_shown_with_what_they_use() -> None:
     providers, answered = HandledProviders(small=3), Answered()
     dispatch = Dispatch(rules(), providers, answered, lambda: 1000.0, time.monotonic)
-    async with serve_health("127.0.0.1:0", lambda: True, {"/agents": lambda: dispatch.figures(20)}) as address:
+    async with serve_health("127.0.0.1:0", lambda: True, {"/agents": lambda: dispatch.stats(20)}) as address:
         dispatch.accept([pending(agent="noisy") for _ in range(5)])
         dispatch.accept([pending(agent="quiet")])
         await providers.wait_started(3)

@@ -21,7 +21,7 @@ import pytest
 
 from streams.pipeline import Outcome
 from streams.providers.build import open_providers
-from streams.providers.call import Call
+from streams.providers.call import ProviderCall
 from streams.providers.http.aiohttp_transport import AiohttpTransport
 from streams.settings import Settings
 from tests.integration.provider_rig import ask, free_port, over_aiohttp
@@ -339,7 +339,7 @@ async def test_http2_is_offered_where_calls_share_connections(
         )
         providers = await open_providers(settings, stack)
         call = ask(providers, pending(expires_at=time.time() + 5))
-        assert isinstance(call, Call)
+        assert isinstance(call, ProviderCall)
         outcome = await call.call(pending())
         call.release()
         assert isinstance(outcome, Outcome)

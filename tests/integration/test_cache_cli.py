@@ -14,7 +14,7 @@ from schemas.response import Usage
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.key import payload_digest
 from streams.cache.rocks import TableOptions
-from streams.cache.slots import open_slot, slot
+from streams.cache.store_dirs import open_store, store_dir
 from tests.integration.test_cache_sharing import keys_of, publish, side
 from tests.support.cli import Called, headrace
 from tests.support.pipeline import fresh_topics
@@ -36,7 +36,7 @@ def settings(tmp_path: Path, kafka: Broker) -> Path:
 
 @pytest.fixture
 async def table(tmp_path: Path) -> AsyncIterator[DiskTable]:
-    opened = await open_slot(tmp_path / "stores", OPTIONS)
+    opened = await open_store(tmp_path / "stores", OPTIONS)
     now = time.time()
     value = encode_answer(
         model="small", payload=b'{"choices":[]}', usage=Usage(), provider="p", created_at=now, expires_at=now + 60
@@ -79,7 +79,7 @@ async def test_get_says_in_one_line_what_is_not_there(table: DiskTable, settings
 async def test_stores_in_use_are_left_alone_and_free_ones_are_compacted_and_rebuilt(
     table: DiskTable, settings: Path, tmp_path: Path
 ) -> None:
-    free = slot(tmp_path / "stores", 1)
+    free = store_dir(tmp_path / "stores", 1)
     await (await DiskTable.open(free, OPTIONS)).close()
     for command in (("compact",), ("rebuild",), ("rebuild", "--yes")):
         came = read(await headrace("cache", *command, "--json", settings=settings))["stores"]
@@ -90,7 +90,7 @@ async def test_stores_in_use_are_left_alone_and_free_ones_are_compacted_and_rebu
 
 
 async def test_a_damaged_store_is_named_and_can_be_rebuilt(settings: Path, tmp_path: Path) -> None:
-    damaged = slot(tmp_path / "stores", 0)
+    damaged = store_dir(tmp_path / "stores", 0)
     await (await DiskTable.open(damaged, OPTIONS)).close()
     (damaged / "CURRENT").write_bytes(b"MANIFEST-999999\n")
     called = await headrace("cache", "stats", settings=settings)
@@ -98,7 +98,7 @@ async def test_a_damaged_store_is_named_and_can_be_rebuilt(settings: Path, tmp_p
     assert f"{damaged}  cannot be read:" in called.out
     assert "headrace cache rebuild" in called.out
     assert (await headrace("cache", "rebuild", "--yes", settings=settings)).code == 0
-    await (await open_slot(tmp_path / "stores", OPTIONS)).close()
+    await (await open_store(tmp_path / "stores", OPTIONS)).close()
 
 
 async def test_purge_clears_running_workers_through_the_topic(kafka: Broker, settings: Path, tmp_path: Path) -> None:

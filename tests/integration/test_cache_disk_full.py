@@ -21,7 +21,7 @@ from streams.cache.disk import DiskTable
 from streams.cache.errors import StoreCorruptError, StoreError, StoreLockedError, opening_error
 from streams.cache.lock import FolderLock
 from streams.cache.rocks import TableOptions
-from streams.cache.slots import open_slot
+from streams.cache.store_dirs import open_store
 from tests.integration.test_cache_sharing import keys_of, publish, side, topic, until
 from tests.support.fixtures import FULL, Measured
 
@@ -107,12 +107,12 @@ async def test_while_a_store_cannot_be_opened_look_ups_fail_and_another_try_open
 
 OPENER = """
 import asyncio, pathlib, sys
-from streams.cache.slots import open_slot
+from streams.cache.store_dirs import open_store
 from streams.cache.rocks import TableOptions
 async def main():
     sys.stdin.readline()
     try:
-        table = await open_slot(pathlib.Path(sys.argv[1]), TableOptions(100_000_000, 86_400, 2_000_000))
+        table = await open_store(pathlib.Path(sys.argv[1]), TableOptions(100_000_000, 86_400, 2_000_000))
         print("slot", table.path.name, flush=True)
     except Exception as error:
         print(type(error).__name__, error, flush=True)
@@ -165,7 +165,7 @@ def test_a_lock_that_is_let_go_of_may_be_taken_and_one_that_is_held_says_by_whom
 
 
 async def test_files_of_the_store_are_for_its_owner_alone(tmp_path: Path) -> None:
-    table = await open_slot(tmp_path / "root", OPTIONS)
+    table = await open_store(tmp_path / "root", OPTIONS)
     try:
         assert stat.S_IMODE(table.path.stat().st_mode) == 0o700
         assert stat.S_IMODE(table.path.with_name("slot-0.lock").stat().st_mode) == 0o600

@@ -17,7 +17,7 @@ from ops.brokers import Broker
 from schemas.response import Usage
 from streams.cache.answers import Answer
 from streams.cache.disk import DiskTable
-from streams.cache.entries import SharedShelf
+from streams.cache.entries import SharedEntryStore
 from streams.cache.publisher import EntryPublisher
 from streams.cache.reader import EntryReader
 from streams.cache.rocks import TableOptions
@@ -33,7 +33,7 @@ class Side:
 
     def __init__(self, table: DiskTable, publisher: EntryPublisher, reader: EntryReader, news: list[bytes]) -> None:
         self.table, self.publisher, self.reader, self.news = table, publisher, reader, news
-        self.shelf = SharedShelf(table, publisher, time.time)
+        self.store = SharedEntryStore(table, publisher, time.time)
 
     async def sees(self, keys: list[bytes], *, within_s: float = 20.0) -> None:
         """Returns when the table holds all of the keys."""
@@ -126,17 +126,17 @@ async def test_an_answer_of_one_worker_is_in_anothers_table_within_a_second(
         assert max(delays) <= 1.0
 
 
-async def test_answers_and_finished_requests_come_back_from_another_workers_shelf(
+async def test_answers_and_finished_requests_come_back_from_another_workers_store(
     broker: Broker, topic: str, tmp_path: Path
 ) -> None:
     request = pending("r-1")
     answer = Answer(b'{"choices": [1.50]}', Usage(3, 1, 4), "sim", time.time() + 600)
     async with side(broker, topic, tmp_path, "a") as a, side(broker, topic, tmp_path, "b") as b:
-        a.shelf.put_answer(b"answer" * 2, request, answer)
-        a.shelf.put_finished(b"points" * 2, request, answer, b"answer" * 2, answer.expires_at)
-        a.shelf.put_finished(b"carries" * 2, request, answer, None, answer.expires_at)
+        a.store.put_answer(b"answer" * 2, request, answer)
+        a.store.put_finished(b"points" * 2, request, answer, b"answer" * 2, answer.expires_at)
+        a.store.put_finished(b"carries" * 2, request, answer, None, answer.expires_at)
         await b.sees([b"answer" * 2, b"points" * 2, b"carries" * 2])
-        found = await b.shelf.find([b"answer" * 2, b"points" * 2, b"carries" * 2, b"nothing"], time.time())
+        found = await b.store.find([b"answer" * 2, b"points" * 2, b"carries" * 2, b"nothing"], time.time())
     assert found.keys() == {b"answer" * 2, b"points" * 2, b"carries" * 2}
     assert found[b"points" * 2] == b"answer" * 2
     for key in (b"answer" * 2, b"carries" * 2):

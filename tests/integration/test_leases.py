@@ -14,7 +14,7 @@ from ops.processes.service import CannotStartError, check_start
 from ops.processes.worker import needed_topics
 from streams.limits import UNLIMITED, Route
 from streams.limits.build import leases_needed
-from streams.limits.worker.shared import Shared
+from streams.limits.worker.shared_budget import SharedBudget
 from streams.settings.model import Settings
 from tests.integration.lease_fleet import Judge, SyntheticWorker, sizes
 from tests.support.fixtures import FULL, Measured
@@ -108,7 +108,7 @@ async def test_what_a_leaving_worker_had_left_is_there_for_the_others_at_once(se
 
 def _left_of(worker: SyntheticWorker) -> float:
     shared = worker.budgets.of("main")
-    assert isinstance(shared, Shared)
+    assert isinstance(shared, SharedBudget)
     return float(sum(share.allowance.left.tokens for share in shared._shares.values()))
 
 

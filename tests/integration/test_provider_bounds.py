@@ -13,7 +13,7 @@ from ops.provider_sim import ProviderSim, SimSettings
 from streams.limits import Route
 from streams.pipeline import Busy, Outcome
 from streams.providers.build import open_providers
-from streams.providers.call import Call
+from streams.providers.call import ProviderCall
 from streams.providers.retry import RetryPolicy
 from streams.settings import Settings
 from tests.integration.provider_load import Load
@@ -85,7 +85,7 @@ async def test_bodies_in_memory_stay_inside_their_bounds(peak: str, buffer: str,
 
 async def held(rig: Rig, *, agent_id: str | None = None, priority: Priority = "normal") -> tuple[int, Busy]:
     """How many calls fit, and why the next one does not."""
-    calls: list[Call] = []
+    calls: list[ProviderCall] = []
     while True:
         request = pending(priority=priority)
         if agent_id is not None:
@@ -93,7 +93,7 @@ async def held(rig: Rig, *, agent_id: str | None = None, priority: Priority = "n
         found = ask(rig.providers, request)
         if isinstance(found, Busy):
             break
-        assert isinstance(found, Call)
+        assert isinstance(found, ProviderCall)
         calls.append(found)
     for call in calls:
         call.release()

@@ -13,7 +13,7 @@ from schemas.lease import Grant, LeaseGrant
 from streams.limits import Route
 from streams.limits.books.grantor import moment
 from streams.limits.build import shared_budgets
-from streams.limits.worker.shared import Shared
+from streams.limits.worker.shared_budget import SharedBudget
 from streams.providers.build import open_providers
 from streams.settings.model import Settings
 from tests.integration.provider_rig import Rig, serving
@@ -23,7 +23,7 @@ T = 1_000.0
 ROUTE = Route("main", "*")
 
 
-def limited(url: str, wire: str = "openai", **rate_limit: Any) -> tuple[Settings, Shared]:
+def limited(url: str, wire: str = "openai", **rate_limit: Any) -> tuple[Settings, SharedBudget]:
     """A provider with limits of which this worker was granted plenty."""
     provider: dict[str, Any] = {
         "name": "main",
@@ -57,7 +57,7 @@ def answer_of(status: int, body: dict[str, Any], *headers: str) -> bytes:
     return "\r\n".join([*lines, "connection: close", "", ""]).encode() + content
 
 
-async def one_call(answer: bytes, wire: str = "openai", **rate_limit: Any) -> Shared:
+async def one_call(answer: bytes, wire: str = "openai", **rate_limit: Any) -> SharedBudget:
     """One request that is answered so; the limits after it."""
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,13 +72,13 @@ async def one_call(answer: bytes, wire: str = "openai", **rate_limit: Any) -> Sh
     return shared
 
 
-def charged(shared: Shared) -> tuple[int, int]:
+def charged(shared: SharedBudget) -> tuple[int, int]:
     """Requests and tokens that count as used."""
     slots = shared.demand(ROUTE).slots
     return sum(slot.requests for slot in slots), sum(slot.tokens for slot in slots)
 
 
-def paused_s(shared: Shared) -> float:
+def paused_s(shared: SharedBudget) -> float:
     view = shared.demand(ROUTE).provider_view
     return 0.0 if view is None else view.pause_s
 

@@ -10,7 +10,7 @@ import pytest
 from ops.provider_sim import ProviderSim
 from streams.pipeline import Outcome
 from streams.providers.build import open_providers
-from streams.providers.call import Call
+from streams.providers.call import ProviderCall
 from streams.settings import Settings, SettingsError
 from tests.integration.provider_rig import API_KEY, ask
 from tests.integration.test_aiohttp_transport import Server, running
@@ -36,7 +36,7 @@ async def test_providers_are_built_from_the_settings_and_chosen_by_model(simulat
         for model, name in (("gpt-9", "gpt"), ("small", "rest")):
             request = pending(model=model)
             call = ask(providers, request)
-            assert isinstance(call, Call)
+            assert isinstance(call, ProviderCall)
             assert (await call.call(request)).provider == name
             call.release()
         unknown = ask(providers, pending(model="\U000e0001" * 256))
@@ -65,7 +65,7 @@ async def test_the_key_comes_from_the_environment_and_goes_into_the_header(monke
         providers = await open_providers(keyed, stack)
         request = pending()
         call = ask(providers, request)
-        assert isinstance(call, Call)
+        assert isinstance(call, ProviderCall)
         calling = asyncio.create_task(call.call(request))
         await asyncio.wait_for(done.wait(), 5)
         calling.cancel()
@@ -79,8 +79,8 @@ async def test_a_provider_and_a_host_get_no_more_calls_than_their_connections(si
     )
     async with AsyncExitStack() as stack:
         providers = await open_providers(limits, stack)
-        held: list[Call] = []
-        while isinstance(call := ask(providers, pending()), Call):
+        held: list[ProviderCall] = []
+        while isinstance(call := ask(providers, pending()), ProviderCall):
             held.append(call)
         assert len(held) == 3  # a host's slots are shared by the endpoints on it
         for call in held:
@@ -109,7 +109,7 @@ async def test_how_long_an_idle_connection_is_kept_is_a_setting(
         for _ in range(2):
             request = pending()
             call = ask(providers, request)
-            assert isinstance(call, Call)
+            assert isinstance(call, ProviderCall)
             assert (await call.call(request)).status == "ok"
             call.release()
             await asyncio.sleep(0.15)

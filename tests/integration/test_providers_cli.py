@@ -12,8 +12,8 @@ import pytest
 
 from ops.processes.health import serve_health
 from ops.provider_sim import ProviderSim
-from streams.providers.figures import drain_endpoint, endpoint_figures
 from streams.providers.formats.wire import Failure
+from streams.providers.stats import drain_endpoint, endpoint_stats
 from tests.integration.provider_rig import Rig, free_port, open_rig, over_aiohttp, url_of
 from tests.support.cli import headrace
 from tests.support.requests import pending
@@ -32,7 +32,7 @@ async def worker(rig: Rig) -> AsyncIterator[str]:
     async with serve_health(
         "127.0.0.1:0",
         lambda: True,
-        {"/providers": lambda: endpoint_figures(providers)},
+        {"/providers": lambda: endpoint_stats(providers)},
         {"/providers/drain": lambda asked: drain_endpoint(providers, asked["endpoint"], asked["draining"])},
     ) as address:
         yield address

@@ -48,7 +48,7 @@ async def test_a_queue_that_breaks_in_a_callback_is_looked_at_again() -> None:
     answered, providers, before = Answered(), HandledProviders(), faults("flow")
     dispatch = Dispatch(default_rules(), providers, answered, time.time, time.monotonic)
     try:
-        dispatch._company.enough_waited = Once(dispatch._company.enough_waited)  # type: ignore[method-assign]
+        dispatch._coalescer.lingered = Once(dispatch._coalescer.lingered)  # type: ignore[method-assign]
         dispatch._wake(0.0)
         await until(lambda: faults("flow") == before + 1)
         dispatch.accept([pending(dispatch_by=time.time() + 60)])
@@ -108,7 +108,7 @@ async def test_a_cache_whose_disk_look_up_breaks_asks_the_provider(error: BaseEx
     async def find(*_: Any) -> Any:
         raise error
 
-    bench.shelf.find = find  # type: ignore[method-assign, assignment]
+    bench.store.find = find  # type: ignore[method-assign, assignment]
     bench.stage.accept([cache_pending("first")])
     await until(lambda: len(bench.calls.requests) == 1)
 

@@ -26,6 +26,7 @@ from streams.app import Accept, build_app
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.transport.offsets import RecordList
+from streams.transport.options import TransportOptions
 
 _LOOK_EVERY_S = 0.002
 
@@ -42,10 +43,12 @@ class Probe:
         self._finished_at: float | None = None
         self._figures: dict[str, Any] = {}
 
-    def build_app(self, settings: Settings, producer: AIOKafkaProducer, accept: Accept, budget_bytes: int) -> Any:
+    def build_app(
+        self, settings: Settings, producer: AIOKafkaProducer, accept: Accept, options: TransportOptions
+    ) -> Any:
         """In place of the worker's own."""
         self._accept = accept
-        self._app = build_app(settings, producer, self._take, budget_bytes)
+        self._app = build_app(settings, producer, self._take, options)
         self._watch = asyncio.get_running_loop().create_task(self._look())
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._go)
         return self._app

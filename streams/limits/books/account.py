@@ -1,6 +1,6 @@
 """What the grantor knows of one worker: what it was granted and used, as far as the log tells.
 
-What a worker may have begun and not told yet is never more than what it had left when it spoke last, and the grants that it
+What a worker may have begun and not reported yet is never more than what it had left when it spoke last, and the grants that it
 had not read then. All of that counts as used until its next words, or until it can be no more: a window after the end of
 its last grant.
 """
@@ -58,10 +58,10 @@ class Account:
     @property
     def held(self) -> Amount:
         """What it may still use, as far as the log tells."""
-        found = self.left
+        held = self.left
         for _, given in self._unseen:
-            found += given
-        return found
+            held += given
+        return held
 
     @property
     def wanted(self) -> Amount:
@@ -70,7 +70,7 @@ class Account:
 
     @property
     def unknown(self) -> Amount:
-        """What it may have used without having told."""
+        """What it may have used and not reported yet."""
         return self.held + self.open
 
     def silent_since(self, now: float, hold_s: float) -> bool:

@@ -112,8 +112,8 @@ class Grantor:
         if not (self.wanted and self.leads):
             return []
         self.known = {worker: at for worker, at in self.known.items() if now - at <= self.rules.known_s}
-        found = [self._decide(route, book, now) for route, book in list(self._books.items())]
-        return [grant for grant in found if grant is not None]
+        grants = [self._decide(route, book, now) for route, book in list(self._books.items())]
+        return [grant for grant in grants if grant is not None]
 
     def _decide(self, route: Route, book: _Book, now: float) -> LeaseGrant | None:
         ledger, rules = book.ledger, self.rules

@@ -32,12 +32,12 @@ class SlidingWindow:
 
     def put(self, key: Hashable, at: float, used: Amount) -> None:
         """Set an entry's amount. Its time is that of the first mention."""
-        found = self._entries.get(key)
-        if found is None:
+        entry = self._entries.get(key)
+        if entry is None:
             at = self._last_at = max(at, self._last_at)
             before = NONE
         else:
-            at, before = found
+            at, before = entry
         self._entries[key] = (at, used)
         self.total += used - before
 

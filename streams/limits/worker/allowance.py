@@ -2,7 +2,7 @@
 
 All that it holds ends at one moment, and each new grant moves that moment. Sums never rise but by grants: what is reserved
 leaves what is left; what was reserved and not used comes back at most once, and only while its grant holds. Use beyond a
-reservation is the one exception: it is told at once, and the next grants wait for it.
+reservation is the one exception: it is reported at once, and the next grants wait for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streams.limits.amount import NONE, UNLIMITED, Amount
 from streams.limits.route import Route
 
 _MUCH_SHARE: Final = 0.1
-"""Of the limit: a use that others may wait for, so that it counts from when it was and not from when it was told."""
+"""Of the limit: a use that others may wait for, so that it counts from when it was and not from when the grantor heard of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,13 @@ class Allowance:
 
     def unbook(self, slot: int, unused: Amount, term: int, now: float) -> None:
         """So much of a slot was not used after all."""
-        found = self._slots.get(slot)
-        if found is None:
+        entry = self._slots.get(slot)
+        if entry is None:
             return  # it counts no more
-        self._slots[slot] = (found[0], found[1] - unused)
+        self._slots[slot] = (entry[0], entry[1] - unused)
         self._changed.add(slot)
         self._note(unused)
-        if found[0] > now - self.lease_s:  # an old slot may not count any more when the grantor hears of this
+        if entry[0] > now - self.lease_s:  # an old slot may not count any more when the grantor hears of this
             self._return(unused, term, now)
 
     def close(self, unused: Amount, term: int, now: float) -> None:
@@ -152,7 +152,7 @@ class Allowance:
         self.view_is_new = True
 
     def pause(self, seconds: float, now: float) -> None:
-        """The provider asked for no calls for so long: it holds here at once, and by the next demand for all."""
+        """The provider asked for no calls for `seconds`: that is so here at once, and by the next demand for all."""
         self.paused_until = max(self.paused_until, now + seconds)
         self.provider_said(ProviderView() if self._said is None or not self.view_is_new else self._said[1], now)
         self.urgent = True
@@ -170,7 +170,7 @@ class Allowance:
         return bool(self._changed)
 
     def demand(self, worker_id: str, need: Need, at: datetime, now: float) -> LeaseDemand:
-        """What to tell the grantor. Then `told` it, or not; until that is known, make no other."""
+        """What the grantor should know. Then `confirmed`, one way or the other; until then make no other."""
         self.lapse(now)
         old = [slot for slot, (began, _) in self._slots.items() if began < now - self.window_s - 5.0]
         for slot in old:
@@ -208,9 +208,9 @@ class Allowance:
             slots=[self._wire_slot(slot) for slot in sorted(sent)],
         )
 
-    def told(self, acked: bool) -> None:
+    def confirmed(self, acked: bool) -> None:
         """Whether the broker has the last demand. If not, or if nobody knows, the next one says it again."""
-        assert self._sent is not None, "told without a demand"
+        assert self._sent is not None, "confirmed without a demand"
         if not acked:
             slots, used = self._sent
             self._changed |= slots & self._slots.keys()

@@ -87,61 +87,61 @@ def read_error_value(error: Any) -> Said:
     return said_of({"error": error})
 
 
-def said_of(found: Any) -> Said:
+def said_of(given: Any) -> Said:
     """What a body that was parsed says."""
-    return _tidy(_of(found, 0))
+    return _tidy(_of(given, 0))
 
 
-def _of(found: Any, depth: int) -> Said:
+def _of(given: Any, depth: int) -> Said:
     if depth > _MOST_DEPTH:
         return Said()
-    if type(found) is str:
-        return _of_text(found, depth)
-    if type(found) is list:
-        return _of_list(found, depth)
-    return _of_object(found, depth) if type(found) is dict else Said()
+    if type(given) is str:
+        return _of_text(given, depth)
+    if type(given) is list:
+        return _of_list(given, depth)
+    return _of_object(given, depth) if type(given) is dict else Said()
 
 
-def _of_list(found: list[Any], depth: int) -> Said:
+def _of_list(given: list[Any], depth: int) -> Said:
     """The first few reasons as one."""
-    said = [_of(each, depth + 1) for each in found[:_MOST_PARTS]]
+    said = [_of(each, depth + 1) for each in given[:_MOST_PARTS]]
     joined = "; ".join(dict.fromkeys(each.message for each in said if each.message))
     return replace(_and(*said), message=joined)
 
 
-def _of_object(found: Mapping[str, Any], depth: int) -> Said:
-    codes = [each for name in _CODES if type(each := found.get(name)) is str and _CODE.fullmatch(each)]
-    if type(number := found.get("status_code")) is int and number in _MINIMAX and "status_msg" in found:
+def _of_object(given: Mapping[str, Any], depth: int) -> Said:
+    codes = [each for name in _CODES if type(each := given.get(name)) is str and _CODE.fullmatch(each)]
+    if type(number := given.get("status_code")) is int and number in _MINIMAX and "status_msg" in given:
         codes.append(_MINIMAX[number])
-    status = next((status for name in _STATUSES if (status := _status(found.get(name))) is not None), None)
-    own = _and(Said("", tuple(each.rpartition("#")[2].lower() for each in codes), status), _message_of(found, depth))
-    if type(kind := found.get("error")) is str and _CODE.fullmatch(kind):
+    status = next((status for name in _STATUSES if (status := _status(given.get(name))) is not None), None)
+    own = _and(Said("", tuple(each.rpartition("#")[2].lower() for each in codes), status), _message_of(given, depth))
+    if type(kind := given.get("error")) is str and _CODE.fullmatch(kind):
         own = replace(own, message=own.message or kind, codes=(*own.codes, kind.lower()))
-        found = {**found, "error": None}
-    inner = _and(*(_of(found[name], depth + 1) for name in _INNER if type(found.get(name)) in (dict, list, str)))
-    first = type(found.get("error")) in (dict, list, str)
+        given = {**given, "error": None}
+    inner = _and(*(_of(given[name], depth + 1) for name in _INNER if type(given.get(name)) in (dict, list, str)))
+    first = type(given.get("error")) in (dict, list, str)
     said = _and(inner, own) if first else _and(own, inner)
-    return _with_metadata(_with_details(said, found.get("details")), found.get("metadata"), depth)
+    return _with_metadata(_with_details(said, given.get("details")), given.get("metadata"), depth)
 
 
-def _message_of(found: Mapping[str, Any], depth: int) -> Said:
-    if type(title := found.get("title")) is str and type(detail := found.get("detail")) is str:
+def _message_of(given: Mapping[str, Any], depth: int) -> Said:
+    if type(title := given.get("title")) is str and type(detail := given.get("detail")) is str:
         return Said(f"{title}: {detail}")
     for name in _MESSAGES:
-        if (value := found.get(name)) and (said := _of(value, depth + 1)).message:
-            where = found.get("loc")
+        if (value := given.get(name)) and (said := _of(value, depth + 1)).message:
+            where = given.get("loc")
             if type(where) is list and where:
                 named = ".".join(str(each) for each in where[:8] if type(each) in (str, int))
                 return replace(said, message=f"{named}: {said.message}")
             return said
-    if type(errors := found.get("errors")) is dict:  # by field: RFC 9457 in ASP.NET
+    if type(errors := given.get("errors")) is dict:  # by field: RFC 9457 in ASP.NET
         return _of_list([{"loc": [name], "msg": value} for name, value in list(errors.items())[:_MOST_PARTS]], depth)
     return Said()
 
 
 def _of_text(text: str, depth: int, *, whole: bool = False) -> Said:
     """A text may hold what another server said: as a page, as an event, or as JSON behind some words. Of a body that is
-    none of these (`whole`) one line is told.
+    none of these (`whole`) one line is given.
     """
     text = text.strip()
     if text.startswith("<") or (whole and _TITLE.search(text)):
@@ -199,10 +199,10 @@ def _and(*said: Said) -> Said:
     )
 
 
-def _status(found: Any) -> int | None:
-    if type(found) is str and len(found) == 3 and found.isascii() and found.isdigit():
-        found = int(found)
-    return found if type(found) is int and 400 <= found <= 599 else None
+def _status(given: Any) -> int | None:
+    if type(given) is str and len(given) == 3 and given.isascii() and given.isdigit():
+        given = int(given)
+    return given if type(given) is int and 400 <= given <= 599 else None
 
 
 def _tidy(said: Said) -> Said:

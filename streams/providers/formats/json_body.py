@@ -32,14 +32,14 @@ def parse_body(body: bytes) -> tuple[Any, bytes]:
     Raises ValueError for what no reader makes sense of.
     """
     try:
-        found = orjson.loads(body)
+        parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        found = parse_leniently(body)
-        body = encode(found)
-        found = orjson.loads(body)
+        parsed = parse_leniently(body)
+        body = encode(parsed)
+        parsed = orjson.loads(body)
     if body.count(b"{") + body.count(b"[") > _BRACKETS_WITHOUT_A_LOOK:
         from_json(b"[[" + body + b"]]")
-    return found, body
+    return parsed, body
 
 
 def parse_leniently(data: bytes, *, whole: bool = True) -> Any:
@@ -49,12 +49,12 @@ def parse_leniently(data: bytes, *, whole: bool = True) -> Any:
     text = data.decode(json.detect_encoding(data), "replace").removeprefix("\ufeff")
     start = _PADDING.match(text)
     try:
-        found, end = _DECODER.raw_decode(text, start.end() if start else 0)
+        parsed, end = _DECODER.raw_decode(text, start.end() if start else 0)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if whole and _STREAM_ENDS.match(text, end) is None:
         raise ValueError("something follows the body")
-    return found
+    return parsed
 
 
 def encode(value: Any) -> bytes:
@@ -72,14 +72,14 @@ def encode(value: Any) -> bytes:
 
 def _integer(digits: str) -> int | float | None:
     """Beyond 64 bits a number is what JavaScript makes of it too; int() refuses more than 4,300 digits."""
-    if len(digits) <= 20 and -(1 << 63) <= (found := int(digits)) <= _LARGEST_INTEGER:
-        return found
+    if len(digits) <= 20 and -(1 << 63) <= (whole := int(digits)) <= _LARGEST_INTEGER:
+        return whole
     return _number(digits)
 
 
 def _number(text: str) -> float | None:
-    found = float(text)
-    return found if abs(found) != float("inf") else None
+    number = float(text)
+    return number if abs(number) != float("inf") else None
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=lambda _: None, parse_int=_integer, parse_float=_number, strict=False)

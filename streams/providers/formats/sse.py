@@ -26,8 +26,8 @@ def looks_like_events(body: bytes) -> bool:
 
 def without_padding(start: bytes) -> tuple[bytes, bool]:
     """The first bytes of a body without blank lines, a byte order mark and comments, and whether what it is begins there."""
-    found = _PADDING.match(start)
-    rest = start[found.end() :] if found else start
+    padding = _PADDING.match(start)
+    rest = start[padding.end() :] if padding else start
     return rest, bool(rest) and not rest.startswith(b":") and not _BOM.startswith(rest)
 
 
@@ -110,12 +110,12 @@ class EventDecoder:
 
 def _as_error(data: bytes) -> bytes:
     try:
-        found = orjson.loads(data)
+        parsed = orjson.loads(data)
     except orjson.JSONDecodeError:
-        found = data.decode("utf-8", "replace")
-    if type(found) is dict and found.get("error") is not None:
+        parsed = data.decode("utf-8", "replace")
+    if type(parsed) is dict and parsed.get("error") is not None:
         return data
-    return orjson.dumps({"type": "error", "error": found})
+    return orjson.dumps({"type": "error", "error": parsed})
 
 
 def _is_json(data: bytes) -> bool:

@@ -50,7 +50,7 @@ class Failure:
     message: str
     fault: Fault
     retry_after_s: float | None = None
-    """What whoever failed asks to wait. It binds that provider, not the request."""
+    """The wait that the failing side asks for. It binds that provider, not the request."""
     charged: bool = False
     """Whether the provider may have worked for it, so that its tokens count as used."""
     sent: bool = True
@@ -123,10 +123,10 @@ def unusable(what: str) -> Failure:
 def parse(body: bytes, headers: Mapping[str, str] | None = None) -> dict[str, Any] | Failure:
     """A JSON object, or why there is none. `headers` tell a page from an answer that was cut off."""
     try:
-        found, _ = parse_body(body)
+        parsed, _ = parse_body(body)
     except ValueError:
         return no_json(body, headers or {})
-    return found if type(found) is dict else unusable("the provider's answer is not a JSON object")
+    return parsed if type(parsed) is dict else unusable("the provider's answer is not a JSON object")
 
 
 def no_json(body: bytes, headers: Mapping[str, str]) -> Failure:
@@ -143,31 +143,31 @@ def no_json(body: bytes, headers: Mapping[str, str]) -> Failure:
     return unusable("the provider's answer is not JSON")
 
 
-def tokens(found: Any) -> int:
+def tokens(given: Any) -> int:
     """A count of tokens; 0 where it is none."""
-    if type(found) is float and found.is_integer():
-        found = int(found)
-    return found if type(found) is int and 0 <= found <= _MOST_TOKENS else 0
+    if type(given) is float and given.is_integer():
+        given = int(given)
+    return given if type(given) is int and 0 <= given <= _MOST_TOKENS else 0
 
 
-def usage_of(found: Any) -> Usage:
+def usage_of(given: Any) -> Usage:
     """The usage that an answer in the OpenAI format states; zeros for what it does not."""
-    if type(found) is not dict:
+    if type(given) is not dict:
         return NO_USAGE
-    prompt, completion = tokens(found.get("prompt_tokens")), tokens(found.get("completion_tokens"))
-    return Usage(prompt, completion, tokens(found.get("total_tokens")) or prompt + completion)
+    prompt, completion = tokens(given.get("prompt_tokens")), tokens(given.get("completion_tokens"))
+    return Usage(prompt, completion, tokens(given.get("total_tokens")) or prompt + completion)
 
 
-def cached_tokens_of(found: Any, usage: Usage) -> int:
+def cached_tokens_of(given: Any, usage: Usage) -> int:
     """Prompt tokens from the provider's cache, as usage in the OpenAI format states them: in `prompt_tokens_details` (OpenAI,
     Gemini, xAI), as `prompt_cache_hit_tokens` (DeepSeek) or `cached_tokens` (Moonshot). Never more than the prompt's.
     """
-    if type(found) is not dict:
+    if type(given) is not dict:
         return 0
     for name in ("prompt_tokens_details", "input_tokens_details"):
-        if type(details := found.get(name)) is dict and (cached := tokens(details.get("cached_tokens"))):
+        if type(details := given.get(name)) is dict and (cached := tokens(details.get("cached_tokens"))):
             return min(cached, usage.prompt_tokens)
     for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"):
-        if cached := tokens(found.get(name)):
+        if cached := tokens(given.get(name)):
             return min(cached, usage.prompt_tokens)
     return 0

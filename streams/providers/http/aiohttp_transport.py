@@ -35,7 +35,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Calls over one pool of at most `connections`; make it inside a running event loop, and close it.
 
     An idle connection is kept for `keep_alive_s` seconds, not at all if that is None. No proxies, redirects or cookies, and
-    no time limits of its own: cancel a call to end it, and its connection is closed. Whoever calls holds a slot first
+    no time limits of its own: cancel a call to end it, and its connection is closed. Callers take a slot first
     (streams/flow): a call that finds no free connection waits for one.
 
     Raises httpx2.ConnectError for a request that was not sent; ReadError or RemoteProtocolError for one that may have been;
@@ -62,7 +62,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             tries_left -= 1
             body = _Body(content)
             try:
-                found = await self._session.request(
+                received = await self._session.request(
                     request.method, url, headers=headers, data=body, allow_redirects=False
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
@@ -77,7 +77,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             except ValueError as error:  # a line break in a header
                 raise httpx2.LocalProtocolError(str(error)) from error
             else:
-                response = httpx2.Response(found.status, headers=list(found.raw_headers), stream=_Answer(found))
+                response = httpx2.Response(
+                    received.status, headers=list(received.raw_headers), stream=_Answer(received)
+                )
                 response.headers.encoding = "latin-1"  # else each header is decoded once more to find out
                 return response
 
@@ -100,8 +102,8 @@ class _Body(BytesPayload):
 class _Answer(httpx2.AsyncByteStream):
     """A response body as it comes. Closing it before its end closes the connection."""
 
-    def __init__(self, found: aiohttp.ClientResponse) -> None:
-        self._found = found
+    def __init__(self, received: aiohttp.ClientResponse) -> None:
+        self._found = received
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:

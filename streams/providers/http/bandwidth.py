@@ -29,7 +29,7 @@ class Bandwidth:
     _at: float = float("-inf")
 
     def charge(self, size: int, now: float) -> float:
-        """Charge so many bytes; the seconds to wait before the next ones."""
+        """Charge the bytes; the seconds to wait before the next ones."""
         self.total += size
         if self.per_s is None:
             return 0.0

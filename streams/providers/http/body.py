@@ -30,7 +30,7 @@ class Traffic:
         """Bytes of bodies that the network has carried, both ways."""
 
     async def send(self, size: int) -> None:
-        """Wait until so many bytes may go out."""
+        """Wait until the bytes may go out."""
         self.wire_bytes += size
         wait_s = self.bandwidth.charge(size, time.monotonic())
         if wait_s:
@@ -105,10 +105,10 @@ class Body:
         return chunk
 
     def charge(self, size: int) -> None:
-        """Charge so many bytes to the provider's bandwidth; the next piece waits for them."""
+        """Charge the bytes to the provider's bandwidth; the next piece waits for them."""
         self._wait_s = self._traffic.bandwidth.charge(size, time.monotonic())
 
     def keep(self, size: int) -> None:
-        """Of what was read, so many bytes are still held."""
+        """How many bytes of what was read are still held."""
         self._traffic.buffers.read(self._reader, self._kept, size)
         self._kept = size

@@ -115,15 +115,15 @@ class EndpointClient:
         if self._used != self.key.current:
             self._use(self.key.current)
         used = self._used
-        found, first_s = await self._call(asked, body, timeout_s, stream, on_headers)
-        if not isinstance(found, Failure):
-            return found, first_s
-        if found.fault == "key" and await self._has_another_key(used) and (left_s := ends - time.monotonic()) > 0:
+        result, first_s = await self._call(asked, body, timeout_s, stream, on_headers)
+        if not isinstance(result, Failure):
+            return result, first_s
+        if result.fault == "key" and await self._has_another_key(used) and (left_s := ends - time.monotonic()) > 0:
             self._use(self.key.current)
-            found, first_s = await self._call(asked, body, left_s, stream, on_headers)
-            if not isinstance(found, Failure):
-                return found, first_s
-        return replace(found, message=self.key.scrub(found.message)), first_s
+            result, first_s = await self._call(asked, body, left_s, stream, on_headers)
+            if not isinstance(result, Failure):
+                return result, first_s
+        return replace(result, message=self.key.scrub(result.message)), first_s
 
     async def _has_another_key(self, used: str | None) -> bool:
         try:
@@ -162,11 +162,11 @@ class EndpointClient:
         request = httpx2.Request("POST", self._urls[asked.operation], headers=headers, stream=httpx2.ByteStream(body))
         request.headers["content-length"] = str(len(body))
         response = await self._transport.handle_async_request(request)
-        async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as found:
+        async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as result:
             on_headers(response.headers)
             if stream and 200 <= response.status_code < 300:
-                return await self._read_stream(asked, found, response, began)
-            whole = await found.read()
+                return await self._read_stream(asked, result, response, began)
+            whole = await result.read()
             if whole is None:
                 return self._too_large(), None
             return self._wire.decode(asked, response.status_code, whole, response.headers), None
@@ -222,9 +222,9 @@ class EndpointClient:
             except (_SilenceError, httpx2.HTTPError, httpx2.StreamError, OSError) as error:
                 for data in decoder.end():
                     assembler.feed(data)
-                found = assembler.finish()
-                if isinstance(found, Answer):
-                    return found, first_s
+                result = assembler.finish()
+                if isinstance(result, Answer):
+                    return result, first_s
                 if isinstance(error, _SilenceError):
                     return self._silent(), first_s
                 raise

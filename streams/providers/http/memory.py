@@ -65,7 +65,7 @@ class ReadBuffers:
         self._waiting.append((reader, size, on_room))
 
     def read(self, reader: int, asked: int, size: int) -> None:
-        """Of the room that was asked for, so many bytes were used."""
+        """Of the room that was asked for, `size` bytes were used."""
         self._take(reader, size - asked)
         self._offer()
 

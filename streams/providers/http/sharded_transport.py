@@ -37,7 +37,7 @@ class ShardedTransport(httpx2.AsyncBaseTransport):
     """Spreads calls over pools of `POOL_CALLS`; `make_pool` makes one when the others are full.
 
     The last pools are closed when they had no call for `idle_s` seconds (noticed at the next call). It bounds nothing
-    itself: whoever calls holds a slot first (streams/flow).
+    itself: callers take a slot first (streams/flow).
     """
 
     def __init__(self, make_pool: Callable[[], httpx2.AsyncBaseTransport], idle_s: float) -> None:

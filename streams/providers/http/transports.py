@@ -36,7 +36,7 @@ class Transports:
         return self._made[multiplexed]
 
     def _shares(self) -> bool:
-        """Whether so many calls may be under way to a host that they share connections: HTTP/1.1 costs about half of the
+        """Whether as many calls may be under way to a host that they share connections: HTTP/1.1 costs about half of the
         CPU (docs/decisions/0026-http1-where-connections-suffice.md).
         """
         network, connections = self._settings.network, self._provider.connections

@@ -1,4 +1,4 @@
-"""Whoever makes the number of workers that decisions want."""
+"""A realizer makes the number of workers that decisions want."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Realizer(Protocol):
         """As in the setting."""
 
     async def current(self) -> int | None:
-        """How many workers it has been told to make, by whomever; None where nobody but the decisions says.
+        """How many workers it was last asked to make, by decisions or by others; None where only decisions ask.
 
         Raises RealizeError.
         """

@@ -56,8 +56,8 @@ class KubernetesRealizer:
     async def insist_on_being_alone(self) -> None:
         """Raise RealizeError where an autoscaler owns the target."""
         for kind, path in _OWNERS.items():
-            found = await self._call("GET", path.format(namespace=self._namespace), missing_is_fine=True)
-            for item in found.get("items", ()):
+            listed = await self._call("GET", path.format(namespace=self._namespace), missing_is_fine=True)
+            for item in listed.get("items", ()):
                 ref = item.get("spec", {}).get("scaleTargetRef", {})
                 # KEDA's own default; a HorizontalPodAutoscaler always names a kind.
                 if (ref.get("kind", "Deployment"), ref.get("name")) == (_KINDS[self._target.kind], self._target.name):

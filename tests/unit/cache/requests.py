@@ -94,7 +94,7 @@ class Calls:
 
 
 @dataclass
-class DictShelf:
+class DictStore:
     """The tier below memory as a dictionary."""
 
     found: dict[bytes, Answer | bytes] = field(default_factory=dict)

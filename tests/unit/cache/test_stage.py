@@ -17,7 +17,7 @@ from streams.cache.memory import MemoryTier
 from streams.cache.stage import CacheRules, CacheStage
 from streams.pipeline import Outcome, PendingRequest, expired
 from tests.support.requests import until
-from tests.unit.cache.requests import Calls, DictShelf, Ends, Record, pending
+from tests.unit.cache.requests import Calls, DictStore, Ends, Record, pending
 from topics.names import Priority
 
 OK = Outcome("ok", payload=b'{"answer": 1}', usage=Usage(1, 2, 3), provider="sim", attempts=1)
@@ -28,12 +28,12 @@ REFUSED = Outcome("error", error=WireError("provider_error", "400", retryable=Fa
 class Bench:
     """A cache stage with everything around it."""
 
-    def __init__(self, shelf: DictShelf | None = None, namespace: str = "fleet", max_temperature: float = 1.0) -> None:
+    def __init__(self, store: DictStore | None = None, namespace: str = "fleet", max_temperature: float = 1.0) -> None:
         self.now = 0.0
-        self.ends, self.calls, self.shelf = Ends(), Calls(), shelf or DictShelf()
+        self.ends, self.calls, self.store = Ends(), Calls(), store or DictStore()
         self.memory: MemoryTier[Answer] = MemoryTier(1 << 20, {"responses": 0.7, "metadata": 0.3})
         rules = CacheRules(namespace, max_temperature, memory_ttl_s=300, ttl_s=86_400, finished_window_s=600)  # type: ignore[arg-type]
-        self.stage = CacheStage(rules, self.memory, self.shelf, self.ends, now=lambda: self.now)
+        self.stage = CacheStage(rules, self.memory, self.store, self.ends, now=lambda: self.now)
         self.stage.connect(self.calls)
 
     async def take(self, *requests: PendingRequest) -> None:
@@ -46,7 +46,7 @@ class Bench:
         self.stage.respond(next(r for r in self.calls.requests if r.request_id == name), outcome)
 
 
-class SlowShelf(DictShelf):
+class SlowStore(DictStore):
     """Takes its time, as a disk does."""
 
     async def find(self, keys: Sequence[bytes], now: float) -> Mapping[bytes, Answer | bytes]:
@@ -69,11 +69,11 @@ async def test_what_is_on_disk_is_found_in_one_look_up_and_kept_in_memory() -> N
     await before.take(pending("first"), pending("other", "another question"))
     before.end("first", OK)
     before.end("other", OK)
-    restarted = Bench(before.shelf)
-    before.shelf.looked_up.clear()
+    restarted = Bench(before.store)
+    before.store.looked_up.clear()
     await restarted.take(pending("second", agent_id="b"), pending("third", "another question", agent_id="b"))
     assert [outcome.cache for _, outcome in restarted.ends.responses] == ["disk", "disk"]
-    assert len(before.shelf.looked_up) == 1
+    assert len(before.store.looked_up) == 1
     restarted.stage.accept([pending("fourth", agent_id="c")])
     assert restarted.ends.of("fourth")[0].cache == "memory"
 
@@ -83,7 +83,7 @@ async def test_what_comes_during_a_look_up_is_answered_by_what_it_found() -> Non
     before = Bench()
     await before.take(pending("first"))
     before.end("first", OK)
-    restarted = Bench(SlowShelf(before.shelf.found))
+    restarted = Bench(SlowStore(before.store.found))
     for number in range(5):
         restarted.stage.accept([pending(f"r{number}", agent_id=f"a{number}")])
         await asyncio.sleep(0)  # the first look-up has begun
@@ -210,7 +210,7 @@ async def test_a_finished_request_is_known_to_another_worker() -> None:
     await bench.take(pending("kept"), pending("carried", "other", mode="off"))
     bench.end("kept", OK)
     bench.end("carried", OK)
-    other = Bench(bench.shelf)
+    other = Bench(bench.store)
     await other.take(pending("kept"), pending("carried", "other", mode="off"))
     assert [outcome.cache for _, outcome in other.ends.responses] == ["disk", "disk"]
 
@@ -263,7 +263,7 @@ async def test_an_answer_that_was_asked_to_vary_is_not_shared() -> None:
 
 async def test_memory_forgets_after_its_time_and_a_request_may_ask_for_less() -> None:
     bench = Bench()
-    bench.shelf.find = nothing  # type: ignore[method-assign]
+    bench.store.find = nothing  # type: ignore[method-assign]
     await bench.take(pending("a", "one", ttl_s=10), pending("b", "two"))
     bench.end("a", OK)
     bench.end("b", OK)
@@ -317,7 +317,7 @@ def test_whatever_happens_to_leaders_every_request_ends_exactly_once(chance: Ran
     asyncio.run(run())
 
 
-class BrokenShelf(DictShelf):
+class BrokenStore(DictStore):
     """A tier below memory in which everything goes wrong."""
 
     async def find(self, keys: object, now: float) -> dict[bytes, Answer | bytes]:
@@ -328,7 +328,7 @@ class BrokenShelf(DictShelf):
 
 
 async def test_a_fault_of_the_cache_costs_a_call_and_never_an_answer() -> None:
-    bench = Bench(BrokenShelf())
+    bench = Bench(BrokenStore())
     await bench.take(pending("one"), pending("joins", agent_id="b"))
     assert bench.calls.names() == ["one"]
     bench.end("one", OK)

@@ -21,7 +21,7 @@ from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.kafka.cluster import Cluster
 from streams.kafka.records import Origin, Original
-from streams.pipeline import Outcome, Rejected, expired, refused
+from streams.pipeline import Outcome, Rejected, error_outcome, expired
 from tests.support.requests import SampleRecord, SampleSource, pending
 from topics.names import DEAD_LETTERS, RESPONSES
 from topics.partitioner import partition_for
@@ -81,7 +81,7 @@ OUTCOMES = {
     ),
     "hit": Outcome("ok", payload=b'{"id": "x"}', usage=Usage(3, 4, 7), cache="memory"),
     "expired": expired("in the queue"),
-    "error": refused("invalid_reply_to", "no such topic"),
+    "error": error_outcome("invalid_reply_to", "no such topic"),
 }
 
 

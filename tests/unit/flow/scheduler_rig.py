@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from streams.flow.agents import AgentRules, Agents
-from streams.flow.concurrency import Slots
 from streams.flow.ordering import Ordering
 from streams.flow.scheduler import ClassRules, Scheduler
 from streams.limits import Route
-from streams.limits.estimate import Estimate
+from streams.limits.token_estimate import Estimate
 from streams.pipeline import PendingRequest
+from streams.slots import Slots
 from tests.support.requests import pending
 from topics.names import Priority
 

@@ -13,7 +13,7 @@ import pytest
 from streams.flow.dispatch import Dispatch
 from streams.flow.rules import FlowRules
 from streams.limits import Route
-from streams.pipeline import Busy, Outcome, PendingRequest, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome
 from tests.support.requests import SampleSource, pending, until
 from tests.support.requests import rules as default_rules
 from topics.names import PRIORITIES
@@ -41,7 +41,7 @@ class HandledProviders:
 
     def route(self, request: PendingRequest) -> Route | Outcome:
         model: str = request.request.payload["model"]
-        return refused("invalid_request", "no provider serves it") if model == "nobody" else Route("p", model)
+        return error_outcome("invalid_request", "no provider serves it") if model == "nobody" else Route("p", model)
 
     def reserve(self, request: PendingRequest) -> Slot | Outcome | Busy:
         model = request.route.group

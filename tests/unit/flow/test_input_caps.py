@@ -17,7 +17,7 @@ from streams.flow.dispatch import Dispatch
 from streams.flow.input_caps import FORGET_AFTER_S, InputCaps
 from streams.flow.rules import FlowRules
 from streams.limits import Route
-from streams.pipeline import Busy, Outcome, PendingRequest, refused
+from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome
 from tests.support.requests import rules
 from tests.unit.flow.test_dispatch import Answered
 from tests.unit.flow.test_merge import answer_to, embedding, inputs_of
@@ -69,7 +69,7 @@ class Capped:
         self.sizes.append(len(inputs))
         if len(inputs) > self.cap or self.bad.intersection(map(str, inputs)):
             self.refusals += 1
-            return Outcome("error", error=refused("provider_error", f"400: {self.message}").error, attempts=1)
+            return Outcome("error", error=error_outcome("provider_error", f"400: {self.message}").error, attempts=1)
         return answer_to(request)
 
     def release(self) -> None:
@@ -184,13 +184,13 @@ def test_what_was_learnt_is_forgotten_after_an_hour() -> None:
     caps = InputCaps(100)
     group = [embedding(str(n)) for n in range(20)]
     assert caps.refused(group, 20, 0.0)
-    caps.hold(group[10:])
+    caps.hold_back(group[10:])
     assert caps.ended(group[:10], 10, "answered", 1.0) == [group[10:]]
     assert caps.ended(group[10:], 10, "answered", 2.0) == []
     assert caps.most(group[0]) == 10
-    caps.tend(FORGET_AFTER_S - 60)
+    caps.maintain(FORGET_AFTER_S - 60)
     assert caps.most(group[0]) == 10
-    caps.tend(FORGET_AFTER_S + 3)
+    caps.maintain(FORGET_AFTER_S + 3)
     assert caps.most(group[0]) == 100
 
 
@@ -198,7 +198,7 @@ def test_what_one_model_takes_says_nothing_of_another() -> None:
     caps = InputCaps(100)
     group = [embedding(str(n)) for n in range(2)]
     caps.refused(group, 2, 0.0)
-    caps.hold(group[1:])
+    caps.hold_back(group[1:])
     caps.ended(group[:1], 1, "answered", 1.0)
     caps.ended(group[1:], 1, "answered", 1.0)
     assert (caps.most(group[0]), caps.most(embedding("x", model="f"))) == (1, 100)

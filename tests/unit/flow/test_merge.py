@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from schemas.request import Request
 from schemas.response import Usage
-from streams.flow.company import Company
+from streams.flow.coalesce import Coalescer
 from streams.flow.dispatch import Dispatch
 from streams.flow.merge import merge, mergeable, split
 from streams.limits import Route
-from streams.limits.estimate import Estimate
-from streams.pipeline import Busy, Outcome, PendingRequest, refused
+from streams.limits.token_estimate import Estimate
+from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome
 from tests.support.requests import pending, rules
 from tests.unit.flow.test_dispatch import Answered
 
@@ -77,39 +77,39 @@ def test_an_answer_that_is_not_of_all_inputs_is_not_taken_apart(payload: bytes) 
 
 
 def test_only_what_differs_in_nothing_but_the_input_fits() -> None:
-    company = Company(100, 1.0)
+    coalescer = Coalescer(100, 1.0)
     first = embedding("a")
     fits = [embedding(["b", "c"]), embedding("d")]
     others = [embedding("e", dimensions=8), embedding([1, 2]), embedding("f", model="g"), pending()]
     for request in [first, *fits, *others]:
-        company.add(request)
-    assert company.fitting(first) == fits
+        coalescer.add(request)
+    assert coalescer.fitting(first) == fits
     assert mergeable(embedding(["a", 1])) is None
 
 
 def test_no_more_inputs_than_fit_share_a_call() -> None:
-    company = Company(4, 1.0)
+    coalescer = Coalescer(4, 1.0)
     requests = [embedding(text) for text in ("a", ["b", "c"], "d", "e")]
     for request in requests:
-        company.add(request)
-    assert company.fitting(requests[0]) == requests[1:3]
-    company.too_large(requests, 0.0)
-    assert company.fitting(requests[0]) == []
+        coalescer.add(request)
+    assert coalescer.fitting(requests[0]) == requests[1:3]
+    coalescer.too_large(requests, 0.0)
+    assert coalescer.fitting(requests[0]) == []
 
 
 def test_a_wait_for_company_ends_when_there_is_enough_or_its_time_is_over() -> None:
-    company = Company(3, 1.0)
+    coalescer = Coalescer(3, 1.0)
     a, b, c, other = embedding("a"), embedding("b"), embedding("c"), embedding("x", model="g")
     for request in (a, b, c, other):
-        assert company.add(request)
-    assert company.gather(a, 10.0) == []
-    assert company.gather(other, 10.5) == []
-    assert company.next_at == 11.0
-    assert company.gather(b, 10.2) == []
-    assert company.gather(c, 10.3) == [a, b, c]
-    assert company.enough_waited(11.4, everybody=False) == []
-    assert company.enough_waited(11.5, everybody=False) == [other]
-    assert company.next_at is None
+        assert coalescer.add(request)
+    assert coalescer.linger(a, 10.0) == []
+    assert coalescer.linger(other, 10.5) == []
+    assert coalescer.next_at == 11.0
+    assert coalescer.linger(b, 10.2) == []
+    assert coalescer.linger(c, 10.3) == [a, b, c]
+    assert coalescer.lingered(11.4, all_of_them=False) == []
+    assert coalescer.lingered(11.5, all_of_them=False) == [other]
+    assert coalescer.next_at is None
 
 
 class BadInputs:
@@ -141,9 +141,9 @@ class BadInputs:
         inputs = inputs_of(request)
         self.calls.append(inputs)
         if "bad" in inputs:
-            return Outcome("error", error=refused("provider_error", "400: bad input").error, attempts=1)
+            return Outcome("error", error=error_outcome("provider_error", "400: bad input").error, attempts=1)
         if len(inputs) > self._most_inputs:
-            return Outcome("error", error=refused("answer_too_large", "more than 10 bytes").error, attempts=1)
+            return Outcome("error", error=error_outcome("answer_too_large", "more than 10 bytes").error, attempts=1)
         return answer_to(request)
 
     def release(self) -> None:
@@ -191,7 +191,7 @@ async def test_a_limit_of_one_ends_the_call_for_that_one_only() -> None:
             self.calls.append(inputs_of(request))
             await asyncio.sleep(0)
             if request.expires_at is not None:
-                return Outcome("expired", error=refused("deadline", "out of time").error, attempts=1)
+                return Outcome("expired", error=error_outcome("deadline", "out of time").error, attempts=1)
             return answer_to(request)
 
     requests = [embedding(str(n), agent=f"a{n % 5}") for n in range(10)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streams.cache.flights import Flights
 from streams.flow.dispatch import Dispatch
+from streams.flow.rules import scheduler_of
 from streams.limits import Route
 from streams.pipeline import PendingRequest
 from streams.route_shares import RouteRules, RouteShares
@@ -68,7 +69,9 @@ def test_what_was_taken_out_makes_room_and_leaves_nothing_behind(steps: list[tup
 async def test_what_is_over_a_providers_share_is_refused(rules_of_routes: RouteRules | None, refused: int) -> None:
     providers, answered = HandledProviders(small=0), Answered()
     shares = RouteShares(rules_of_routes)
-    dispatch = Dispatch(rules(), providers, answered, lambda: 1000.0, time.monotonic, shares)
+    dispatch = Dispatch(
+        rules(), providers, answered, lambda: 1000.0, time.monotonic, scheduler_of(rules(), time.monotonic(), shares)
+    )
     dispatch.accept([pending(agent=f"agent-{n}") for n in range(5)])
     assert dispatch.waiting()["normal"] == 5 - refused
     assert errors(answered) == ["queue_full"] * refused
@@ -79,14 +82,14 @@ def test_who_joins_a_call_waits_for_its_provider_too() -> None:
     shares = RouteShares(RouteRules(2, 10**6))
     flights = Flights(shares)
     leader = of("dead", 0)
-    assert flights.board(b"key", leader) == "leads"
+    assert flights.join(b"key", leader) == "leads"
     shares.put(leader)  # as flow does, where it waits
     first, second = pending(), pending()
     first.event_id = second.event_id = leader.event_id
-    assert flights.board(b"key", first) == "joined"
-    assert flights.board(b"key", second) == "full"
+    assert flights.join(b"key", first) == "joined"
+    assert flights.join(b"key", second) == "full"
     shares.take(leader)
-    assert flights.hand_over(b"key", leader, 0.0) == (first, [])
+    assert flights.promote(b"key", leader, 0.0) == (first, [])
     assert not shares._waiting
 
 
@@ -94,7 +97,7 @@ def test_who_joins_a_call_waits_for_its_provider_too() -> None:
 def test_who_has_joined_counts_no_more_when_the_wait_is_over(ends: str) -> None:
     shares = RouteShares(RouteRules(2, 10**6))
     flights, leader, joiner = Flights(shares), of("dead", 0), pending(dispatch_by=5.0)
-    flights.board(b"key", leader)
-    flights.board(b"key", joiner)
-    assert (flights.land(b"key", leader) if ends == "lands" else flights.take_expired(6.0)) == [joiner]
+    flights.join(b"key", leader)
+    flights.join(b"key", joiner)
+    assert (flights.complete(b"key", leader) if ends == "lands" else flights.take_expired(6.0)) == [joiner]
     assert not shares._waiting

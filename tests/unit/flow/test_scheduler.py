@@ -175,7 +175,7 @@ def test_an_agent_over_its_share_waits_behind_the_others_until_it_is_below() -> 
     more = [asking(agent=f"q{n}") for n in range(5)]
     for request in more:
         one.put(request)
-    one.tend(40.0)
+    one.maintain(40.0)
     assert one.agents["hog"].over is False
     assert {take(one, 40.0) for _ in range(6)} == {*more, hog[11]}
 

@@ -7,10 +7,10 @@ import os
 import time
 
 from streams.flow.agents import AgentRules, Agents
-from streams.flow.concurrency import Slots
 from streams.flow.scheduler import ClassRules, Scheduler
 from streams.limits import Route
 from streams.pipeline import PendingRequest
+from streams.slots import Slots
 from tests.support.fixtures import Measured
 from tests.support.requests import pending
 from topics.names import PRIORITIES, Priority

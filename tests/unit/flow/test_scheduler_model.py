@@ -63,7 +63,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
                 one.open(route)
             blocked.clear()
         else:
-            one.tend(now)  # an empty lane is dropped, and with it that it was blocked
+            one.maintain(now)  # an empty lane is dropped, and with it that it was blocked
             blocked = {(priority, route) for priority, route in blocked if route in one._classes[priority].lanes}
         assert len(one) == len(waiting)
         assert set(one) == set(waiting)
@@ -74,7 +74,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
         one.end(call, now)
     calls = []
     while waiting:  # everything goes in the end
-        one.tend(now := now + 60)
+        one.maintain(now := now + 60)
         while (request_ := take(one, now)) is not None:
             waiting.remove(request_)
             calls.append(request_)
@@ -82,7 +82,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
         for call in calls:
             one.end(call, now)
         calls = []
-    one.tend(now + 100)
+    one.maintain(now + 100)
     assert (len(one), len(one.agents)) == (0, 0)
 
 
@@ -122,10 +122,10 @@ def test_agents_without_number_leave_nothing_behind() -> None:
         assert request is not None
         one.end(request, now)
         if n % 1000 == 0:
-            one.tend(now)
+            one.maintain(now)
             largest = max(largest, len(one.agents))
     assert largest <= 32_000  # half a minute of them
-    one.tend(300.0)
+    one.maintain(300.0)
     assert len(one.agents) == 0
     assert one.waiting_by_route() == {}
 

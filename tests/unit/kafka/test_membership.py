@@ -11,6 +11,7 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from structlog.testing import capture_logs
 
+from streams.heartbeat import Heartbeat
 from streams.kafka import membership as module
 from streams.kafka.membership import GroupRefusedError, Membership
 from streams.kafka.returning import OwnersReturn, wait_s
@@ -56,7 +57,7 @@ async def coordinator() -> Coordinator:
 
 @pytest.fixture
 async def member(coordinator: Coordinator) -> Membership:
-    return Membership(SimpleNamespace(_coordinator=coordinator))
+    return Membership(SimpleNamespace(_coordinator=coordinator), Heartbeat(6.0))
 
 
 @pytest.fixture(autouse=True)
@@ -70,12 +71,12 @@ async def test_a_member_that_is_dropped_after_a_silence_is_expelled_and_keeps_it
 ) -> None:
     """egeria#5066 in kind: the coordinator that says so is not dead; to look for another one makes this member come last."""
     assert await coordinator._do_heartbeat()
-    assert member.last_heartbeat_at is not None
-    member.last_heartbeat_at -= 7
+    assert member.heartbeat.last_at is not None
+    member.heartbeat.last_at -= 7
     coordinator.drops = True
     assert await coordinator._do_heartbeat(), "else aiokafka looks for another coordinator"
     assert member.expelled
-    assert time.monotonic() - member.last_heartbeat_at > 6
+    assert time.monotonic() - member.heartbeat.last_at > 6
     member.joined()
     assert not member.expelled
 
@@ -85,9 +86,9 @@ async def test_one_that_was_heard_a_moment_ago_is_not_expelled_and_a_lost_heartb
 ) -> None:
     assert await coordinator._do_heartbeat()
     coordinator.beats = False
-    heard_at = member.last_heartbeat_at
+    heard_at = member.heartbeat.last_at
     assert not await coordinator._do_heartbeat()
-    assert (member.expelled, member.last_heartbeat_at) == (False, heard_at)
+    assert (member.expelled, member.heartbeat.last_at) == (False, heard_at)
 
 
 async def test_a_refusal_that_lasts_ends_the_start_with_one_line(

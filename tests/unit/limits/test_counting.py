@@ -5,7 +5,7 @@ import pytest
 from schemas.response import Usage
 from streams.limits.amount import Amount, limit_of
 from streams.limits.counting import COUNTING, MOST_SHARE, Counting
-from streams.limits.estimate import Estimate
+from streams.limits.token_estimate import Estimate
 from streams.limits.usage import NOTHING, Used, used_of
 
 LIMIT = limit_of(100, 90_000)

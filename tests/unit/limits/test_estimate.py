@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.limits.estimate import TokenEstimator
+from streams.limits.token_estimate import TokenEstimator
 
 
 def chat(text: str, **more: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from streams.limits.books.share import share
 from streams.limits.budget import TooLarge, Wait
 from streams.limits.build import leases_needed, shared_budgets
 from streams.limits.counting import Counting
-from streams.limits.estimate import Estimate
-from streams.limits.worker.shared import Shared
+from streams.limits.token_estimate import Estimate
+from streams.limits.worker.shared_budget import SharedBudget
 from streams.settings import SettingsError
 from streams.settings.model import Settings
 
@@ -31,14 +31,14 @@ def settings_of(rate_limit: dict[str, Any] | None = None, **limits: Any) -> Sett
     return Settings.model_validate({"providers": [provider | {"rate_limit": rate_limit or {}}], "limits": limits})
 
 
-def shared_of(rate_limit: dict[str, Any] | None = None, **limits: Any) -> Shared:
+def shared_of(rate_limit: dict[str, Any] | None = None, **limits: Any) -> SharedBudget:
     shared = shared_budgets(settings_of(rate_limit, **limits), "w", waiting=dict, alive=lambda: True)
     shared.clock.running = lambda: T
     shared.clock.acked(T, T, T)
     return shared
 
 
-def grant(shared: Shared, requests: int, tokens: int) -> None:
+def grant(shared: SharedBudget, requests: int, tokens: int) -> None:
     given = {"w": Grant(requests, tokens)}
     shared.read(
         0,
@@ -56,7 +56,7 @@ def grant(shared: Shared, requests: int, tokens: int) -> None:
     )
 
 
-def books(shared: Shared) -> Ledger:
+def books(shared: SharedBudget) -> Ledger:
     ledger = shared.grantor.ledger(Route("main", "small"))
     assert ledger is not None
     ledger.advance(T)

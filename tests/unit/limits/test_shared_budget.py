@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from schemas.lease import Grant, LeaseDemand, LeaseGrant
-from streams.limits import UNLIMITED, Budget, Hold, Route, TooLarge, Wait
+from streams.limits import UNLIMITED, Budget, Reservation, Route, TooLarge, Wait
 from streams.limits.books.grantor import moment
 from streams.limits.build import shared_budgets
-from streams.limits.estimate import Estimate
+from streams.limits.token_estimate import Estimate
 from streams.limits.usage import NOTHING, Used
-from streams.limits.worker.shared import Queues, Shared
+from streams.limits.worker.shared_budget import Queues, SharedBudget
 from streams.settings.model import Settings
 
 T = 1_000.0
@@ -36,7 +36,7 @@ def shared_of(
     waiting: Callable[[], Queues] = dict,
     clock: Clock | None = None,
     wire: str = "openai",
-) -> Shared:
+) -> SharedBudget:
     provider = {"name": name, "format": wire, "models": list(models), "rate_limit": rate_limit or {}}
     settings = Settings.model_validate({"providers": [provider | {"endpoints": [{"url": "http://127.0.0.1:9/v1"}]}]})
     shared = shared_budgets(settings, "w", waiting=waiting, alive=lambda: True)
@@ -48,7 +48,7 @@ def shared_of(
 _offsets = iter(range(10**6))
 
 
-def grant(shared: Shared, given: Grant, route: Route = ROUTE, at: float = T, **more: Any) -> None:
+def grant(shared: SharedBudget, given: Grant, route: Route = ROUTE, at: float = T, **more: Any) -> None:
     offset = next(_offsets)
     message = LeaseGrant(
         provider=route.provider,
@@ -64,20 +64,20 @@ def grant(shared: Shared, given: Grant, route: Route = ROUTE, at: float = T, **m
     shared.read(offset, at, message)
 
 
-def told(shared: Shared, route: Route = ROUTE) -> LeaseDemand:
+def sent_demand(shared: SharedBudget, route: Route = ROUTE) -> LeaseDemand:
     """What the worker says of a route now."""
     demand = shared.demand(route)
-    shared.told(route, acked=True)
+    shared.confirmed(route, acked=True)
     return demand
 
 
-def leased() -> Shared:
+def leased() -> SharedBudget:
     shared = shared_of()
     grant(shared, Grant(10, 5_000))
     return shared
 
 
-def taken(budget: Budget, estimate: Estimate, route: Route = ROUTE) -> Hold:
+def taken(budget: Budget, estimate: Estimate, route: Route = ROUTE) -> Reservation:
     found = budget.reserve(route, estimate)
     assert not isinstance(found, Wait | TooLarge), found
     return found
@@ -94,21 +94,21 @@ def budget(request: pytest.FixtureRequest) -> Budget:
 
 def test_a_call_that_fits_is_held_and_may_begin(budget: Budget) -> None:
     assert budget.too_large(ROUTE, Estimate(100)) is None
-    assert taken(budget, Estimate(100)).good()
+    assert taken(budget, Estimate(100)).is_valid()
 
 
 @pytest.mark.parametrize("used", [None, NOTHING, Used(50, 20, 10), Used(10**9, 10**9)])
 def test_a_hold_ends_once_however_it_ends(budget: Budget, used: Used | None) -> None:
-    hold = taken(budget, Estimate(100))
-    assert hold.good()
-    hold.settle(used)
-    hold.settle(used)
-    hold.give_back()
+    reservation = taken(budget, Estimate(100))
+    assert reservation.is_valid()
+    reservation.settle(used)
+    reservation.settle(used)
+    reservation.release()
 
 
 def test_a_hold_that_never_began_is_given_back(budget: Budget) -> None:
     for _ in range(100):
-        taken(budget, Estimate(4_000)).give_back()
+        taken(budget, Estimate(4_000)).release()
 
 
 def test_whatever_a_provider_says_raises_nothing(budget: Budget) -> None:
@@ -120,7 +120,7 @@ def test_whatever_a_provider_says_raises_nothing(budget: Budget) -> None:
 
 def test_who_wants_to_hear_of_room_may_say_so(budget: Budget) -> None:
     budget.on_room(lambda route: None)
-    taken(budget, Estimate(100)).give_back()
+    taken(budget, Estimate(100)).release()
 
 
 # ---- the shared one
@@ -136,10 +136,10 @@ def test_two_groups_have_two_ledgers_even_where_a_provider_is_named_like_a_model
     )
     for route in routes:
         assert isinstance(shared.reserve(route, Estimate(100)), Wait)
-    assert {route: told(shared, route).requests for route in routes} == {routes[0]: 50, routes[1]: 7}
+    assert {route: sent_demand(shared, route).requests for route in routes} == {routes[0]: 50, routes[1]: 7}
     grant(shared, Grant(1, 100), routes[0])
     assert isinstance(shared.reserve(routes[1], Estimate(100)), Wait)
-    assert taken(shared, Estimate(100), routes[0]).good()
+    assert taken(shared, Estimate(100), routes[0]).is_valid()
 
 
 def test_room_is_told_with_the_route_that_has_it() -> None:
@@ -155,8 +155,8 @@ def test_all_limits_are_taken_together_or_none() -> None:
     grant(shared, Grant(10, 0, 1_000, 50))
     assert isinstance(shared.reserve(ROUTE, Estimate(900, 60, 60)), Wait)
     assert isinstance(shared.reserve(ROUTE, Estimate(1_100, 40, 40)), Wait)
-    assert taken(shared, Estimate(900, 40, 40)).good()
-    demand = told(shared)
+    assert taken(shared, Estimate(900, 40, 40)).is_valid()
+    demand = sent_demand(shared)
     assert demand.left == Grant(9, 0, 100, 10)
     assert [(slot.requests, slot.input, slot.output) for slot in demand.slots] == [(1, 900, 40)]
 
@@ -164,7 +164,7 @@ def test_all_limits_are_taken_together_or_none() -> None:
 def test_what_waits_is_told_by_side() -> None:
     shared = shared_of({"input_tokens": "30000/minute"}, waiting=lambda: {ROUTE: {"high": (3, 3_000)}})
     assert isinstance(shared.reserve(ROUTE, Estimate(900, 100, 100)), Wait)
-    demand = told(shared)
+    demand = sent_demand(shared)
     assert (demand.head_tokens, demand.head_input, demand.head_output) == (1_000, 900, 100)
     assert (demand.requests, demand.tokens, demand.input, demand.output) == (3, 3_000, 2_700, 300)
 
@@ -201,12 +201,12 @@ def test_what_may_take_more_than_the_limit_and_may_not_waits_for_most_of_it() ->
     asked = Estimate(input=91_000, output=435, least_input=30_500, least_output=435)  # it took 64,281 in the end
     assert shared.too_large(ROUTE, asked) is None
     assert isinstance(shared.reserve(ROUTE, asked), Wait)
-    assert told(shared).head_tokens == 81_000
+    assert sent_demand(shared).head_tokens == 81_000
     grant(shared, Grant(1, 81_000))
-    hold = taken(shared, asked)
-    assert hold.good()
-    hold.settle(Used(64_000, 281))
-    (slot,) = told(shared).slots
+    reservation = taken(shared, asked)
+    assert reservation.is_valid()
+    reservation.settle(Used(64_000, 281))
+    (slot,) = sent_demand(shared).slots
     assert slot.tokens == 64_281
 
 
@@ -222,13 +222,13 @@ def test_what_a_caller_had_in_the_cache_is_not_reserved_again_where_it_does_not_
     asked = Estimate(input=10_000, caller="agent")
     for _ in range(8):
         grant(shared, Grant(1, 12_000), at=clock.now)
-        hold = taken(shared, asked)
-        assert hold.good()
-        hold.settle(Used(10_000, 0, 9_900))
+        reservation = taken(shared, asked)
+        assert reservation.is_valid()
+        reservation.settle(Used(10_000, 0, 9_900))
         clock.now += 3.5
     grant(shared, Grant(2, 3_000), at=clock.now)
     assert isinstance(shared.reserve(ROUTE, Estimate(input=10_000, caller="other")), Wait)
-    assert taken(shared, asked).good()
+    assert taken(shared, asked).is_valid()
 
 
 def test_a_pause_holds_here_at_once_and_is_passed_on() -> None:
@@ -242,11 +242,11 @@ def test_a_pause_holds_here_at_once_and_is_passed_on() -> None:
     assert isinstance(found, Wait)
     assert found.retry_in_s == pytest.approx(2.0, abs=0.01)
     assert woken
-    view = told(shared).provider_view
+    view = sent_demand(shared).provider_view
     assert view is not None
     assert view.pause_s == pytest.approx(2.0, abs=0.01)
     clock.now += 2.1
-    assert taken(shared, Estimate(100)).good()
+    assert taken(shared, Estimate(100)).is_valid()
 
 
 def test_no_pause_is_longer_than_a_minute() -> None:
@@ -261,7 +261,7 @@ def test_headers_that_come_after_a_pause_do_not_end_it() -> None:
     shared = leased()
     shared.pause(ROUTE, 5.0)
     shared.observe_headers(ROUTE, {"x-ratelimit-remaining-tokens": "100"})
-    view = told(shared).provider_view
+    view = sent_demand(shared).provider_view
     assert view is not None
     assert (view.remaining_tokens, round(view.pause_s)) == (100, 5)
 
@@ -270,27 +270,27 @@ def test_what_is_recalled_is_given_up_and_said_at_once_and_calls_that_hold_it_go
     clock = Clock()
     shared = shared_of(clock=clock)
     grant(shared, Grant(10, 5_000))
-    hold = taken(shared, Estimate(1_000))
-    assert told(shared).left.tokens == 4_000
+    reservation = taken(shared, Estimate(1_000))
+    assert sent_demand(shared).left.tokens == 4_000
     clock.now += 0.1
     grant(shared, Grant(0, 0), recalled=["w"])
     assert shared.due()[0] == [ROUTE]
-    assert told(shared).left == Grant(0, 0)
+    assert sent_demand(shared).left == Grant(0, 0)
     assert isinstance(shared.reserve(ROUTE, Estimate(100)), Wait)
-    assert hold.good()
+    assert reservation.is_valid()
 
 
 def test_a_large_use_and_a_large_refund_are_told_at_once() -> None:
     clock = Clock()
     shared = shared_of(clock=clock)
     grant(shared, Grant(1, 20_000))
-    told(shared)
+    sent_demand(shared)
     clock.now += 0.1
-    hold = taken(shared, Estimate(20_000))
+    reservation = taken(shared, Estimate(20_000))
     assert shared.due()[0] == []
-    assert hold.good()
+    assert reservation.is_valid()
     assert shared.due()[0] == [ROUTE]
-    told(shared)
+    sent_demand(shared)
     clock.now += 0.1
-    hold.settle(Used(100))
+    reservation.settle(Used(100))
     assert shared.due()[0] == [ROUTE]

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from streams.limits.estimate import BYTES, Estimate, Measure, TokenEstimator
+from streams.limits.token_estimate import BYTES, Estimate, Measure, TokenEstimator
 from streams.limits.tokenizer import measure_of
 from streams.settings import SettingsError
 

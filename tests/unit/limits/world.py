@@ -24,8 +24,8 @@ from streams.limits.counting import MOST_SHARE
 from streams.limits.usage import Used
 from streams.limits.worker.allowance import Allowance, Need
 from streams.limits.worker.clock import BrokerClock
-from streams.limits.worker.hold import LeaseHold
-from streams.limits.worker.telling import Telling
+from streams.limits.worker.demand_schedule import DemandSchedule
+from streams.limits.worker.reservation import LeaseReservation
 
 ROUTE = Route("main", "small")
 LIMIT = limit_of(3500, 90_000)
@@ -61,7 +61,7 @@ class Call:
     began: float
     ends: float
     tokens: int
-    hold: LeaseHold
+    reservation: LeaseReservation
     used: bool = True
 
 
@@ -94,7 +94,7 @@ class Worker:
         self.paused_until = 0.0
         self.dead = False
         self.sending: bool = False
-        self.telling = Telling()
+        self.schedule = DemandSchedule()
         self.calls: list[Call] = []
         self.head = NONE
 
@@ -131,7 +131,7 @@ class Worker:
     def _settle(self) -> None:
         for call in [call for call in self.calls if call.ends <= self.world.now]:
             self.calls.remove(call)
-            call.hold.settle(Used(call.tokens))
+            call.reservation.settle(Used(call.tokens))
 
     def _call(self) -> None:
         self.head = NONE
@@ -141,24 +141,26 @@ class Worker:
             if not self.allowance.reserve(reserved, self.clock.latest()):
                 self.head = reserved
                 return
-            self.telling.served()
-            hold = LeaseHold(self.allowance, reserved, charged, self.clock.latest, lambda: True, lambda: None)
+            self.schedule.served()
+            reservation = LeaseReservation(
+                self.allowance, reserved, charged, self.clock.latest, lambda: True, lambda: None
+            )
             self.queue.popleft()
             if self.world.rng.random() < self.world.lost_share:
-                hold.give_back()
+                reservation.release()
                 continue
-            if not hold.good():
-                hold.give_back()
+            if not reservation.is_valid():
+                reservation.release()
                 continue
             # on its way: the provider sees it a little later
             began = self.world.now + self.world.rng.uniform(0, 0.1)
             ends = began + self.world.rng.uniform(0.5, 1.5) * self.call_s
-            call = Call(began, ends, used, hold)
+            call = Call(began, ends, used, reservation)
             self.calls.append(call)
             self.world.calls.append(call)
 
     def _tell(self) -> None:
-        if self.sending or self.world.now < self.telling.due_at(
+        if self.sending or self.world.now < self.schedule.due_at(
             self.head != NONE, self.allowance.changed, self.allowance.urgent
         ):
             return
@@ -166,14 +168,14 @@ class Worker:
         need = Need(self.head, waiting)
         now = self.clock.latest() if self.clock.known else 0.0
         demand = self.allowance.demand(self.name, need, moment(self.world.now), now)
-        self.telling.tells(self.world.now, self.head != NONE)
+        self.schedule.sent(self.world.now, self.head != NONE)
         self.sending = True
         self.world.send(self, demand, self._acked)
 
     def _acked(self, sent: float, timestamp: float | None) -> None:
         self.sending = False
-        self.allowance.told(timestamp is not None)
-        self.telling.told(timestamp is not None)
+        self.allowance.confirmed(timestamp is not None)
+        self.schedule.confirmed(timestamp is not None)
         if timestamp is not None:
             self.clock.acked(sent + self.skew, self.world.now + self.skew, timestamp)
 

@@ -10,12 +10,12 @@ from prometheus_client import CollectorRegistry
 from streams.metrics import definitions as metrics
 from streams.metrics.answers import AnswerCounts
 from streams.metrics.sampler import Sampler
-from streams.metrics.samples import AnswersSince, Figures, application
+from streams.metrics.samples import AnswersSince, WorkerStats, application
 from streams.record_clock import RecordClock
 from streams.settings.fleet import ApplicationMetrics, Metrics
 from topics.names import PRIORITIES
 
-FIGURES = Figures(waiting=3, oldest_wait_s=1.25, in_flight=2, taken={"high": 1, "normal": 4, "low": 0}, partitions=6)
+STATS = WorkerStats(waiting=3, oldest_wait_s=1.25, in_flight=2, taken={"high": 1, "normal": 4, "low": 0}, partitions=6)
 ALL = ApplicationMetrics()
 
 
@@ -35,18 +35,18 @@ def test_a_sample_counts_its_interval_and_not_the_one_before(counted: AnswerCoun
     counted.count("high", "cache", "embeddings", "ok", 5.0)
     since = AnswersSince(counted)
     some(counted)
-    first = application(since.take(), FIGURES, 10.0, ALL)
+    first = application(since.take(), STATS, 10.0, ALL)
     assert first.answered == {"ok": 3, "expired": 1}
     assert (first.error_rate, first.throughput_per_s) == (0.25, 0.4)
-    assert application(since.take(), FIGURES, 10.0, ALL).answered == {}
+    assert application(since.take(), STATS, 10.0, ALL).answered == {}
     some(counted)
-    assert application(since.take(), FIGURES, 10.0, ALL).series == first.series
+    assert application(since.take(), STATS, 10.0, ALL).series == first.series
 
 
 def test_answers_are_told_apart_by_their_tags_and_not_by_class(counted: AnswerCounts) -> None:
     since = AnswersSince(counted)
     some(counted)
-    series = application(since.take(), FIGURES, 10.0, ALL).series
+    series = application(since.take(), STATS, 10.0, ALL).series
     assert [(each.component, each.operation, each.status, each.answered) for each in series] == [
         ("cache", "embeddings", "ok", 2),
         ("flow", "chat.completions", "expired", 1),
@@ -58,7 +58,7 @@ def test_answers_are_told_apart_by_their_tags_and_not_by_class(counted: AnswerCo
 def test_tags_that_the_settings_leave_out_are_merged(counted: AnswerCounts) -> None:
     since = AnswersSince(counted)
     some(counted)
-    series = application(since.take(), FIGURES, 10.0, ApplicationMetrics(tags=["status"])).series
+    series = application(since.take(), STATS, 10.0, ApplicationMetrics(tags=["status"])).series
     assert sorted((each.component, each.operation, each.status, each.answered) for each in series) == [
         (None, None, "expired", 1),
         (None, None, "ok", 3),
@@ -79,14 +79,14 @@ def test_metrics_that_the_settings_leave_out_are_not_there(
 ) -> None:
     since = AnswersSince(counted)
     some(counted)
-    made = application(since.take(), FIGURES, 10.0, ApplicationMetrics.model_validate({"metrics": [metric]}))
+    made = application(since.take(), STATS, 10.0, ApplicationMetrics.model_validate({"metrics": [metric]}))
     optional = ("queue_length", "oldest_wait_s", "answered", "error_rate", "throughput_per_s", "series")
     assert {name for name in optional if getattr(made, name) not in (None, {}, ())} == fields
     assert {each.request_latency is not None for each in made.series} <= {metric == "request_latency"}
 
 
 def test_a_sample_says_what_is_in_the_worker(counted: AnswerCounts) -> None:
-    made = application({}, FIGURES, 10.0, ALL)
+    made = application({}, STATS, 10.0, ALL)
     assert (made.queue_length, made.oldest_wait_s, made.in_flight) == (3, 1.25, 2)
     assert made.taken == {"high": 1, "normal": 4, "low": 0}
     assert (made.error_rate, made.throughput_per_s) == (0.0, 0.0)
@@ -94,7 +94,7 @@ def test_a_sample_says_what_is_in_the_worker(counted: AnswerCounts) -> None:
 
 def test_a_sample_of_a_busy_worker_costs_less_than_half_a_percent_of_a_core() -> None:
     sampler = Sampler(
-        Metrics(), None, 10**9, lambda: FIGURES, "metrics.samples", RecordClock()
+        Metrics(), None, 10**9, lambda: STATS, "metrics.samples", RecordClock()
     )  # a sample is taken, not sent
     spent_s: list[float] = []
     for turn in range(20):

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.providers.agent_connections import AgentConnections
 from streams.providers.http.bandwidth import Bandwidth
 from streams.providers.http.memory import Bodies, ReadBuffers
 from streams.providers.retry_budget import RetryBudget
-from streams.providers.slots import AgentConnections, Slots
+from streams.slots import Slots
 
 
 @pytest.mark.parametrize(

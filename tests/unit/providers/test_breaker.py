@@ -16,7 +16,7 @@ def call(breaker: Breaker, now: float, *, fails: bool, everywhere: bool = False)
     breaker.end(began)
     if fails:
         return breaker.failed(began, now, "illness", "500", everywhere=everywhere)
-    return breaker.good(began, now)
+    return breaker.succeeded(began, now)
 
 
 def opened(at: float = 0.0) -> Breaker:
@@ -119,14 +119,14 @@ def test_half_open_tries_one_call_then_a_few_and_closes_after_as_many_good_ones(
     first = breaker.begin()
     assert not breaker.allows(10.0)
     breaker.end(first)
-    assert not breaker.good(first, 11.0)
+    assert not breaker.succeeded(first, 11.0)
     probes = []
     while breaker.allows(11.0):
         probes.append(breaker.begin())
     assert len(probes) == 2
     for probe in probes:
         breaker.end(probe)
-    assert [breaker.good(probe, 11.0) for probe in probes] == [False, True]
+    assert [breaker.succeeded(probe, 11.0) for probe in probes] == [False, True]
     assert breaker.state == "closed"
 
 
@@ -152,7 +152,7 @@ def test_one_failed_probe_opens_it_again_and_the_others_say_nothing_any_more() -
     call(breaker, 10.0, fails=False)
     first, second = breaker.begin(), breaker.begin()
     assert breaker.failed(first, 11.0, "illness", "500")
-    assert not breaker.good(second, 11.5)
+    assert not breaker.succeeded(second, 11.5)
     assert (breaker.state, breaker.check_due_s(11.0)) == ("open", 20.0)
 
 

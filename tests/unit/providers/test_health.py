@@ -92,7 +92,7 @@ def test_an_endpoint_that_is_ill_for_every_model_it_is_called_for_is_open() -> N
     states = [health.state]
     begun = health.begin("two")
     health.end(begun)
-    health.good(begun, 1.0)
+    health.succeeded(begun, 1.0)
     assert [*states, health.state] == ["open", "healthy"]
 
 
@@ -112,6 +112,6 @@ def test_strangers_models_are_forgotten_before_those_that_are_set_aside() -> Non
     for number in range(1_000):
         begun = health.begin(f"stranger-{number}")
         health.end(begun)
-        health.good(begun, 1.0)
+        health.succeeded(begun, 1.0)
     assert not health.fit("dead", 1.0)
     assert len(health._models) <= 128

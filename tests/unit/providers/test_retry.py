@@ -23,7 +23,7 @@ def test_a_pause_is_within_its_bounds_and_inside_the_time_left(
     left_s: float,
     chance: float,
 ) -> None:
-    pause_s = RetryPolicy(max_attempts, base_s, max_s).pause_s(attempts, retry_after_s, left_s, lambda: chance)
+    pause_s = RetryPolicy(max_attempts, base_s, max_s).backoff_s(attempts, retry_after_s, left_s, lambda: chance)
     asked_s = retry_after_s or 0.0
     bound_s = min(max_s, base_s * 2.0 ** (attempts - 1))
     if pause_s is not None:
@@ -36,16 +36,16 @@ def test_a_pause_is_within_its_bounds_and_inside_the_time_left(
 
 def test_the_bound_doubles_with_every_attempt_up_to_the_longest() -> None:
     policy = RetryPolicy(max_attempts=6, base_delay_s=0.5, max_delay_s=3.0)
-    pauses = [policy.pause_s(attempts, None, 100.0, lambda: 0.5) for attempts in range(1, 6)]
+    pauses = [policy.backoff_s(attempts, None, 100.0, lambda: 0.5) for attempts in range(1, 6)]
     assert pauses == [0.25, 0.5, 1.0, 1.5, 1.5]
 
 
 def test_the_provider_is_not_called_before_it_said() -> None:
     policy = RetryPolicy(max_attempts=3, base_delay_s=0.5, max_delay_s=8.0)
-    assert policy.pause_s(1, 20.0, 100.0, lambda: 0.9) == 20.0
-    assert policy.pause_s(1, 20.0, 20.0, lambda: 0.9) is None
+    assert policy.backoff_s(1, 20.0, 100.0, lambda: 0.9) == 20.0
+    assert policy.backoff_s(1, 20.0, 20.0, lambda: 0.9) is None
 
 
 def test_there_is_no_attempt_beyond_the_last() -> None:
     policy = RetryPolicy(max_attempts=1, base_delay_s=0.5, max_delay_s=8.0)
-    assert policy.pause_s(1, None, 100.0, lambda: 0.0) is None
+    assert policy.backoff_s(1, None, 100.0, lambda: 0.0) is None

@@ -30,13 +30,13 @@ _ORDER: Final[Mapping[str, int]] = {"thinking": 0, "redacted_thinking": 0, "text
 """The order of blocks in which a chat completion's message is read back."""
 
 
-def translate_answer(found: Mapping[str, Any], created: int) -> Answer | Failure:
-    """`found`: a message that is no error.
+def translate_answer(parsed: Mapping[str, Any], created: int) -> Answer | Failure:
+    """`parsed`: a message that is no error.
 
     A message without content that ended its turn is a good one, by documentation: the model had nothing to add. One that does not
     say why it stopped is none, by documentation too: it is what a gateway makes of a stream that broke.
     """
-    blocks, stopped = found.get("content"), found.get("stop_reason")
+    blocks, stopped = parsed.get("content"), parsed.get("stop_reason")
     if type(blocks) is not list:
         return unusable("the provider's answer is no message: it has no content")
     if type(stopped) is not str or not stopped:
@@ -48,10 +48,10 @@ def translate_answer(found: Mapping[str, Any], created: int) -> Answer | Failure
     calls = "tool_calls" in message
     if stopped == "tool_use" and not (calls or CONTENT_FIELD in message):
         return unusable("the provider's answer uses a tool and does not say which")
-    if stopped == "refusal" and (why := _explanation(found.get("stop_details"))):
+    if stopped == "refusal" and (why := _explanation(parsed.get("stop_details"))):
         message["refusal"] = why
     reason = "tool_calls" if calls and stopped in _WHOLE else _FINISH.get(stopped, "stop")
-    usage, stated = _usage(found.get("usage"))
+    usage, stated = _usage(parsed.get("usage"))
     choice = {
         "index": 0,
         "message": message,
@@ -60,10 +60,10 @@ def translate_answer(found: Mapping[str, Any], created: int) -> Answer | Failure
         "logprobs": None,
     }
     whole = {
-        "id": found.get("id"),
+        "id": parsed.get("id"),
         "object": "chat.completion",
         "created": created,
-        "model": found.get("model"),
+        "model": parsed.get("model"),
         "choices": [choice],
         "usage": stated,
     }
@@ -106,8 +106,8 @@ def _thought(block: Mapping[str, Any]) -> dict[str, Any]:
     if block["type"] == "redacted_thinking":
         return {"type": "redacted_thinking", "data": block["data"]}
     signature = block.get("signature")
-    found = {"type": "thinking", "thinking": block.get("thinking") or ""}
-    return found | ({"signature": signature} if signature else {})
+    thought = {"type": "thinking", "thinking": block.get("thinking") or ""}
+    return thought | ({"signature": signature} if signature else {})
 
 
 def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,9 +118,9 @@ def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": original_name(name), "arguments": arguments}}
 
 
-def _usage(found: Any) -> tuple[Usage, dict[str, Any]]:
+def _usage(reported: Any) -> tuple[Usage, dict[str, Any]]:
     """The prompt's tokens are those of the API's three counts: it counts what its prompt cache had apart."""
-    given = found if isinstance(found, dict) else {}
+    given = reported if isinstance(reported, dict) else {}
     read, made = tokens(given.get("cache_read_input_tokens")), tokens(given.get("cache_creation_input_tokens"))
     prompt = tokens(given.get("input_tokens")) + read + made
     completion = tokens(given.get("output_tokens"))
@@ -137,5 +137,5 @@ def _usage(found: Any) -> tuple[Usage, dict[str, Any]]:
 
 
 def _explanation(details: Any) -> str | None:
-    found = details.get("explanation") if isinstance(details, dict) else None
-    return found if isinstance(found, str) else None
+    explanation = details.get("explanation") if isinstance(details, dict) else None
+    return explanation if isinstance(explanation, str) else None

@@ -45,12 +45,12 @@ class AnthropicFormat:
         """An error inside a 200 is an error."""
         if not 200 <= status < 300:
             return failure_of(status, read_error(body), headers)
-        found = parse(body, headers)
-        if isinstance(found, Failure):
-            return found
-        if not says_nothing(found.get("error")) or found.get("type") == "error":
+        parsed = parse(body, headers)
+        if isinstance(parsed, Failure):
+            return parsed
+        if not says_nothing(parsed.get("error")) or parsed.get("type") == "error":
             return failure_of(status, read_error(body), headers)
-        return translate_answer(found, int(self._now()))
+        return translate_answer(parsed, int(self._now()))
 
     def assembler(self, asked: Asked) -> AnthropicAssembler:
         return AnthropicAssembler(lambda message: translate_answer(message, int(self._now())))

@@ -177,23 +177,23 @@ def _assistant(message: dict[str, Any]) -> list[Block]:
 
 def _assistant_part(part: dict[str, Any]) -> Block | None:
     if part["type"] in THOUGHTS:
-        found = _thoughts([part])
-        return found[0] if found else None
-    found = text_blocks([part])
-    return found[0] if found else None
+        blocks = _thoughts([part])
+        return blocks[0] if blocks else None
+    blocks = text_blocks([part])
+    return blocks[0] if blocks else None
 
 
 def _thoughts(given: Any) -> list[Block]:
     """Thoughts as the API gave them. Without its signature it takes none."""
-    found = []
+    blocks = []
     for block in given or ():
         if block["type"] == "thinking" and isinstance(block.get("signature"), str) and block["signature"]:
             thought = block.get("thinking")
             thought = thought if isinstance(thought, str) else ""
-            found.append({"type": "thinking", "thinking": thought, "signature": block["signature"]})
+            blocks.append({"type": "thinking", "thinking": thought, "signature": block["signature"]})
         elif block["type"] == "redacted_thinking" and isinstance(block.get("data"), str):
-            found.append({"type": "redacted_thinking", "data": block["data"]})
-    return found
+            blocks.append({"type": "redacted_thinking", "data": block["data"]})
+    return blocks
 
 
 def _tool_use(call: dict[str, Any]) -> Block:
@@ -212,7 +212,7 @@ def _arguments(text: Any) -> dict[str, Any]:
     if not isinstance(text, str | None):
         raise TypeError
     try:
-        found = orjson.loads(text) if text and text.strip() else {}
+        parsed = orjson.loads(text) if text and text.strip() else {}
     except orjson.JSONDecodeError:
-        found = text
-    return found if isinstance(found, dict) else {} if found is None else {"arguments": found}
+        parsed = text
+    return parsed if isinstance(parsed, dict) else {} if parsed is None else {"arguments": parsed}

@@ -45,10 +45,10 @@ def rules_of(model: str) -> ModelRules:
     >>> rules_of("claude-3-5-haiku-20241022").budgets, rules_of("smart") == ModelRules()
     (False, True)
     """
-    found = _OLD.search(model) or _SWAPPED.search(model) or _NEW.search(model)
-    if found is None:
+    matched = _OLD.search(model) or _SWAPPED.search(model) or _NEW.search(model)
+    if matched is None:
         return ModelRules()
-    version = (int(found[1]), int(found[2] or 0))
+    version = (int(matched[1]), int(matched[2] or 0))
     adaptive, latest = version >= (4, 6), version >= (4, 7)
     return ModelRules(
         efforts=adaptive,

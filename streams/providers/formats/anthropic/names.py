@@ -29,7 +29,7 @@ def legal_name(name: str) -> str:
 
 
 def _written(name: str) -> str:
-    return _MARK + _ESCAPED_BYTES.sub(lambda found: b"-%02x" % found[0][0], name.encode(errors="replace")).decode()
+    return _MARK + _ESCAPED_BYTES.sub(lambda matched: b"-%02x" % matched[0][0], name.encode(errors="replace")).decode()
 
 
 def original_name(name: str) -> str:
@@ -38,11 +38,11 @@ def original_name(name: str) -> str:
     >>> original_name("u8-functions-2elook-3a0")
     'functions.look:0'
     """
-    found = _WRITTEN.fullmatch(name)
-    if found is None:
+    matched = _WRITTEN.fullmatch(name)
+    if matched is None:
         return name
     try:
-        return re.sub(rb"-([0-9a-f]{2})", lambda byte: bytes.fromhex(byte[1].decode()), found[1].encode()).decode()
+        return re.sub(rb"-([0-9a-f]{2})", lambda byte: bytes.fromhex(byte[1].decode()), matched[1].encode()).decode()
     except UnicodeDecodeError:
         return name
 

@@ -48,15 +48,15 @@ def blocks_of(content: Any, part_block: Callable[[dict[str, Any]], Block | None]
         return []
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
-    found: list[Block] = []
+    blocks: list[Block] = []
     for part in content:
         block = (part_block or part_as_block)(part)
         mark = cache_mark(part)
         if block is not None:
-            found.append(block if block["type"] in THOUGHTS else block | mark)
-        elif mark and found:
-            found[-1] |= mark
-    return found
+            blocks.append(block if block["type"] in THOUGHTS else block | mark)
+        elif mark and blocks:
+            blocks[-1] |= mark
+    return blocks
 
 
 def part_as_block(part: dict[str, Any]) -> Block | None:

@@ -47,25 +47,25 @@ def translate_request(payload: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_what_is_lost(payload)
     chat = Conversation(payload["messages"])
     rules = rules_of(payload["model"])
-    found = {name: payload[name] for name in payload if name in _PASSING and payload[name] is not None}
+    body = {name: payload[name] for name in payload if name in _PASSING and payload[name] is not None}
     system = [*_own_system(payload.get("system")), *chat.system]
     if system:
-        found["system"] = system
+        body["system"] = system
     if (limit := payload.get("max_completion_tokens")) is not None:
-        found["max_tokens"] = limit
+        body["max_tokens"] = limit
     if stops := _stops(payload):
-        found["stop_sequences"] = stops
-    _set_labels(found, payload)
-    _set_format(found, payload.get("response_format"))
-    forced = set_tools(found, payload, chat.tool_names)
-    set_thinking(found, effort_of(payload, rules), rules, forced=forced, lost=chat.lost_its_thoughts)
-    thinks = found.get("thinking", {}).get("type") in ("enabled", "adaptive")
-    _set_sampling(found, thinks=thinks, taken=rules.sampling)
-    if chat.ends_with_assistant and (thinks or not rules.prefill or "format" in found.get("output_config", ())):
+        body["stop_sequences"] = stops
+    _set_labels(body, payload)
+    _set_format(body, payload.get("response_format"))
+    forced = set_tools(body, payload, chat.tool_names)
+    set_thinking(body, effort_of(payload, rules), rules, forced=forced, lost=chat.lost_its_thoughts)
+    thinks = body.get("thinking", {}).get("type") in ("enabled", "adaptive")
+    _set_sampling(body, thinks=thinks, taken=rules.sampling)
+    if chat.ends_with_assistant and (thinks or not rules.prefill or "format" in body.get("output_config", ())):
         chat.end_with_user()
-    found["messages"] = chat.messages()
-    _keep_most_marks(found)
-    return found
+    body["messages"] = chat.messages()
+    _keep_most_marks(body)
+    return body
 
 
 def _own_system(given: Any) -> list[Block]:
@@ -77,17 +77,17 @@ def _own_system(given: Any) -> list[Block]:
 
 def _stops(payload: Mapping[str, Any]) -> list[str]:
     """Those of white space only are left out: the API refuses them."""
-    found: list[str] = []
+    stops: list[str] = []
     for name in ("stop", "stop_sequences"):
         given = payload.get(name) or ()
         given = [given] if isinstance(given, str) else given
         if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
             raise CannotTranslateError(f"{name}: a text or a list of texts")
-        found += [each for each in given if each.strip()]
-    return found
+        stops += [each for each in given if each.strip()]
+    return stops
 
 
-def _set_labels(found: dict[str, Any], payload: Mapping[str, Any]) -> None:
+def _set_labels(body: dict[str, Any], payload: Mapping[str, Any]) -> None:
     metadata = payload.get("metadata")
     users = (
         metadata.get("user_id") if isinstance(metadata, dict) else None,
@@ -97,56 +97,56 @@ def _set_labels(found: dict[str, Any], payload: Mapping[str, Any]) -> None:
     if user is not None:
         if len(user) > _USER_ID_CHARS or _PERSONAL.fullmatch(user):
             user = hashlib.sha256(user.encode()).hexdigest()  # the API asks for a hash where an id would say who it is
-        found["metadata"] = {"user_id": user}
+        body["metadata"] = {"user_id": user}
     tier = payload.get("service_tier")
     if isinstance(tier, str) and tier in _TIERS:
-        found["service_tier"] = _TIERS[tier]
+        body["service_tier"] = _TIERS[tier]
 
 
-def _set_format(found: dict[str, Any], form: Any) -> None:
-    config = found.get("output_config")
+def _set_format(body: dict[str, Any], form: Any) -> None:
+    config = body.get("output_config")
     if not isinstance(config, dict):
-        found.pop("output_config", None)
+        body.pop("output_config", None)
         config = {}
     if isinstance(form, dict) and form.get("type") == "json_schema":
         given = form.get("json_schema")
         schema = given.get("schema") if isinstance(given, dict) else None
         if not isinstance(schema, dict):
             raise CannotTranslateError("response_format: json_schema needs its schema")
-        found["output_config"] = {"format": {"type": "json_schema", "schema": answer_schema(schema)}} | config
+        body["output_config"] = {"format": {"type": "json_schema", "schema": answer_schema(schema)}} | config
 
 
-def _set_sampling(found: dict[str, Any], *, thinks: bool, taken: bool) -> None:
+def _set_sampling(body: dict[str, Any], *, thinks: bool, taken: bool) -> None:
     """The newest models take none of these, those before them temperature or top_p, and while they think only a high top_p."""
-    temperature, top_p = found.get("temperature"), found.get("top_p")
+    temperature, top_p = body.get("temperature"), body.get("top_p")
     if isinstance(temperature, int | float):
-        found["temperature"] = max(0.0, min(temperature, 1.0))
+        body["temperature"] = max(0.0, min(temperature, 1.0))
     if not taken or thinks:
-        found.pop("temperature", None)
-        found.pop("top_k", None)
+        body.pop("temperature", None)
+        body.pop("top_k", None)
         if not taken or not isinstance(top_p, int | float) or not 0.95 <= top_p <= 1:
-            found.pop("top_p", None)
+            body.pop("top_p", None)
     elif temperature is not None and top_p is not None:
-        del found["temperature" if temperature == 1 else "top_p"]
+        del body["temperature" if temperature == 1 else "top_p"]
 
 
-def _keep_most_marks(found: Mapping[str, Any]) -> None:
+def _keep_most_marks(body: Mapping[str, Any]) -> None:
     """Drop the marks beyond what the API takes: the oldest of the messages first, whose prefixes the later ones hold."""
-    marked = [block for block in _blocks(found) if "cache_control" in block]
-    room = _MOST_MARKS - ("cache_control" in found)
+    marked = [block for block in _blocks(body) if "cache_control" in block]
+    room = _MOST_MARKS - ("cache_control" in body)
     for block in marked[: max(0, len(marked) - room)]:
         del block["cache_control"]
 
 
-def _blocks(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _blocks(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """All that can have a mark, in the order in which marks are given up."""
-    for message in found["messages"]:
+    for message in body["messages"]:
         for block in message["content"]:
             yield block
             if block["type"] == "tool_result":
                 yield from block.get("content", ())
-    yield from found.get("system", ())
-    yield from found.get("tools", ())
+    yield from body.get("system", ())
+    yield from body.get("tools", ())
 
 
 _MAY_BE_LOST: Final = frozenset(

@@ -36,33 +36,33 @@ def input_schema(parameters: Any) -> dict[str, Any]:
         return {"type": "object", "properties": {}}
     if not isinstance(parameters, dict):
         raise CannotTranslateError("parameters must be a JSON schema")
-    found = {name: value for name, value in parameters.items() if name not in _CHOICES}
+    translated = {name: value for name, value in parameters.items() if name not in _CHOICES}
     for name in _CHOICES:
         if name in parameters:
-            _take_in(found, parameters, name)
-    kind = found.get("type", "object")
+            _take_in(translated, parameters, name)
+    kind = translated.get("type", "object")
     if kind != "object" and kind is not None and not (isinstance(kind, list) and "object" in kind):
         raise CannotTranslateError(f"parameters must be of type object, not {str(kind)[:64]!r}")
-    found["type"] = "object"
-    if found.get("properties", {}) is None:
-        del found["properties"]
-    for name in found.get("properties") or ():
+    translated["type"] = "object"
+    if translated.get("properties", {}) is None:
+        del translated["properties"]
+    for name in translated.get("properties") or ():
         if not _PROPERTY.fullmatch(name):
             raise CannotTranslateError(f"the property {name[:64]!r}: 1 to 64 letters, digits, _ . - are taken")
-    return found
+    return translated
 
 
-def _take_in(found: dict[str, Any], parameters: Mapping[str, Any], name: str) -> None:
+def _take_in(translated: dict[str, Any], parameters: Mapping[str, Any], name: str) -> None:
     variants = [_resolved(each, parameters) for each in parameters[name] or () if isinstance(each, dict)]
-    properties = dict(found.get("properties") or {})
+    properties = dict(translated.get("properties") or {})
     for variant in variants:
         for key, value in (variant.get("properties") or {}).items():
             properties.setdefault(key, value)
     required = [set(variant.get("required") or ()) for variant in variants]
     added = (set.union if name == "allOf" else set.intersection)(*required) if required else set()
-    found["properties"] = properties
-    if wanted := [*(found.get("required") or ()), *sorted(added - set(found.get("required") or ()))]:
-        found["required"] = wanted
+    translated["properties"] = properties
+    if wanted := [*(translated.get("required") or ()), *sorted(added - set(translated.get("required") or ()))]:
+        translated["required"] = wanted
 
 
 def _resolved(variant: dict[str, Any], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -75,7 +75,7 @@ def _resolved(variant: dict[str, Any], parameters: Mapping[str, Any]) -> Mapping
 
 
 def answer_schema(schema: Any) -> Any:
-    """The schema of an answer. Objects are closed, as the API demands; a rule that it does not know is told in the description
+    """The schema of an answer. Objects are closed, as the API demands; a rule that it does not know is stated in the description
     instead, where the model reads it.
 
     >>> answer_schema({"type": "integer", "minimum": 1})
@@ -83,32 +83,32 @@ def answer_schema(schema: Any) -> Any:
     """
     if not isinstance(schema, dict):
         return schema
-    found: dict[str, Any] = {}
-    told: list[str] = []
+    translated: dict[str, Any] = {}
+    stated: list[str] = []
     for name, value in schema.items():
         if name in _KEPT:
-            found[name] = value
+            translated[name] = value
         elif name in ("properties", "$defs", "definitions") and isinstance(value, dict):
-            found[name] = {key: answer_schema(each) for key, each in value.items()}
+            translated[name] = {key: answer_schema(each) for key, each in value.items()}
         elif name in _CHOICES and isinstance(value, list):
-            found["anyOf" if name == "oneOf" else name] = [answer_schema(each) for each in value]
+            translated["anyOf" if name == "oneOf" else name] = [answer_schema(each) for each in value]
         elif name == "items":
-            found[name] = answer_schema(value)
+            translated[name] = answer_schema(value)
         elif (
             name == "required"
             or (name == "minItems" and value in (0, 1))
             or (name == "format" and isinstance(value, str) and value in _FORMATS)
         ):
-            found[name] = value
+            translated[name] = value
         elif name not in ("additionalProperties", "$schema", "$id"):
-            told.append(_told(name, value))
-    if found.get("type") == "object" or "properties" in found:
-        found["additionalProperties"] = False
-    if told:
-        described = found.get("description")
-        found["description"] = (f"{described}\n\n" if described else "") + "{" + ", ".join(told) + "}"
-    return found
+            stated.append(_stated(name, value))
+    if translated.get("type") == "object" or "properties" in translated:
+        translated["additionalProperties"] = False
+    if stated:
+        described = translated.get("description")
+        translated["description"] = (f"{described}\n\n" if described else "") + "{" + ", ".join(stated) + "}"
+    return translated
 
 
-def _told(name: str, value: Any) -> str:
+def _stated(name: str, value: Any) -> str:
     return f"{orjson.dumps(name).decode()}: {orjson.dumps(value).decode()}"

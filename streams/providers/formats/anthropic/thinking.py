@@ -38,19 +38,19 @@ def effort_of(payload: Mapping[str, Any], rules: ModelRules) -> str | None:
     return "high" if effort in ("xhigh", "max") and not rules.high_efforts else effort
 
 
-def set_thinking(found: dict[str, Any], effort: str | None, rules: ModelRules, *, forced: bool, lost: bool) -> None:
+def set_thinking(body: dict[str, Any], effort: str | None, rules: ModelRules, *, forced: bool, lost: bool) -> None:
     """Complete `thinking`, `max_tokens` and `output_config` of a request. The caller's own `thinking` goes before the effort.
 
     `forced`: a tool must be used; `lost`: the thoughts before the last use of a tool did not come back. The API refuses to think
     in these cases: then the answer is given without. Raises CannotTranslateError where the caller's own budget does not fit into
     its max_tokens.
     """
-    own = found.pop("thinking", None)
+    own = body.pop("thinking", None)
     asked = isinstance(own, dict) and own.get("type") == "enabled"
-    bound = found.get("max_tokens")
+    bound = body.get("max_tokens")
     thinking = _as_taken(own, effort, rules, bound) if isinstance(own, dict) else _thinking_of(effort, rules, bound)
     if effort is not None and rules.efforts:
-        found["output_config"] = {"effort": effort} | found.get("output_config", {})
+        body["output_config"] = {"effort": effort} | body.get("output_config", {})
     kind = thinking.get("type")
     if (forced and kind in ("enabled", "adaptive")) or (lost and kind == "enabled"):
         thinking, kind = {}, None
@@ -64,9 +64,9 @@ def set_thinking(found: dict[str, Any], effort: str | None, rules: ModelRules, *
             thinking = {}
         elif type(bound) is int:
             thinking = thinking | {"budget_tokens": min(budget, bound - 1)}
-    found["max_tokens"] = DEFAULT_MAX_TOKENS if bound is None else bound
+    body["max_tokens"] = DEFAULT_MAX_TOKENS if bound is None else bound
     if thinking:
-        found["thinking"] = thinking
+        body["thinking"] = thinking
 
 
 def _as_taken(own: dict[str, Any], effort: str | None, rules: ModelRules, bound: Any) -> dict[str, Any]:

@@ -24,9 +24,9 @@ _CHOICES: Final[Mapping[str, dict[str, Any]]] = {
 _FORCED: Final = frozenset({"any", "tool"})
 
 
-def set_tools(found: dict[str, Any], payload: Mapping[str, Any], used: Iterable[str]) -> bool:
+def set_tools(body: dict[str, Any], payload: Mapping[str, Any], used: Iterable[str]) -> bool:
     """Write `tools` and `tool_choice` of a request; whether a tool must be used. `used`: names of the tools that the chat has
-    used, as the API is told them.
+    used, as they are sent to the API.
 
     Raises CannotTranslateError.
     """
@@ -43,7 +43,7 @@ def set_tools(found: dict[str, Any], payload: Mapping[str, Any], used: Iterable[
         # a chat that has used tools needs their definitions: these cannot be used again
         unusable = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in used]
         if unusable:
-            found["tools"], found["tool_choice"] = unusable, {"type": "none"}
+            body["tools"], body["tool_choice"] = unusable, {"type": "none"}
         return False
     if choice is not None and choice["type"] == "tool" and all(tool.get("name") != choice["name"] for tool in tools):
         raise CannotTranslateError(f"tool_choice: there is no tool {str(choice['name'])[:64]!r}")
@@ -51,9 +51,9 @@ def set_tools(found: dict[str, Any], payload: Mapping[str, Any], used: Iterable[
         choice = choice or {"type": "auto"}
         if choice["type"] != "none":
             choice["disable_parallel_tool_use"] = True
-    found["tools"] = tools
+    body["tools"] = tools
     if choice is not None:
-        found["tool_choice"] = choice
+        body["tool_choice"] = choice
     return choice is not None and choice["type"] in _FORCED
 
 
@@ -68,15 +68,15 @@ def _tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
     if len(name) > NAME_CHARS or not function["name"]:
         raise CannotTranslateError(f"tools.{index}: a name has 1 to {NAME_CHARS} letters, digits, _ or -")
     try:
-        found = {"name": name, "input_schema": input_schema(function.get("parameters"))}
+        translated = {"name": name, "input_schema": input_schema(function.get("parameters"))}
     except CannotTranslateError as error:
         raise CannotTranslateError(f"tools.{index}: {error}") from None
     if isinstance(described := function.get("description"), str) and described:
-        found["description"] = described
+        translated["description"] = described
     for holder in (function, tool):
-        found |= {each: holder[each] for each in _ADDED if holder.get(each) is not None}
-        found |= cache_mark(holder)
-    return found
+        translated |= {each: holder[each] for each in _ADDED if holder.get(each) is not None}
+        translated |= cache_mark(holder)
+    return translated
 
 
 def _distinct(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:

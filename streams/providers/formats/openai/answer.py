@@ -27,25 +27,25 @@ _SPEAKS: Final = (
 """What an answer may consist of beside its content."""
 
 
-def answer_of(asked: Asked, status: int, found: Any, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
-    """An answer of a good status, if it is one. `found` is what its `body` says."""
-    if type(found) is not dict:
-        said = said_of(found) if type(found) is list else Said()
+def answer_of(asked: Asked, status: int, parsed: Any, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
+    """An answer of a good status, if it is one. `parsed` is what its `body` says."""
+    if type(parsed) is not dict:
+        said = said_of(parsed) if type(parsed) is list else Said()
         return (
             failure_of(status, said, headers)
             if said.message
             else unusable("the provider's answer is not a JSON object")
         )
-    error = found.get("error")
+    error = parsed.get("error")
     if error is not None and not says_nothing(error):
-        return failure_of(status, said_of(found), headers)
+        return failure_of(status, said_of(parsed), headers)
     if asked.operation == "embeddings":
-        whole: bool | Failure = _vectors(asked, status, found, headers)
+        whole: bool | Failure = _vectors(asked, status, parsed, headers)
     else:
-        whole = _choices(status, found, headers)
+        whole = _choices(status, parsed, headers)
     if isinstance(whole, Failure):
         return whole
-    stated = found.get("usage")
+    stated = parsed.get("usage")
     usage = usage_of(stated)
     return Answer(body, usage, whole, cached_tokens_of(stated, usage))
 
@@ -65,19 +65,19 @@ def choice_failure(status: int, choice: Mapping[str, Any], headers: Mapping[str,
     return None
 
 
-def _nothing(status: int, found: Mapping[str, Any], headers: Mapping[str, str], what: str) -> Failure:
+def _nothing(status: int, parsed: Mapping[str, Any], headers: Mapping[str, str], what: str) -> Failure:
     """An answer without the part that matters. Where it says why in other words (`base_resp`, `code`, `message`), that counts."""
-    said = said_of(found)
+    said = said_of(parsed)
     if said.message and (said.codes or said.status is not None):
         return failure_of(status, said, headers)
     return unusable(f"the provider's answer has no {what}" + (f": {said.message}" if said.message else ""))
 
 
-def _choices(status: int, found: Mapping[str, Any], headers: Mapping[str, str]) -> bool | Failure:
+def _choices(status: int, parsed: Mapping[str, Any], headers: Mapping[str, str]) -> bool | Failure:
     """Whether the choices are whole."""
-    choices = found.get("choices")
+    choices = parsed.get("choices")
     if type(choices) is not list or not choices:
-        return _nothing(status, found, headers, "choices")
+        return _nothing(status, parsed, headers, "choices")
     whole, says = True, False
     for choice in choices:
         if type(choice) is not dict:
@@ -104,10 +104,10 @@ def _speaks(message: Mapping[str, Any]) -> bool:
     return any((value := message.get(name)) and type(value) in (list, dict, str) for name in _SPEAKS)
 
 
-def _vectors(asked: Asked, status: int, found: Mapping[str, Any], headers: Mapping[str, str]) -> bool | Failure:
-    data = found.get("data")
+def _vectors(asked: Asked, status: int, parsed: Mapping[str, Any], headers: Mapping[str, str]) -> bool | Failure:
+    data = parsed.get("data")
     if type(data) is not list or not data:
-        return _nothing(status, found, headers, "vectors")
+        return _nothing(status, parsed, headers, "vectors")
     if len(data) < asked.inputs:
         return unusable(f"the provider's answer has {len(data)} vectors for {asked.inputs} inputs")
     indexes = set()
@@ -121,17 +121,17 @@ def _vectors(asked: Asked, status: int, found: Mapping[str, Any], headers: Mappi
     return True
 
 
-def _is_vector(found: Any) -> bool:
+def _is_vector(given: Any) -> bool:
     """Numbers, or their bytes in base64."""
-    if type(found) is list and found:
+    if type(given) is list and given:
         try:
-            sum(found)  # the fastest look at every number, 7 us for 1,536
+            sum(given)  # the fastest look at every number, 7 us for 1,536
         except (TypeError, OverflowError):
             return False
         return True
-    if type(found) is not str or not found:
+    if type(given) is not str or not given:
         return False
     try:
-        return bool(binascii.a2b_base64(found, strict_mode=True))
+        return bool(binascii.a2b_base64(given, strict_mode=True))
     except ValueError:
         return False

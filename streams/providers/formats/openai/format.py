@@ -46,12 +46,12 @@ class OpenaiFormat:
         if not 200 <= status < 300:
             return failure_of(status, read_error(body), headers)
         try:
-            found, body = parse_body(body)
+            parsed, body = parse_body(body)
         except ValueError:
             if looks_like_events(body):
                 return self._assembled(asked, body, headers)
             return no_json(body, headers)
-        return answer_of(asked, status, found, body, headers)
+        return answer_of(asked, status, parsed, body, headers)
 
     def assembler(self, asked: Asked) -> OpenaiAssembler:
         return OpenaiAssembler(asked)

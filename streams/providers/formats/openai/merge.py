@@ -68,19 +68,19 @@ def merge(into: dict[str, Any], delta: Mapping[str, Any], texts: frozenset[str] 
             into[name] = value
 
 
-def whole(found: Any) -> Any:
+def whole(given: Any) -> Any:
     """The same without pieces, in place."""
-    if type(found) is Text:
-        return str(found)
-    if type(found) is dict:
-        for name, value in found.items():
+    if type(given) is Text:
+        return str(given)
+    if type(given) is dict:
+        for name, value in given.items():
             if type(value) in (Text, dict, list):
-                found[name] = whole(value)
-    elif type(found) is list:
-        for place, value in enumerate(found):
+                given[name] = whole(value)
+    elif type(given) is list:
+        for place, value in enumerate(given):
             if type(value) in (Text, dict, list):
-                found[place] = whole(value)
-    return found
+                given[place] = whole(value)
+    return given
 
 
 def _merge_text(into: dict[str, Any], name: str, value: str, is_text: bool) -> None:
@@ -184,15 +184,15 @@ def _is_text(item: Mapping[str, Any]) -> bool:
 
 
 def _function(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = item.get("function")
-    return found if type(found) is dict else {}
+    function = item.get("function")
+    return function if type(function) is dict else {}
 
 
 def _name(item: Mapping[str, Any]) -> Any:
     return _function(item).get("name")
 
 
-def _index(found: Any) -> int | None:
-    if type(found) is str and found.isascii() and found.isdigit() and len(found) < 10:
-        return int(found)
-    return found if type(found) is int else None
+def _index(given: Any) -> int | None:
+    if type(given) is str and given.isascii() and given.isdigit() and len(given) < 10:
+        return int(given)
+    return given if type(given) is int else None

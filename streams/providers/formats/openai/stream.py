@@ -143,14 +143,14 @@ class OpenaiAssembler:
             return broken("the provider's stream ended before its answer did")
         for choice in choices:
             _finish_message(whole(choice)["message"])
-        found = self._head | {"object": "chat.completion", "choices": choices}
-        if not found.get("usage") and (usage := _usage_elsewhere(found)) is not None:
-            found["usage"] = usage
+        chat = self._head | {"object": "chat.completion", "choices": choices}
+        if not chat.get("usage") and (usage := _usage_elsewhere(chat)) is not None:
+            chat["usage"] = usage
         try:
-            found, body = parse_body(encode(found))
+            chat, body = parse_body(encode(chat))
         except ValueError:
             return broken("the provider's stream holds something that is no answer")
-        return answer_of(self._asked, 200, found, body, self._headers)
+        return answer_of(self._asked, 200, chat, body, self._headers)
 
 
 def _is_error(chunk: Mapping[str, Any]) -> bool:
@@ -171,11 +171,11 @@ def _finish_message(message: dict[str, Any]) -> None:
             call.pop("index", None)
 
 
-def _usage_elsewhere(found: Mapping[str, Any]) -> Any:
+def _usage_elsewhere(answer: Mapping[str, Any]) -> Any:
     """Moonshot states it in the choice, Groq in a field of its own."""
-    own = found.get("x_groq")
+    own = answer.get("x_groq")
     stated = own.get("usage") if type(own) is dict else None
-    return stated or next((choice["usage"] for choice in found["choices"] if choice.get("usage")), None)
+    return stated or next((choice["usage"] for choice in answer["choices"] if choice.get("usage")), None)
 
 
 def _size(value: Any) -> int:
