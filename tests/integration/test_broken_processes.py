@@ -21,6 +21,8 @@ from tests.integration.test_worker_start import FLEET, PROVIDER, topics
 
 __all__ = ["topics"]
 
+pytestmark = pytest.mark.chaos
+
 SAYS_WITHIN_S = 1.0
 
 
