@@ -7,7 +7,7 @@ a request whose wait is over is answered `expired` without a call; no request le
 a token of the admission rate and its provider's permit for it.
 
 Read in this order, all pure but dispatch:
-    dispatch     the loop: queues in, calls under way, outcomes out
+    dispatch     the loop: queues in, calls under way, outcomes out; wake: when it looks at the queues again
     scheduler    which class, and in it which request, goes next (stride scheduling); lanes: one class, its lanes and turns
     agents       one agent's share: over its threshold it waits behind the others; ordering: a conversation's requests one by one
     refusals     who is refused before it waits; wait_estimate: how long the wait would be

@@ -25,6 +25,7 @@ from streams.flow.rules import FlowRules, scheduler_of
 from streams.flow.scheduler import Scheduler
 from streams.flow.stats import FlowStats, agent_stats
 from streams.flow.wait_estimate import WaitEstimate
+from streams.flow.wake import Wake
 from streams.limits import Route
 from streams.metrics import definitions as metrics
 from streams.pipeline import Busy, Outcome, PendingRequest, Permit, Providers, Responder, error_outcome, expired
@@ -75,8 +76,7 @@ class Dispatch:
         self._refusals = Refusals(self._scheduler, self._agents, self._wait_estimate, early=rules.refuse_early)
         self._calls: set[asyncio.Task[None]] = set()
         self._longest_wait_s = 0.0
-        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
-        self._wake_at = float("inf")
+        self._wake = Wake(self._fill, clock)
         self._ticking: asyncio.Task[None] | None = None
         self._filling = False
         self._stopped = False
@@ -138,25 +138,7 @@ class Dispatch:
 
     def _on_room(self, route: Route) -> None:
         self._scheduler.open(route)
-        self._wake(0.0)
-
-    def _wake(self, in_s: float) -> None:
-        """Fill again after `in_s` seconds; calls that end in one turn of the loop wake it once."""
-        at = self._clock() + in_s
-        if self._stopped or at >= self._wake_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._wake_at = at
-        self._timer = loop.call_later(in_s, self._on_timer) if in_s > 0 else loop.call_soon(self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer, self._wake_at = None, float("inf")
-        try:
-            self._fill()
-        except Exception as error:  # in a callback nobody would take it; the next tick fills again
-            fault("flow", error, "the queue could not be looked at")
+        self._wake.after(0.0)
 
     def _fill(self) -> None:
         """Dispatch what may go. An answer given on the way may bring the next request: that one is seen in the same loop."""
@@ -174,7 +156,7 @@ class Dispatch:
             if at is not None:
                 sleep_s = min(sleep_s, max(0.0, at - clock))
         if sleep_s < float("inf"):
-            self._wake(max(sleep_s, _LEAST_SLEEP_S))
+            self._wake.after(max(sleep_s, _LEAST_SLEEP_S))
 
     def _dispatch(self, clock: float) -> float:
         """Dispatch until nothing more may go; how long to wait for the next token, infinite if it is not that."""
@@ -287,7 +269,7 @@ class Dispatch:
         self._calls.discard(call)
         if not call.cancelled():
             call.result()  # a fault of ours is not to be lost: the loop's exception handler tells
-            self._wake(0.0)
+            self._wake.after(0.0)
 
     # ---- answers
 
@@ -328,14 +310,14 @@ class Dispatch:
             request.dispatch_by = request.expires_at or self._now() + waits_s
             self._scheduler.put(request, held=regroup.held)
         self._coalescer.add_group(regroup.group)
-        self._wake(0.0)
+        self._wake.after(0.0)
 
     def _let_go(self, requests: Sequence[PendingRequest]) -> None:
         """These were held, and may go now."""
         for request in requests:
             self._scheduler.let_go(request)
         if requests:
-            self._wake(0.0)
+            self._wake.after(0.0)
 
     def _expire(self, request: PendingRequest) -> None:
         if request.source.live:
@@ -406,8 +388,7 @@ class Dispatch:
     async def stop(self) -> None:
         """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""
         self._stopped = True  # a call that ends just now must not start the next one
-        if self._timer is not None:
-            self._timer.cancel()
+        self._wake.stop()
         tasks = [*self._calls, *([self._ticking] if self._ticking else [])]
         for task in tasks:
             task.cancel()

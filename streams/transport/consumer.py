@@ -1,14 +1,14 @@
 """A Faust consumer that hands out whole record lists and keeps its own offsets.
 
-Faust's part: the app's life cycle, agents, streams, the callbacks of a rebalance. Ours: taking fetched records by class,
-quotas, which records are finished, commits with metadata, and a rebalance that drains nothing.
+Faust's part: the app's life cycle, agents, streams, the callbacks of a rebalance; what only it sees of a consumer stands in
+faust_shape.py. Ours: taking fetched records by class, quotas, which records are finished, commits with metadata, and a rebalance
+that drains nothing.
 
 aiokafka runs in the worker's own event loop, not in Faust's second thread: no hop per fetch, and a worker whose loop hangs
 stops its heartbeats, so that its partitions go to one that lives (docs/decisions/0005-one-event-loop.md).
 
 How a rebalance goes: the flow stops; lists on which no work has begun are taken back; what is finished is committed, within
-a second; calls under way go on. After the assignment, a partition that stayed is one whose committed position is still the
-one that this worker wrote: it goes on where it was. A lost one is dropped, a gained one starts from its commit.
+a second; calls under way go on. After the assignment, rebalance.py says what was kept, lost and gained.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import TopicPartition
-from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from streams.kafka import closing
@@ -41,10 +39,12 @@ from streams.metrics import definitions as metrics
 from streams.supervise import is_told_to_stop
 from streams.transport.assignor import Owned, StickyAssignor
 from streams.transport.committer import Committer
+from streams.transport.corrupt import CorruptBatches
 from streams.transport.faust_shape import FaustShape
 from streams.transport.flow import Flow
 from streams.transport.offsets import PartitionOffsets, RecordList
 from streams.transport.options import TransportOptions
+from streams.transport.rebalance import reassign
 
 log = structlog.get_logger("headrace.transport")
 
@@ -59,9 +59,6 @@ _LONG = 100
 """So many records keep the loop for a while: the fetch of what follows them is to be sent before."""
 
 _UNDELIVERABLE = "its answers cannot be delivered"
-_CORRUPT = "its next batch is corrupt"
-_CORRUPT_AGAIN_S = 1.0
-_CORRUPT_STANDS_S = 60.0
 
 
 class RecordListConsumer(FaustShape):
@@ -90,8 +87,7 @@ class RecordListConsumer(FaustShape):
         self._committer: Committer | None = None
         self._owned_generation = -1
         self._commit_due = self.options.commit_due
-        self._corrupt: dict[TopicPartition, int] = {}
-        """How often the batch at its position was found to be corrupt."""
+        self._corrupt: CorruptBatches | None = None
         self._commits_in_vain = False
         self._positioned_at = 0.0
         self._returning = OwnersReturn(self.hold, self.release)
@@ -109,19 +105,17 @@ class RecordListConsumer(FaustShape):
             self._fetch = Fetch(
                 self._consumer, most_unpacked_bytes=self.options.most_unpacked_bytes, on_cut=self._on_cut
             )
+        self._corrupt = CorruptBatches(self._fetch, self.hold, self.release, aside=self.options.corrupt_batches_aside)
         self._membership = Membership(self._consumer, self.options.heartbeat)
         self._watching = asyncio.create_task(self._watch_group())
         self._committer = Committer(self._membership.offsets, self.hold, self.release)
 
     async def on_stop(self) -> None:
-        await self.wait_empty()
+        await self.give_up_partitions()
         if self._watching is not None:
             self._watching.cancel()
         if self._consumer is not None:
             await closing.stop(self._consumer)
-
-    async def subscribe(self, topics: Iterable[str]) -> None:
-        self._running.subscribe(topics=list(topics), listener=_Listener(self))
 
     @property
     def membership(self) -> Membership:
@@ -200,58 +194,29 @@ class RecordListConsumer(FaustShape):
 
     async def _take(self, partition: TopicPartition, most: int) -> tuple[Sequence[Record], int | None]:
         """The next records of a partition. What cannot be read stops that partition alone, loudly, and is fetched again."""
-        where = "{}:{}".format(*partition)
+        assert self._corrupt is not None, "the consumer has not started"
+        corrupt = self._corrupt
         try:
             while True:
                 try:
                     taken = self._fetched.take(partition, most)
-                    self._corrupt.pop(partition, None)
+                    corrupt.read(partition)
                     return taken
                 except HeavyBatchError:
                     if not await self._fetched.unpack(partition):
                         return (), None
         except CorruptBatchError as error:
-            self._stand(partition, error)
+            corrupt.found(partition, error)
         except KafkaError as error:
-            log.error("a partition cannot be read, trying again", partition=where, error=repr(error))
-        return (), None
-
-    def _stand(self, partition: TopicPartition, error: CorruptBatchError) -> None:
-        """A corrupt batch: fetch it again later, as it may have been corrupted on the way. What is found twice stays so."""
-        times = self._corrupt[partition] = self._corrupt.get(partition, 0) + 1
-        if times == 1 or not self.options.corrupt_batches_aside:
             log.error(
-                "a partition stands, its next batch is corrupt" if times > 1 else "a corrupt batch, it is fetched again",
-                partition="{}:{}".format(*partition),
-                error=str(error),
-                setting="kafka.corrupt_batches",
-            )  # fmt: skip
-        metrics.CORRUPT_BATCHES.inc()
-        self.hold(partition, _CORRUPT)
-        wait_s = _CORRUPT_AGAIN_S if times == 1 else _CORRUPT_STANDS_S
-        asyncio.get_running_loop().call_later(wait_s, self._fetch_again, partition)
-
-    def _fetch_again(self, partition: TopicPartition) -> None:
-        if self.options.corrupt_batches_aside:
-            self._fetched.distrust(partition)
-        else:
-            self._fetched.fetch_again(partition)
-        self.release(partition, _CORRUPT)
+                "a partition cannot be read, trying again", partition="{}:{}".format(*partition), error=repr(error)
+            )
+        return (), None
 
     def _on_cut(self, partition: TopicPartition, end: int | None) -> None:
         offsets = self.partitions.get(partition)
         if offsets is not None:
             offsets.begin_anew() if end is None else offsets.cut(end)
-
-    def _message(self, lists: Sequence[RecordList]) -> ConsumerMessage:
-        """Faust's event wants one partition and offset, and uses neither: its acks are off."""
-        last = lists[-1]
-        partition = TP(last.origin.topic, last.origin.partition)
-        generation = self.app.consumer_generation_id
-        return ConsumerMessage(
-            *partition, last.next_offset - 1, time.time(), 1, [], None, lists, None, None, None, partition,
-            generation_id=generation,
-        )  # fmt: skip
 
     def hold(self, partition: tuple[str, int], reason: str) -> None:
         """Give the pipeline nothing more of this partition until the reason is released."""
@@ -260,11 +225,6 @@ class RecordListConsumer(FaustShape):
     def release(self, partition: tuple[str, int], reason: str) -> None:
         if self.flow.release(partition, reason):
             self._fetched.wake()
-
-    def on_buffer_full(self, tp: TP) -> None:
-        """Faust's own flow control takes partitions out of a set in which empty means all: never."""
-
-    def on_buffer_drop(self, tp: TP) -> None: ...
 
     # ---- finish and commit
 
@@ -325,8 +285,8 @@ class RecordListConsumer(FaustShape):
         held = self.partitions.keys() - self._returning.partitions
         return Owned(frozenset(number for _, number in held), self._owned_generation)
 
-    async def wait_empty(self) -> None:
-        """Faust calls it on revoke and on stop. Nothing is waited for: calls under way go on."""
+    async def give_up_partitions(self) -> None:
+        """On revoke and on stop. Nothing is waited for: calls under way go on."""
         self.assigned.clear()
         for offsets in self.partitions.values():
             offsets.take_back()
@@ -337,8 +297,8 @@ class RecordListConsumer(FaustShape):
         except TimeoutError:
             log.warning("no commit before the partitions are revoked", waited_s=_REVOKE_COMMIT_S)
 
-    async def perform_seek(self) -> None:
-        """Faust calls it when partitions are assigned: keep, drop and gain."""
+    async def take_partitions(self) -> None:
+        """When partitions are assigned: keep, drop and gain."""
         assignment = self._running._subscription.subscription.assignment
         try:
             committed = await asyncio.wait_for(self.membership.offsets.committed(assignment.tps), _POSITIONS_WITHIN_S)
@@ -347,24 +307,14 @@ class RecordListConsumer(FaustShape):
             return
         if not assignment.active:
             return  # the group rebalances again
-        before, self.partitions = self.partitions, {}
-        gained: list[TopicPartition] = []
-        for partition, position in committed.items():
-            offsets = before.get(partition)
-            if offsets is not None and offsets.wrote(position):
-                del before[partition]
-                offsets.commit(position)
-                offsets.take_back()
-            else:
-                offsets = PartitionOffsets(partition, position, self)
-                gained.append(partition)
-            self.partitions[partition] = offsets
+        after = reassign(self.partitions, committed, self)
+        self.partitions = after.partitions
+        for partition, offsets in after.partitions.items():
             if offsets.position is None:
                 self._fetched.seek_to_start(partition)
             else:
                 self._fetched.seek(partition, offsets.position, offsets.leader_epoch)
-        for partition, lost in before.items():
-            lost.live = False
+        for partition in after.lost:
             # Nobody else will: its answers find no owner any more, and the partition may be ours anew.
             self.flow.release(partition, _UNDELIVERABLE)
         self.flow.assign(
@@ -375,7 +325,7 @@ class RecordListConsumer(FaustShape):
         )
         self._returning.keep(self.partitions)
         if self.membership.expelled:
-            self._returning.begin(gained, wait_s(self.options.consumer["heartbeat_interval_ms"] / 1000))
+            self._returning.begin(after.gained, wait_s(self.options.consumer["heartbeat_interval_ms"] / 1000))
         self.membership.joined()
         self._owned_generation = self.membership.generation
         self._positioned_at = time.monotonic()
@@ -386,7 +336,7 @@ class RecordListConsumer(FaustShape):
         metrics.REBALANCES.inc()
         log.info(
             "partitions assigned",
-            partitions=len(self.partitions), kept=len(self.partitions) - len(gained), lost=len(before),
+            partitions=len(self.partitions), kept=len(self.partitions) - len(after.gained), lost=len(after.lost),
             generation=self._owned_generation,
         )  # fmt: skip
 
@@ -424,21 +374,3 @@ class RecordListConsumer(FaustShape):
     def unfinished(self) -> int:
         """Records handed to the pipeline and not finished."""
         return sum(offsets.unfinished for offsets in self.partitions.values())
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """aiokafka's callbacks, passed on as Faust wants them."""
-
-    def __init__(self, consumer: RecordListConsumer) -> None:
-        self._consumer = consumer
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._consumer.app.on_rebalance_start()
-        await self._consumer.on_partitions_revoked({TP(*partition) for partition in revoked})
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        generation = self._consumer.membership.generation
-        self._consumer.app.consumer_generation_id = generation
-        await self._consumer.on_partitions_assigned({TP(*partition) for partition in assigned}, generation)
-        if not assigned:  # Faust seeks only where there is something: what was lost would seem ours, and we never ready
-            await self._consumer.perform_seek()

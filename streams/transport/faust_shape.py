@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 from faust.transport.consumer import Consumer as FaustConsumer
-from faust.types import TP
+from faust.types import TP, ConsumerMessage
 from faust.types.tuples import Message
 
 from streams.kafka.fetched import Fetched
+from streams.kafka.membership import Membership
+from streams.transport.offsets import RecordList
 
 
 class FaustShape(FaustConsumer):  # type: ignore[misc]
@@ -24,6 +28,42 @@ class FaustShape(FaustConsumer):  # type: ignore[misc]
     @property
     def _fetched(self) -> Fetched:
         raise NotImplementedError
+
+    @property
+    def membership(self) -> Membership:
+        raise NotImplementedError
+
+    async def give_up_partitions(self) -> None:
+        raise NotImplementedError
+
+    async def take_partitions(self) -> None:
+        raise NotImplementedError
+
+    async def wait_empty(self) -> None:
+        """Called on revoke, and on stop."""
+        await self.give_up_partitions()
+
+    async def perform_seek(self) -> None:
+        """Called when partitions are assigned."""
+        await self.take_partitions()
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        self._running.subscribe(topics=list(topics), listener=_Listener(self))
+
+    def _message(self, lists: Sequence[RecordList]) -> ConsumerMessage:
+        """An event wants one partition and offset, and uses neither: its acks are off."""
+        last = lists[-1]
+        partition = TP(last.origin.topic, last.origin.partition)
+        generation = self.app.consumer_generation_id
+        return ConsumerMessage(
+            *partition, last.next_offset - 1, time.time(), 1, [], None, lists, None, None, None, partition,
+            generation_id=generation,
+        )  # fmt: skip
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Faust's own flow control takes partitions out of a set in which empty means all: never."""
+
+    def on_buffer_drop(self, tp: TP) -> None: ...
 
     def assignment(self) -> set[TP]:
         return {TP(*partition) for partition in self._running.assignment()}
@@ -72,3 +112,21 @@ class FaustShape(FaustConsumer):  # type: ignore[misc]
         raise NotImplementedError("records are handed out by the list")
 
     def close(self) -> None: ...
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """aiokafka's callbacks, passed on as Faust wants them."""
+
+    def __init__(self, consumer: FaustShape) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._consumer.app.on_rebalance_start()
+        await self._consumer.on_partitions_revoked({TP(*partition) for partition in revoked})
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        generation = self._consumer.membership.generation
+        self._consumer.app.consumer_generation_id = generation
+        await self._consumer.on_partitions_assigned({TP(*partition) for partition in assigned}, generation)
+        if not assigned:  # Faust seeks only where there is something: what was lost would seem ours, and we never ready
+            await self._consumer.perform_seek()

@@ -49,7 +49,7 @@ async def test_a_queue_that_breaks_in_a_callback_is_looked_at_again() -> None:
     dispatch = Dispatch(default_rules(), providers, answered, time.time, time.monotonic)
     try:
         dispatch._coalescer.lingered = Once(dispatch._coalescer.lingered)  # type: ignore[method-assign]
-        dispatch._wake(0.0)
+        dispatch._wake.after(0.0)
         await until(lambda: faults("flow") == before + 1)
         dispatch.accept([pending(dispatch_by=time.time() + 60)])
         await providers.wait_started(1)
