@@ -18,7 +18,7 @@ setting, kafka/ the wall around the client library.
 
 Loose files: pipeline.py is every seam between stages (Stage, Responder, Permit, Outcome); worker.py puts the stages of one worker
 together, control.py those of a control process, app.py the Faust apps. Shared by stages: slots.py, route_shares.py, backoff.py,
-heartbeat.py, supervise.py (background loops), identity.py.
+heartbeat.py, record_clock.py, supervise.py and unhandled.py (background work), identity.py.
 
 Floors, held by `make lint`: a package imports from lower floors only, and no stage imports another.
 
@@ -29,11 +29,12 @@ Floors, held by `make lint`: a package imports from lower floors only, and no st
     route_shares
     pipeline
     limits
-    kafka
     transport
-    supervise
+    kafka
+    supervise, unhandled
     metrics
-    backoff, heartbeat, identity, settings, slots
+    backoff, heartbeat, identity, record_clock, settings, slots
 
-Words: docs/glossary.md. Read pipeline.py, then the front page of each package above, in that order.
+Words: docs/glossary.md. Tasks, states and surprises: docs/internals.md. Read pipeline.py, then the front page of each package
+above, in that order.
 """

@@ -13,5 +13,4 @@ Read in this order:
     decider      the loop around it: the control process that owns `metrics.samples`-0 decides (streams/windows/service.py)
     log          which record is in force, whoever wrote it; record: a decision as a record; tail: reading both topics
     actuator     carries the decision in force out, by a realizer of realizers/
-    ownership    which supervisor acts, where there are several
 """

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from streams.metrics.definitions import LOOPS
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
@@ -110,6 +112,24 @@ def test_every_path_of_the_pages_exists() -> None:
             r"`((?:streams|tests|ops|docs)/[\w./-]+)`", text
         )
         assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+INTERNALS = (ROOT / "docs" / "internals.md").read_text()
+
+
+def test_the_file_map_names_every_package_and_files_that_exist() -> None:
+    rows = re.findall(r"^\| (`\w+/`.*?) \|", INTERNALS, re.MULTILINE)
+    named = {package for row in rows for package in re.findall(r"`(\w+)/`", row)}
+    assert named == {path.parent.name for path in (ROOT / "streams").glob("*/__init__.py")}
+    homes = [ROOT, ROOT / "streams", *(ROOT / "streams").glob("*/")]  # in a package's row its own files stand bare
+    files = re.findall(r"`([\w/]+(?:\.py|/))`", INTERNALS)
+    assert [file for file in files if not any((home / file).exists() for home in homes)] == []
+
+
+def test_the_table_of_tasks_names_every_loop() -> None:
+    table = INTERNALS[INTERNALS.index("| task |") : INTERNALS.index("## State machines")]
+    assert [loop for loop in LOOPS if f"`{loop}`" not in table] == []
+    assert len(INTERNALS.splitlines()) <= 150
 
 
 def test_what_stays_in_the_checkout_is_imported_by_nothing_that_travels() -> None:
