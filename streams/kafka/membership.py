@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import Any, Final
+from collections.abc import Set
+from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
 from streams.heartbeat import Heartbeat
 from streams.kafka.group_offsets import GroupOffsets
@@ -40,10 +42,21 @@ class GroupRefusedError(Exception):
     """Why a process cannot take part in its group: one line that says what is wrong and how to mend it."""
 
 
+class Assignment(Protocol):
+    """What the group gave this consumer."""
+
+    @property
+    def tps(self) -> Set[TopicPartition]: ...
+    @property
+    def active(self) -> bool:
+        """Whether it still holds: no other one has come, and the group does not rebalance again."""
+
+
 class Membership:
     """What a consumer's group coordinator knows: generation, committed offsets, the age of the last heartbeat."""
 
     def __init__(self, consumer: AIOKafkaConsumer, heartbeat: Heartbeat) -> None:
+        self._consumer = consumer
         self._coordinator = coordinator = consumer._coordinator
         self.offsets = GroupOffsets(coordinator)
         self.heartbeat = heartbeat
@@ -76,6 +89,12 @@ class Membership:
 
         coordinator._do_heartbeat = watched
         coordinator._send_req = noted
+
+    @property
+    def assignment(self) -> Assignment:
+        """The newest one. There must have been one."""
+        assignment: Assignment = self._consumer._subscription.subscription.assignment
+        return assignment
 
     @property
     def generation(self) -> int:

@@ -299,7 +299,7 @@ class RecordListConsumer(FaustShape):
 
     async def take_partitions(self) -> None:
         """When partitions are assigned: keep, drop and gain."""
-        assignment = self._running._subscription.subscription.assignment
+        assignment = self.membership.assignment
         try:
             committed = await asyncio.wait_for(self.membership.offsets.committed(assignment.tps), _POSITIONS_WITHIN_S)
         except (KafkaError, TimeoutError) as error:  # no answer is no position

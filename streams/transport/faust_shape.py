@@ -96,7 +96,7 @@ class FaustShape(FaustConsumer):  # type: ignore[misc]
         return int(self._running.highwater(TopicPartition(*tp)) or 0)
 
     def topic_partitions(self, topic: str) -> int | None:
-        found = self._running._client.cluster.partitions_for_topic(topic)
+        found = self._running.partitions_for_topic(topic)
         return len(found) if found else None
 
     def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> Any:
