@@ -45,6 +45,7 @@ async def waits(pipeline: Pipeline, prefix: str) -> list[float]:
     return [value["timing"]["total_ms"] / 1000 for value in values if value["request_id"].startswith(prefix)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "unpacked_mb",
     [
@@ -134,6 +135,7 @@ def flip_a_bit(directory: Path, text: bytes) -> int:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alike", [True, False], ids=["all the same", "each another"])
 async def test_requests_for_a_dead_provider_with_no_end_to_their_time_hold_up_nobody_elses(
     pipeline: Pipeline, measured: Measured, alike: bool
@@ -176,6 +178,7 @@ async def test_requests_for_a_dead_provider_with_no_end_to_their_time_hold_up_no
 DEEP = b"[" * 190 + b"]" * 190
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lists", "end"),
     [pytest.param(2_700, "too_large", id="1 MiB each"), pytest.param(250, None, id="as many as may be")],

@@ -217,7 +217,7 @@ async def test_conversations_stay_and_few_move_when_an_endpoint_leaves(
             if leaves:
                 over.endpoints[1].drain(True)
             found = {}
-            for number in range(300):
+            for number in range(3000):  # which go where depends on the ports: a share of 300 strays by 3 % often
                 request = pending()
                 request.request.__dict__["conversation_id"] = f"chat-{number}"
                 call = over.reserve(request)
@@ -226,6 +226,6 @@ async def test_conversations_stay_and_few_move_when_an_endpoint_leaves(
             endpoint_of.append(found)
     before, after = endpoint_of
     moved = sum(before[key] != after[key] for key in before) / len(before)
-    measured(f"{moved:.1%} of 300 conversations moved, 1/n is {1 / 3:.1%}")
+    measured(f"{moved:.1%} of 3,000 conversations moved, 1/n is {1 / 3:.1%}")
     assert moved <= 1 / 3 + 0.05
     assert all(before[key] == after[key] for key in before if before[key] != three[1].url)

@@ -102,6 +102,7 @@ async def test_a_dead_model_behind_a_gateway_costs_a_good_one_nothing() -> None:
     assert {outcome.status for outcome in dead} == {"error"}
 
 
+@pytest.mark.long
 async def test_a_dead_model_beside_a_good_one_behind_one_gateway_and_one_agent(measured: Measured) -> None:
     """One request a second for the dead one, four for the good one; the agent and its turns are the same."""
     seconds = 60 if FULL else 6
