@@ -11,7 +11,6 @@ from typing import Any
 from ops.cli import main
 from ops.processes import service
 from streams.flow.scheduler import Scheduler
-from streams.kafka.membership import Membership
 from streams.scaling.tail import ScalingTail
 from streams.transport.consumer import RecordListConsumer
 
@@ -48,8 +47,6 @@ def break_it() -> None:
             threading.Thread(target=broken, name="of the test").start()
         case "faust":
             once(RecordListConsumer, "_hand_out")
-        case "group":
-            once(Membership, "look")
         case "flow":
             once(Scheduler, "take_late")
         case "scaling_tail":
