@@ -29,6 +29,7 @@ def front(settings: settings_option = None) -> None:
     from ops.processes import logs
     from ops.processes.front import run_front
     from ops.processes.service import CannotStartError
+    from streams.unhandled import FaultError
 
     loaded = load(settings)
     logging = loaded.logging
@@ -42,6 +43,8 @@ def front(settings: settings_option = None) -> None:
         asyncio.run(run_front(loaded))
     except CannotStartError as error:
         fail(str(error))
+    except FaultError as error:
+        fail(str(error), 1)
     except OSError as error:
         if error.errno is None or "bind" not in str(error):
             raise

@@ -17,6 +17,7 @@ from streams.front.front import Front
 from streams.front.server import front_app
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
+from streams.unhandled import Unhandled
 from topics.access import READ, WRITE
 
 log = structlog.get_logger("headrace.front")
@@ -27,8 +28,9 @@ _LAST_ANSWERS_S: Final = 30.0
 async def run_front(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; then take nothing new and let those who wait get their answers, for half a minute at most.
 
-    Raises CannotStartError, and OSError where an address is taken.
+    Raises CannotStartError, OSError where an address is taken, and FaultError, after the same end, for what nobody has caught.
     """
+    unhandled = Unhandled.watch()
     host, _, port = settings.front.listen.rpartition(":")
     host = host.strip("[]")
     if not _is_loopback(host):
@@ -41,7 +43,9 @@ async def run_front(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         front = Front(settings)
         health = await stack.enter_async_context(
-            serve_health(settings.http.listen, lambda: front.ready and not stop.asked.is_set())
+            serve_health(
+                settings.http.listen, lambda: front.ready and not stop.asked.is_set() and not unhandled.happened
+            )
         )
         starting = asyncio.create_task(stack.enter_async_context(front))
         if not await unless(stop.asked, starting):
@@ -55,7 +59,9 @@ async def run_front(settings: Settings) -> None:
         )
         address = await stack.enter_async_context(_serve(app, host, int(port)))
         log.info("ready", listen=address, http=health)
-        await stop.asked.wait()
+        broken = asyncio.create_task(unhandled.wait())
+        stack.callback(broken.cancel)
+        await unless(stop.asked, broken)
 
 
 def _is_loopback(host: str) -> bool:

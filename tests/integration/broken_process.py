@@ -65,7 +65,8 @@ class BreakableStop(service.Stop):
 
 if __name__ == "__main__":
     from ops.processes import control as control_process
+    from ops.processes import front as front_process
     from ops.processes import worker as worker_process
 
-    worker_process.Stop = control_process.Stop = BreakableStop  # type: ignore[attr-defined]
+    worker_process.Stop = control_process.Stop = front_process.Stop = BreakableStop  # type: ignore[attr-defined]
     main()

@@ -72,6 +72,7 @@ def start(tmp_path: Path, topics: str, unique: Callable[[str], str]) -> Iterator
     def run(command: str, how: str) -> Process:
         settings = tmp_path / "headrace.toml"
         kafka = f'[kafka]\nbootstrap_servers = "{topics}"\ngroup_id = "{unique("broken")}"\n'
+        kafka += '[front]\nlisten = "127.0.0.1:0"\n'
         settings.write_text(kafka + FLEET + '[logging]\nformat = "json"\n' + PROVIDER)
         started.append(Process(command, how, settings))
         return started[-1]
@@ -91,6 +92,7 @@ def start(tmp_path: Path, topics: str, unique: Callable[[str], str]) -> Iterator
         ("worker", "thread", "an exception that nobody took, the process ends"),
         ("worker", "faust", "the process cannot go on, it ends"),
         ("control", "callback", "an exception that nobody took, the process ends"),
+        ("front", "callback", "an exception that nobody took, the process ends"),
         ("control", "control", "the process cannot go on, it ends"),
     ],
 )
