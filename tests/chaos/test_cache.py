@@ -12,7 +12,9 @@ import pytest
 from ops.admin.scrape import scrape
 from ops.load.traffic import Answer
 from tests.support.fixtures import Measured
-from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request
+from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request, wait_until
+from tests.support.positions import end_offsets
+from topics.names import CACHE_ENTRIES
 
 pytestmark = pytest.mark.chaos
 
@@ -133,6 +135,11 @@ async def test_a_request_that_was_answered_is_not_paid_again_on_another_worker(p
         await traffic.send("normal", agent_on(0), value, "first send")
         assert await traffic.wait_answered(20)
         first = answers.by_id["again"]
+
+        async def is_shared() -> bool:  # nothing waits for it but this test
+            return sum((await end_offsets(pipeline.client_options, [CACHE_ENTRIES])).values()) > 0
+
+        await wait_until(is_shared, 10)
         await fleet.replace(fleet.workers[0])
         await traffic.send("normal", agent_on(0), value, "second send")
         assert await traffic.wait_answered(20)
