@@ -21,6 +21,7 @@ from streams.cache.entries import SharedEntryStore
 from streams.cache.publisher import EntryPublisher
 from streams.cache.reader import EntryReader
 from streams.cache.rocks import TableOptions
+from streams.kafka.cluster import cluster_of
 from tests.support.fixtures import Measured
 from tests.unit.cache.requests import pending
 
@@ -73,7 +74,9 @@ async def side(broker: Broker, topic: str, path: Path, name: str, **options: Any
     await producer.start()
     await producer.partitions_for(topic)
     source = f"/headrace/{name}".encode()
-    publisher = EntryPublisher(producer, source, topic, **{k: v for k, v in options.items() if k == "buffer_bytes"})
+    publisher = EntryPublisher(
+        cluster_of(producer), source, topic, **{k: v for k, v in options.items() if k == "buffer_bytes"}
+    )
     reader = EntryReader(
         client,
         table,
