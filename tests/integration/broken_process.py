@@ -10,7 +10,7 @@ from typing import Any
 
 from ops.cli import main
 from ops.processes import service
-from streams.flow.scheduler import Scheduler
+from streams.governor.governor import Governor
 from streams.scaling.tail import ScalingTail
 from streams.transport.consumer import RecordListConsumer
 
@@ -47,8 +47,8 @@ def break_it() -> None:
             threading.Thread(target=broken, name="of the test").start()
         case "faust":
             once(RecordListConsumer, "_hand_out")
-        case "flow":
-            once(Scheduler, "take_late")
+        case "governor":
+            once(Governor, "look")
         case "scaling_tail":
             once(ScalingTail, "_note_window")
         case "control":

@@ -109,10 +109,10 @@ def test_a_fault_that_nothing_mends_ends_the_process_with_1_and_drained(
 
 
 def test_a_loop_that_fails_once_says_so_is_counted_and_goes_on(start: Start) -> None:
-    worker = start("worker", "flow")
+    worker = start("worker", "governor")
     worker.process.send_signal(signal.SIGUSR1)
     said = worker.said("a background loop failed", SAYS_WITHIN_S)
-    assert (said["loop"], "broken on purpose" in str(said)) == ("flow", True)
-    assert 'headrace_loop_faults_total{loop="flow"} 1.0' in worker.get("/metrics")[1]
+    assert (said["loop"], "broken on purpose" in str(said)) == ("governor", True)
+    assert 'headrace_loop_faults_total{loop="governor"} 1.0' in worker.get("/metrics")[1]
     worker.process.send_signal(signal.SIGTERM)
     assert worker.process.wait(30) == 0
