@@ -14,6 +14,8 @@ from topics.headers import REQUEST_ID
 
 _WITHIN_S: Final = 10.0
 _MOST_AT_ONCE: Final = 4
+_CLOCKS_APART_MS: Final = 60_000
+"""The id tells the front's time, the log the broker's: so far apart they may be."""
 
 
 class Finder:
@@ -27,13 +29,14 @@ class Finder:
 
     async def find(self, request_id: str, where: Where) -> bytes | None:
         """The first answer to the request; None where there is none on the log. Raises KafkaError, TimeoutError."""
+        since_ms = max(0, where.since_ms - _CLOCKS_APART_MS)
         if where.lane >= self._lanes:
             return None
         async with self._slots, asyncio.timeout(_WITHIN_S):
             consumer = make_consumer(**{**self._client_options, "group_id": None, "enable_auto_commit": False})
             try:
                 await consumer.start()
-                return await _scan(consumer, TopicPartition(self._topic, where.lane), where.since_ms, request_id)
+                return await _scan(consumer, TopicPartition(self._topic, where.lane), since_ms, request_id)
             finally:
                 await consumer.stop()
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-_MOST_DOUBLINGS = 16
+from streams.backoff import exponential_s
 
 
 @dataclass(slots=True)
@@ -30,8 +30,7 @@ class Backoff:
     def failed(self, what: Hashable, now: float, range_s: tuple[float, float]) -> None:
         """Note a failure. `range_s`: the pause after the first one, and the longest; half of either is jitter."""
         times = self._failed[what][0] if what in self._failed else 0
-        first_s, last_s = range_s
-        pause_s = min(last_s, first_s * 2 ** min(times, _MOST_DOUBLINGS))
+        pause_s = exponential_s(times + 1, *range_s)
         self._failed[what] = times + 1, now + self.between(pause_s / 2, pause_s)
 
     def worked(self, what: Hashable) -> None:

@@ -110,10 +110,6 @@ class Roster:
             place.state, place.since, place.start_at = "waiting", now, now + self.pauses.after(place.failures)
         return place
 
-    def next_start_at(self) -> float | None:
-        """When the next place is due; None: none is waiting."""
-        return min((place.start_at for place in self.places.values() if place.state == "waiting"), default=None)
-
     def counts(self) -> dict[State, int]:
         """Places by state."""
         return {state: sum(place.state == state for place in self.places.values()) for state in STATES}
