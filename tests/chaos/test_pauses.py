@@ -152,3 +152,35 @@ async def test_what_is_answered_while_the_group_waits_for_a_member_is_committed(
     assert sum(p.next_offset for p in before) == 0
     assert moved == 0, "the group had moved on before the commit: nothing was tried"
     assert (summary.ok, summary.lost) == (10 * PARTITIONS, 0)
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_that_wakes_up_does_not_call_what_others_have_called_meanwhile(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    """It still holds what waited when it was stopped; until the group has answered it cannot know whose that is."""
+    async with (
+        pipeline.fleet(
+            kafka__session_timeout="3s", kafka__heartbeat_interval="500ms", concurrency__per_host=4
+        ) as fleet,
+        pipeline.traffic() as traffic,
+    ):
+        stopped, _ = await fleet.start(2)
+        await pipeline.wait_members(2, 30)
+        for n in range(160):
+            await traffic.send("normal", f"agent-{n % 16}", request(f"wake-{n}", latency_ms=300))
+        await pipeline.simulator.wait_in_flight(8)
+        stopped.signal(signal.SIGSTOP)
+        stopped_at = time.time()
+        assert await traffic.wait_answered(60)
+        stopped.signal(signal.SIGCONT)
+        woken_at = time.time()
+        await pipeline.wait_members(2, 20)
+        summary = traffic.ledger.summary()
+    calls = pipeline.simulator.calls()
+    before = {call.request_id for call in calls if call.arrived_at < stopped_at}
+    again = [call.request_id for call in calls if call.arrived_at > woken_at and call.request_id not in before]
+    measured(f"{len(again)} calls after waking up, stopped for {woken_at - stopped_at:.1f} s; {summary}")
+
+    assert (summary.ok, summary.lost) == (160, 0)
+    assert again == []
