@@ -6,6 +6,7 @@ meaning. Nothing here knows of topics or of the pipeline.
 """
 
 from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse_cache_entry
+from schemas.cancel import Cancel, parse_cancel
 from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.errors import explain
 from schemas.lease import Lease, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, parse_lease
@@ -21,6 +22,7 @@ __all__ = [
     "CacheEntry",
     "CacheMode",
     "CacheResult",
+    "Cancel",
     "CachedAnswer",
     "DeadLetter",
     "DeadLetterReason",
@@ -45,5 +47,6 @@ __all__ = [
     "encode_response",
     "explain",
     "parse_cache_entry",
+    "parse_cancel",
     "parse_lease",
 ]

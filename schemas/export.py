@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from schemas.cache_entry import CACHE_ENTRY
+from schemas.cancel import Cancel
 from schemas.dead_letter import DeadLetter
 from schemas.lease import LEASE
 from schemas.metric_sample import METRIC_SAMPLE
@@ -24,6 +25,7 @@ MESSAGES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "request": TypeAdapter(Request),
     "response": TypeAdapter(Response),
     "dead_letter": TypeAdapter(DeadLetter),
+    "cancel": TypeAdapter(Cancel),
     "cache_entry": CACHE_ENTRY,
     "lease": LEASE,
     "metric_sample": METRIC_SAMPLE,

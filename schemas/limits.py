@@ -23,6 +23,9 @@ ANSWER_PAYLOAD_BYTES: Final = ANSWER_RECORD_BYTES - 64 * KIB
 # Everything else is metrics and decisions; Kafka's default.
 CONTROL_RECORD_BYTES: Final = 1 * MIB
 
+# A cancel has a few names and a reason of a KB; a record that is larger is none.
+CANCEL_RECORD_BYTES: Final = 16 * KIB
+
 # request_id, agent_id, conversation_id: room for two UUIDs, a URN or a trace id, small enough to be a Kafka key, a
 # header and a line in a log.
 ID_CHARS: Final = 256

@@ -129,6 +129,21 @@ def expired(where: str, *, attempts: int = 0, provider: str | None = None, provi
     return Outcome("expired", error=error, attempts=attempts, provider=provider, provider_s=provider_s)
 
 
+def cancelled(why: str | None) -> Outcome:
+    """Somebody has ended the request; `why` is their word. Not retryable: whoever asks again would undo it."""
+    return error_outcome("cancelled", f"the request was cancelled: {why}" if why else "the request was cancelled")
+
+
+def is_cancelled(outcome: Outcome) -> bool:
+    """Whether somebody has ended the request: that says nothing about others that ask the same."""
+    return outcome.error is not None and outcome.error.type == "cancelled"
+
+
+EndedAs = Literal["unread", "waiting", "joined", "call", "shared"]
+"""Where a request was when it was cancelled: not in the worker yet; in a queue; among those who wait for somebody else's call;
+in a call of its own, which was closed; in a call that goes on for others."""
+
+
 class Stage(Protocol):
     """A step that takes requests over."""
 
@@ -191,6 +206,9 @@ class Permit(Protocol):
 
     async def call(self, request: PendingRequest) -> Outcome:
         """Make the call, with retries and failover, inside the time left to the request. Raises only when cancelled."""
+
+    def cut_off(self, outcome: Outcome) -> Outcome:
+        """The outcome, with what was done until `call` was cancelled: attempts, provider, time. Asked after that only."""
 
     def release(self) -> None:
         """Give everything back. Once, after `call` or instead of it."""

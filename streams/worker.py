@@ -12,6 +12,9 @@ import structlog
 
 from streams.app import build_app, producer_options, transport_options, unless_refused
 from streams.cache.build import open_cache
+from streams.cancels.book import CancelBook
+from streams.cancels.gate import CancelGate
+from streams.cancels.reader import CancelReader
 from streams.delivery.delivery import Delivery
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
@@ -119,9 +122,14 @@ class Worker:
             names=names,
         )
         reply_topics = KnownReplyTopics(cluster, settings.topics.reply_to_prefix, outbox.refuses)
-        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=now, names=names)
+        gate = CancelGate(CancelBook(names.front_responses), stage, delivery, stage.unanswered.find, now)
+        stage.unanswered.refusal = gate.refusal
+        cancels = CancelReader(settings.kafka.client_options(), names.cancels, gate.take, now)
+        self._stack.push_async_callback(cancels.stop)
+        intake = Intake(decoder, gate, delivery, delivery, reply_topics, now=now, names=names)
         self._app = build_app(settings, producer, intake.accept, transport)
         self._stack.push_async_callback(self._app.stop)
+        await cancels.start()  # before partitions come: what was cancelled is not called
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
         await unless_refused(self._app, self._app.start())
         governor = Governor(budget, settings, self._cache.memory, self.consumer)
@@ -199,6 +207,7 @@ class Worker:
             if self.consumer.assignments != assignments:
                 assignments = self.consumer.assignments
                 self._dispatch.drop_moved()
+                self._cache.stage.unanswered.drop_moved()
             paused, at = len(self.consumer.flow.paused()), time.monotonic()
             metrics.PAUSED_SECONDS.inc(paused * (at - looked_at))
             looked_at = at

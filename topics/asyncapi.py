@@ -26,6 +26,7 @@ _OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     names.RESPONSES: (_SENDS,),
     names.FRONT_RESPONSES: (_SENDS, _RECEIVES),
     names.DEAD_LETTERS: (_SENDS,),
+    names.CANCELS: (_RECEIVES,),
     names.CACHE_ENTRIES: (_SENDS, _RECEIVES),
     names.LEASES: (_SENDS, _RECEIVES),
     names.METRIC_SAMPLES: (_SENDS, _RECEIVES),

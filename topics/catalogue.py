@@ -84,6 +84,18 @@ def catalogue(
         topic(names.responses, ("response",), "agent_id", None, 1, answer, **clock),
         topic(names.front_responses, ("response",), "agent_id", front_lanes, 1, answer, **clock),
         topic(names.dead_letters, ("dead_letter",), "the original key", None, 14, answer),
+        # An hour: no request may ask for more time, as `requests.max_timeout` has it. In segments as short, so that it goes.
+        topic(
+            names.cancels,
+            ("cancel",),
+            "request_id",
+            1,
+            1,
+            limits.CANCEL_RECORD_BYTES,
+            **clock,
+            retention_ms=str(_HOUR_MS),
+            segment_ms=str(_HOUR_MS),
+        ),
         topic(
             names.cache_entries,
             ("cache_entry",),

@@ -22,6 +22,7 @@ class TopicNames:
     responses: str
     front_responses: str
     dead_letters: str
+    cancels: str
     cache_entries: str
     leases: str
     metric_samples: str
@@ -43,6 +44,7 @@ class TopicNames:
             responses=f"{prefix}agent.responses",
             front_responses=f"{prefix}agent.responses.front",
             dead_letters=f"{prefix}agent.requests.dlq",
+            cancels=f"{prefix}agent.cancels",
             cache_entries=f"{prefix}cache.entries",
             leases=f"{prefix}limits.leases",
             metric_samples=f"{prefix}metrics.samples",
@@ -63,6 +65,7 @@ class TopicNames:
             self.responses,
             self.front_responses,
             self.dead_letters,
+            self.cancels,
             self.cache_entries,
             self.leases,
             *metrics_and_scaling,
@@ -77,6 +80,7 @@ REQUESTS_HIGH, REQUESTS_NORMAL, REQUESTS_LOW = REQUEST_TOPICS
 RESPONSES: Final = V1.responses
 FRONT_RESPONSES: Final = V1.front_responses
 DEAD_LETTERS: Final = V1.dead_letters
+CANCELS: Final = V1.cancels
 CACHE_ENTRIES: Final = V1.cache_entries
 LEASES: Final = V1.leases
 METRIC_SAMPLES: Final = V1.metric_samples

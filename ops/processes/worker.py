@@ -28,6 +28,7 @@ def needed_topics(settings: Settings) -> Needs:
         **dict.fromkeys(names.requests, READ),
         names.responses: WRITE,
         names.dead_letters: WRITE,
+        names.cancels: READ,
         names.cache_entries: READ_WRITE,
         names.metric_samples: WRITE,
     }

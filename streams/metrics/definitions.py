@@ -99,6 +99,16 @@ REFUSED = Counter(
 MERGED = Counter("headrace_merged_requests", "Requests that shared a provider call with others.")
 DISPATCHERS = Gauge("headrace_dispatchers", "Dispatchers, each with up to a batch of calls under way.")
 
+# cancels
+CANCELLED = _from_the_start(
+    Counter(
+        "headrace_cancelled",
+        "Requests that were cancelled, by where they were: unread, waiting, joined, call (closed), shared (goes on for others).",
+        ["stage"],
+    ),
+    *("unread", "waiting", "joined", "call", "shared"),
+)
+
 # providers
 GEN_AI_OPERATIONS: Final[dict[Operation, str]] = {"chat.completions": "chat", "embeddings": "embeddings"}
 """OpenTelemetry's names for our operations: values of the label `gen_ai_operation_name`."""
@@ -254,7 +264,7 @@ RECLAIM_SECONDS = Histogram(
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
     "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
-    "front_lane", "heavy_records", "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
+    "front_lane", "cancels", "heavy_records", "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from schemas.response import WireError
 from streams.limits.token_estimate import NO_ESTIMATE, TokenEstimator
@@ -51,6 +52,7 @@ class ProviderCall:
         self._tokens = tokens
         self._now = now
         self._attempts = 0
+        self._began = 0.0
         self._unusable = 0
         self._failures = Attempts()
         self._first = taken.target.provider
@@ -67,10 +69,20 @@ class ProviderCall:
         self._agents.give_back(self._agent_id)
         self._room.open()
 
+    def cut_off(self, outcome: Outcome) -> Outcome:
+        """See `Permit`."""
+        return replace(
+            outcome,
+            provider=self._used.provider.name,
+            model=self._used.model,
+            attempts=self._attempts,
+            provider_s=time.monotonic() - self._began,
+        )
+
     async def call(self, request: PendingRequest) -> Outcome:
         """The call with its retries, at most for the provider's time for all calls, and for the request's own limit."""
         assert self._taken is not None
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         own_limit_s = float("inf") if request.expires_at is None else request.expires_at - self._now()
         all_calls_s = self._first.timing.all_calls_s
         ends = began + min(all_calls_s, own_limit_s)
