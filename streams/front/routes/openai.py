@@ -1,0 +1,67 @@
+"""What the OpenAI SDKs call: chat completions, embeddings, models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from schemas.request import Operation
+from streams.front.chunks import completion_chunks
+from streams.front.inbound import read_inbound
+from streams.front.problems import ProblemError, invalid
+from streams.front.routes.asking import Accepted, Asking
+from streams.front.routes.replies import JSON, STREAM_HEADERS, accepted, json_reply
+
+
+class OpenAIRoutes:
+    """`models`: names that /v1/models lists, served since `started_at` (Unix time in seconds)."""
+
+    def __init__(self, asking: Asking, models: Collection[str], started_at: int) -> None:
+        self._asking = asking
+        self._models = models
+        self._started_at = started_at
+
+    def table(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/chat/completions", self.chat),
+            web.post("/v1/embeddings", self.embeddings),
+            web.get("/v1/models", self.list_models),
+            web.get("/v1/models/{model:.+}", self.one_model),
+        ]
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._ask(request, "chat.completions")
+
+    async def embeddings(self, request: web.Request) -> web.StreamResponse:
+        return await self._ask(request, "embeddings")
+
+    async def list_models(self, _: web.Request) -> web.Response:
+        return json_reply({"object": "list", "data": [self._model(name) for name in self._models]})
+
+    async def one_model(self, request: web.Request) -> web.Response:
+        name = request.match_info["model"]
+        if name not in self._models:
+            raise ProblemError(invalid(f"there is no model {name[:100]!r}", code="model_not_found", status=404))
+        return json_reply(self._model(name))
+
+    async def _ask(self, request: web.Request, operation: Operation) -> web.StreamResponse:
+        inbound = read_inbound(
+            operation, {name.lower(): value for name, value in request.headers.items()}, await request.read()
+        )
+        answer = await self._asking.ask(inbound)
+        if isinstance(answer, Accepted):
+            return accepted(answer.request_id)
+        if not inbound.streams:
+            return web.Response(body=orjson.dumps(answer.payload), content_type=JSON, headers=answer.headers)
+        stream = web.StreamResponse(headers={**STREAM_HEADERS, **answer.headers})
+        await stream.prepare(request)
+        for chunk in completion_chunks(answer.payload, tells_usage=inbound.tells_usage):
+            await stream.write(chunk)
+        await stream.write_eof()
+        return stream
+
+    def _model(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self._started_at, "owned_by": "headrace"}
