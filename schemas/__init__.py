@@ -8,6 +8,7 @@ meaning. Nothing here knows of topics or of the pipeline.
 from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse_cache_entry
 from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.errors import explain
+from schemas.front_key import FrontKey
 from schemas.lease import Lease, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, parse_lease
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
@@ -26,6 +27,7 @@ __all__ = [
     "DeadLetterReason",
     "ErrorType",
     "FinishedRequest",
+    "FrontKey",
     "Lease",
     "LeaseClaim",
     "LeaseDemand",

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from schemas.cache_entry import CACHE_ENTRY
 from schemas.dead_letter import DeadLetter
+from schemas.front_key import FrontKey
 from schemas.lease import LEASE
 from schemas.metric_sample import METRIC_SAMPLE
 from schemas.metric_window import MetricWindow
@@ -25,6 +26,7 @@ MESSAGES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "response": TypeAdapter(Response),
     "dead_letter": TypeAdapter(DeadLetter),
     "cache_entry": CACHE_ENTRY,
+    "front_key": TypeAdapter(FrontKey),
     "lease": LEASE,
     "metric_sample": METRIC_SAMPLE,
     "metric_window": TypeAdapter(MetricWindow),

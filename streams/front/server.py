@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from schemas.request import Operation
 from schemas.response import Response
+from streams.front.access import models_for_caller
 from streams.front.chunks import completion_chunks
 from streams.front.front import Front
 from streams.front.ids import read_id
@@ -31,12 +32,21 @@ _STREAM_HEADERS: Final = {"content-type": "text/event-stream", "cache-control": 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def front_app(front: Front, models: Collection[str], *, most_wait_s: float, max_body_bytes: int) -> web.Application:
-    """The application. `models`: what /v1/models lists. A client waits for at most `most_wait_s`."""
+def front_app(
+    front: Front,
+    models: Collection[str],
+    *,
+    most_wait_s: float,
+    max_body_bytes: int,
+    middlewares: Sequence[Any] = (),
+) -> web.Application:
+    """The application. `models`: what /v1/models lists. A client waits for at most `most_wait_s`. `middlewares`: the
+    first is the outermost.
+    """
     routes = _Routes(front, models, most_wait_s, int(time.time()))
     app = web.Application(
         client_max_size=max_body_bytes,
-        middlewares=[_problems],
+        middlewares=[*middlewares, _problems],
         handler_args={"max_line_size": _HEADER_BYTES, "max_field_size": _HEADER_BYTES},
     )
     app.add_routes(
@@ -92,11 +102,11 @@ class _Routes:
         return await self._ask(request, "embeddings")
 
     async def list_models(self, _: web.Request) -> web.Response:
-        return _json({"object": "list", "data": [self._model(name) for name in self._models]})
+        return _json({"object": "list", "data": [self._model(name) for name in models_for_caller(self._models)]})
 
     async def one_model(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
-        if name not in self._models:
+        if name not in models_for_caller(self._models):
             raise ProblemError(invalid(f"there is no model {name[:100]!r}", code="model_not_found", status=404))
         return _json(self._model(name))
 

@@ -45,9 +45,10 @@ def test_records_are_kept_as_long_as_the_contract_says(name: str, days: int) -> 
     assert int(BY_NAME[name].config["retention.ms"]) == days * DAY_MS
 
 
-def test_only_cache_entries_are_compacted_and_they_end_too() -> None:
+def test_only_cache_entries_and_keys_are_compacted_and_keys_never_end() -> None:
     policies = {name: spec.config["cleanup.policy"] for name, spec in BY_NAME.items()}
     assert policies.pop("cache.entries") == "compact,delete"
+    assert policies.pop("agent.keys") == "compact"
     assert set(policies.values()) == {"delete"}
 
 

@@ -1,0 +1,90 @@
+"""Where clients connect: how many, and for how long one may say nothing.
+
+aiohttp bounds the size of a request's head and the pipelined requests behind one, but not the time in which a head arrives
+(xorbitsai/inference#5213 tells how a byte a second holds a connection), nor the number of connections. So each connection is
+guarded: bytes pass through, a clock runs while a head is awaited. Public interfaces of asyncio and aiohttp alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from streams.front.guards import Bounds, Guards
+from streams.front.tls import Certificate
+from streams.metrics import definitions as metrics
+
+log = structlog.get_logger("headrace.front")
+
+_BACKLOG: Final = 1024
+_HANDSHAKE_S: Final = 10.0
+_MOST_HEADERS: Final = 128
+_LINGER_S: Final = 2.0
+"""How long what is left of a refused body is still taken, so that its client can read the refusal."""
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application,
+    host: str,
+    port: int,
+    bounds: Bounds,
+    certificate: Certificate | None = None,
+    *,
+    last_answers_s: float,
+) -> AsyncIterator[str]:
+    """Serve while the block runs; gives the address. Then take nothing new, and wait for `last_answers_s` for what is under way.
+
+    Raises OSError where the address is taken.
+    """
+    guards = Guards(bounds)
+    app.middlewares[:] = [guards.middleware(), *app.middlewares]
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=last_answers_s,
+        keepalive_timeout=2 * bounds.idle_s,  # ours comes first
+        max_headers=_MOST_HEADERS,
+        logger=_QuietLogger(),
+        lingering_time=_LINGER_S,
+    )
+    await runner.setup()
+    server = runner.server
+    assert server is not None
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: guards.guard(server()),
+        host,
+        port,
+        backlog=_BACKLOG,
+        ssl=None if certificate is None else certificate.context,
+        ssl_handshake_timeout=None if certificate is None else _HANDSHAKE_S,
+    )
+    try:
+        metrics.FRONT_CONNECTIONS.set_function(lambda: len(guards))
+        bound, number, *_ = listener.sockets[0].getsockname()
+        scheme = "http" if certificate is None else "https"
+        yield f"{scheme}://[{bound}]:{number}" if ":" in bound else f"{scheme}://{bound}:{number}"
+    finally:
+        listener.close()
+        guards.close_idle()
+        await runner.cleanup()
+
+
+class _QuietLogger:
+    """What aiohttp says of broken requests quotes their headers, keys among them, with a stack each: their kind is enough."""
+
+    def exception(self, _text: str, *_: object, exc_info: BaseException | None = None) -> None:
+        if isinstance(exc_info, HttpProcessingError):
+            log.debug("a request that is no HTTP", kind=type(exc_info).__name__)
+        else:
+            log.error("a connection failed in the front", kind=type(exc_info).__name__)
+
+    def debug(self, text: str, *_: object, exc_info: BaseException | None = None) -> None:
+        log.debug(text)
