@@ -14,9 +14,10 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from streams.front.guards import Bounds, Guards
+from streams.front.problems import invalid
+from streams.front.refusal import refusal
 from streams.front.tls import Certificate
 from streams.metrics import definitions as metrics
 
@@ -25,6 +26,7 @@ log = structlog.get_logger("headrace.front")
 _BACKLOG: Final = 1024
 _HANDSHAKE_S: Final = 10.0
 _MOST_HEADERS: Final = 128
+_HEADER_BYTES: Final = 16_384
 _LINGER_S: Final = 2.0
 """How long what is left of a refused body is still taken, so that its client can read the refusal."""
 
@@ -45,21 +47,27 @@ async def listening(
     """
     guards = Guards(bounds)
     app.middlewares[:] = [guards.middleware(), *app.middlewares]
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=last_answers_s,
-        keepalive_timeout=2 * bounds.idle_s,  # ours comes first
-        max_headers=_MOST_HEADERS,
-        logger=_QuietLogger(),
-        lingering_time=_LINGER_S,
-    )
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=last_answers_s)
     await runner.setup()
     server = runner.server
     assert server is not None
-    listener = await asyncio.get_running_loop().create_server(
-        lambda: guards.guard(server()),
+    loop = asyncio.get_running_loop()
+
+    def connection() -> asyncio.Protocol:
+        handler = _Handler(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]
+            keepalive_timeout=2 * bounds.idle_s,  # ours comes first
+            lingering_time=_LINGER_S,
+            max_headers=_MOST_HEADERS,
+            max_line_size=_HEADER_BYTES,
+            max_field_size=_HEADER_BYTES,
+        )
+        return guards.guard(handler)
+
+    listener = await loop.create_server(
+        connection,
         host,
         port,
         backlog=_BACKLOG,
@@ -77,14 +85,29 @@ async def listening(
         await runner.cleanup()
 
 
-class _QuietLogger:
-    """What aiohttp says of broken requests quotes their headers, keys among them, with a stack each: their kind is enough."""
+class _Handler(web.RequestHandler):
+    """aiohttp's, but for what becomes of a request that is no HTTP.
 
-    def exception(self, _text: str, *_: object, exc_info: BaseException | None = None) -> None:
-        if isinstance(exc_info, HttpProcessingError):
-            log.debug("a request that is no HTTP", kind=type(exc_info).__name__)
+    aiohttp quotes its headers, keys among them, to the client and to the log, with a stack each: here their kind is enough.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        kind = type(exc).__name__
+        if status >= 500:
+            log.error("a request failed in the front", kind=kind)
         else:
-            log.error("a connection failed in the front", kind=type(exc_info).__name__)
-
-    def debug(self, text: str, *_: object, exc_info: BaseException | None = None) -> None:
-        log.debug(text)
+            log.debug("a request that is no HTTP", kind=kind)
+        metrics.FRONT_HTTP.labels("other", f"{status // 100}xx").inc()
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        response = refusal(invalid(f"this is no HTTP request that can be read: {kind}", code="http", status=status), "")
+        response.force_close()
+        return response

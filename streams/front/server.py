@@ -24,7 +24,6 @@ from streams.metrics import definitions as metrics
 
 log = structlog.get_logger("headrace.front")
 
-_HEADER_BYTES: Final = 16_384
 _JSON: Final = "application/json"
 _STREAM_HEADERS: Final = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"}
 """The last one switches off the buffering of nginx and of what is built on it."""
@@ -47,7 +46,6 @@ def front_app(
     app = web.Application(
         client_max_size=max_body_bytes,
         middlewares=[*middlewares, _problems],
-        handler_args={"max_line_size": _HEADER_BYTES, "max_field_size": _HEADER_BYTES},
     )
     app.add_routes(
         [
