@@ -9,6 +9,7 @@ from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse
 from schemas.cancel import Cancel, parse_cancel
 from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.errors import explain
+from schemas.front_key import FrontKey
 from schemas.lease import Lease, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, parse_lease
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
@@ -28,6 +29,7 @@ __all__ = [
     "DeadLetterReason",
     "ErrorType",
     "FinishedRequest",
+    "FrontKey",
     "Lease",
     "LeaseClaim",
     "LeaseDemand",

@@ -25,6 +25,7 @@ _OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(names.REQUEST_TOPICS, (_RECEIVES,)),
     names.RESPONSES: (_SENDS,),
     names.FRONT_RESPONSES: (_SENDS, _RECEIVES),
+    names.FRONT_KEYS: (_RECEIVES,),
     names.DEAD_LETTERS: (_SENDS,),
     names.CANCELS: (_RECEIVES,),
     names.CACHE_ENTRIES: (_SENDS, _RECEIVES),

@@ -83,6 +83,17 @@ def catalogue(
         *requests,
         topic(names.responses, ("response",), "agent_id", None, 1, answer, **clock),
         topic(names.front_responses, ("response",), "agent_id", front_lanes, 1, answer, **clock),
+        # Never deleted by age: a key holds until it is revoked. Short segments, so that what was revoked long ago is read once.
+        topic(
+            names.front_keys,
+            ("front_key",),
+            "SHA-256 of the secret, in hex",
+            1,
+            1,
+            control,
+            cleanup_policy="compact",
+            segment_ms=str(_DAY_MS),
+        ),
         topic(names.dead_letters, ("dead_letter",), "the original key", None, 14, answer),
         # An hour: no request may ask for more time, as `requests.max_timeout` has it. In segments as short, so that it goes.
         topic(

@@ -16,6 +16,7 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas.response import Response
 from streams.app import producer_options
+from streams.front.access import admit
 from streams.front.finder import Finder
 from streams.front.ids import RANDOM_BYTES, Where, new_id, read_id
 from streams.front.inbound import Inbound
@@ -68,8 +69,10 @@ class Front:
     async def publish(self, inbound: Inbound) -> tuple[str, asyncio.Future[bytes]]:
         """Put the request on the log; its id, and its answer to come. Whoever calls it calls `forget` with the id.
 
-        Raises ProblemError where the broker does not take it: then it is not known to be on the log, and may be sent again.
+        Raises ProblemError for what the caller's key may not ask for, and where the broker does not take it: then it is not known
+        to be on the log, and may be sent again.
         """
+        inbound = admit(inbound)
         if not self.ready:
             raise ProblemError(unavailable("the front reads no answers now", code="front_not_ready"))
         if self.waiting.full:

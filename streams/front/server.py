@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from aiohttp import web
 
@@ -14,16 +14,21 @@ from streams.front.routes.faults import problems
 from streams.front.routes.openai import OpenAIRoutes
 from streams.front.routes.requests import RequestRoutes
 
-_HEADER_BYTES: Final = 16_384
-
-
-def front_app(front: Front, models: Collection[str], *, most_wait_s: float, max_body_bytes: int) -> web.Application:
-    """The application. `models`: what /v1/models lists. A client waits for at most `most_wait_s`."""
+def front_app(
+    front: Front,
+    models: Collection[str],
+    *,
+    most_wait_s: float,
+    max_body_bytes: int,
+    middlewares: Sequence[Any] = (),
+) -> web.Application:
+    """The application. `models`: what /v1/models lists. A client waits for at most `most_wait_s`. `middlewares`: the
+    first is the outermost.
+    """
     asking = Asking(front, most_wait_s)
     app = web.Application(
         client_max_size=max_body_bytes,
-        middlewares=[problems],
-        handler_args={"max_line_size": _HEADER_BYTES, "max_field_size": _HEADER_BYTES},
+        middlewares=[*middlewares, problems],
     )
     app.add_routes(OpenAIRoutes(asking, models, int(time.time())).table())
     app.add_routes(RequestRoutes(front).table())

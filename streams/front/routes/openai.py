@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from schemas.request import Operation
+from streams.front.access import models_for_caller
 from streams.front.chunks import completion_chunks
 from streams.front.inbound import read_inbound
 from streams.front.problems import ProblemError, invalid
@@ -39,11 +40,11 @@ class OpenAIRoutes:
         return await self._ask(request, "embeddings")
 
     async def list_models(self, _: web.Request) -> web.Response:
-        return json_reply({"object": "list", "data": [self._model(name) for name in self._models]})
+        return json_reply({"object": "list", "data": [self._model(name) for name in models_for_caller(self._models)]})
 
     async def one_model(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
-        if name not in self._models:
+        if name not in models_for_caller(self._models):
             raise ProblemError(invalid(f"there is no model {name[:100]!r}", code="model_not_found", status=404))
         return json_reply(self._model(name))
 

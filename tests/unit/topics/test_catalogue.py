@@ -51,9 +51,10 @@ def test_a_cancel_is_kept_for_as_long_as_a_request_may_take() -> None:
     assert BY_NAME["agent.cancels"].partitions == 1
 
 
-def test_only_cache_entries_are_compacted_and_they_end_too() -> None:
+def test_only_cache_entries_and_keys_are_compacted_and_keys_never_end() -> None:
     policies = {name: spec.config["cleanup.policy"] for name, spec in BY_NAME.items()}
     assert policies.pop("cache.entries") == "compact,delete"
+    assert policies.pop("agent.keys") == "compact"
     assert set(policies.values()) == {"delete"}
 
 
