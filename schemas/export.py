@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from schemas.cache_entry import CACHE_ENTRY
 from schemas.dead_letter import DeadLetter
+from schemas.delta import DELTA
 from schemas.lease import LEASE
 from schemas.metric_sample import METRIC_SAMPLE
 from schemas.metric_window import MetricWindow
@@ -23,6 +24,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "request": TypeAdapter(Request),
     "response": TypeAdapter(Response),
+    "delta": DELTA,
     "dead_letter": TypeAdapter(DeadLetter),
     "cache_entry": CACHE_ENTRY,
     "lease": LEASE,

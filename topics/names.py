@@ -21,6 +21,7 @@ class TopicNames:
     requests: tuple[str, ...]
     responses: str
     front_responses: str
+    deltas: str
     dead_letters: str
     cache_entries: str
     leases: str
@@ -42,6 +43,7 @@ class TopicNames:
             requests=requests,
             responses=f"{prefix}agent.responses",
             front_responses=f"{prefix}agent.responses.front",
+            deltas=f"{prefix}agent.deltas",
             dead_letters=f"{prefix}agent.requests.dlq",
             cache_entries=f"{prefix}cache.entries",
             leases=f"{prefix}limits.leases",
@@ -62,6 +64,7 @@ class TopicNames:
             *self.requests,
             self.responses,
             self.front_responses,
+            self.deltas,
             self.dead_letters,
             self.cache_entries,
             self.leases,
@@ -76,6 +79,7 @@ REQUEST_TOPICS: Final = V1.requests
 REQUESTS_HIGH, REQUESTS_NORMAL, REQUESTS_LOW = REQUEST_TOPICS
 RESPONSES: Final = V1.responses
 FRONT_RESPONSES: Final = V1.front_responses
+DELTAS: Final = V1.deltas
 DEAD_LETTERS: Final = V1.dead_letters
 CACHE_ENTRIES: Final = V1.cache_entries
 LEASES: Final = V1.leases

@@ -230,6 +230,15 @@ SUPERVISED_RESTARTS = _from_the_start(
 )
 
 # front
+DELTAS = _from_the_start(
+    Counter(
+        "headrace_deltas",
+        "Deltas of answers: written, or left out because the broker does not take them or too many wait; the answer itself has all.",
+        ["outcome"],
+    ),
+    "written",
+    "left_out",
+)
 FRONT_REQUESTS = Counter(
     "headrace_front_requests",
     "Requests of HTTP clients that were answered, by operation and status.",
@@ -254,7 +263,7 @@ RECLAIM_SECONDS = Histogram(
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
     "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
-    "front_lane", "heavy_records", "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
+    "front_lane", "heavy_records", "deltas", "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(
