@@ -1,8 +1,8 @@
 """Deltas: pieces of an answer on their way, as the provider streams it.
 
-The value of a record is a JSON array of the provider's own chunks (OpenAI's `chat.completion.chunk`), each as it came. On the wire
-they stand on lines of their own, so that a reader may pass one on without parsing it: `[`, the chunks with a comma and a line feed
-between them, `]`. No chunk has a line feed inside.
+The value of a record is a JSON array of the provider's own chunks (OpenAI's `chat.completion.chunk`), each as it came. On the
+wire they stand on lines of their own, so that a reader may pass one on without parsing it: `[`, the chunks with a comma and a
+line feed between them, `]`. No chunk has a line feed inside.
 
 Source of the chunks: https://platform.openai.com/docs/api-reference/chat-streaming
 """

@@ -208,6 +208,14 @@ class DeltaWriter(Protocol):
         """Its deltas; None where it wants none."""
 
 
+class _NoDeltas:
+    def of(self, request: PendingRequest) -> None: ...
+
+
+NO_DELTAS: Final[DeltaWriter] = _NoDeltas()
+"""Of whoever has no broker to write them to."""
+
+
 class Permit(Protocol):
     """The right to one call: a slot with its host, connection and rate-limit reservation."""
 

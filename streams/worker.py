@@ -13,6 +13,7 @@ import structlog
 from streams.app import build_app, producer_options, transport_options, unless_refused
 from streams.cache.build import open_cache
 from streams.delivery.delivery import Delivery
+from streams.delivery.deltas import DeltaPublisher
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
 from streams.delivery.reply_trouble import ReplyTroubles
@@ -74,7 +75,12 @@ class Worker:
         self._stack.push_async_callback(closing.stop, producer)
         await producer.start()
         cluster = cluster_of(producer)
-        for topic in (names.responses, names.dead_letters, names.metric_samples):  # known before the first answer
+        for topic in (
+            names.responses,
+            names.deltas,
+            names.dead_letters,
+            names.metric_samples,
+        ):  # known before the first answer
             await producer.partitions_for(topic)
         budget, now = memory_budget(settings.memory.budget), self._clock.now
         sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, names.metric_samples, self._clock)
@@ -86,7 +92,9 @@ class Worker:
         budgets = await open_budgets(
             settings, producer, self._stack, waiting=scheduler.waiting_by_route, alive=transport.heartbeat.fresh
         )
-        self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now)
+        deltas = DeltaPublisher(cluster, now, names)
+        self._stack.push_async_callback(deltas.stop)
+        self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now, deltas=deltas)
         troubles = ReplyTroubles(
             settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
         )

@@ -39,7 +39,9 @@ async def run_front(settings: Settings) -> None:
         )
     stop = Stop.on_signals()
     names = settings.topics.names
-    await check_start(settings, {**dict.fromkeys(names.requests, WRITE), names.front_responses: READ, names.deltas: READ})
+    await check_start(
+        settings, {**dict.fromkeys(names.requests, WRITE), names.front_responses: READ, names.deltas: READ}
+    )
     async with AsyncExitStack() as stack:
         front = Front(settings)
         health = await stack.enter_async_context(

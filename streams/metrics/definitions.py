@@ -233,7 +233,7 @@ SUPERVISED_RESTARTS = _from_the_start(
 DELTAS = _from_the_start(
     Counter(
         "headrace_deltas",
-        "Deltas of answers: written, or left out because the broker does not take them or too many wait; the answer itself has all.",
+        "Deltas of answers: written, or left out: the broker does not take them, or too many wait.",
         ["outcome"],
     ),
     "written",

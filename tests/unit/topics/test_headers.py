@@ -35,7 +35,9 @@ def test_what_a_request_says_is_read_back() -> None:
         stream=True,
         traceparent=TRACE,
     )
-    assert read_request_headers(headers) == RequestHeaders(NOW.timestamp(), "agent.responses.chat", 7, True, TRACE, None)
+    assert read_request_headers(headers) == RequestHeaders(
+        NOW.timestamp(), "agent.responses.chat", 7, True, TRACE, None
+    )
 
 
 @pytest.mark.parametrize("text", [None, b"", b"false", b"1", b"TRUE", b"\xff"])
