@@ -14,19 +14,18 @@ from pydantic import ValidationError
 
 from schemas.request import Operation
 from schemas.response import Response
-from streams.front.chunks import completion_chunks
+from streams.front.follower import Cursor
 from streams.front.front import Front
 from streams.front.ids import read_id
 from streams.front.inbound import Inbound, read_inbound
 from streams.front.problems import Problem, ProblemError, invalid, of_answer, unavailable
+from streams.front.stream import write_stream
 from streams.metrics import definitions as metrics
 
 log = structlog.get_logger("headrace.front")
 
 _HEADER_BYTES: Final = 16_384
 _JSON: Final = "application/json"
-_STREAM_HEADERS: Final = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"}
-"""The last one switches off the buffering of nginx and of what is built on it."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,6 +45,7 @@ def front_app(front: Front, models: Collection[str], *, most_wait_s: float, max_
             web.get("/v1/models", routes.list_models),
             web.get("/v1/models/{model:.+}", routes.one_model),
             web.get("/v1/requests/{id}", routes.one_request),
+            web.get("/v1/requests/{id}/stream", routes.one_stream),
         ]
     )
     return app
@@ -118,6 +118,8 @@ class _Routes:
         inbound = read_inbound(
             operation, {name.lower(): value for name, value in request.headers.items()}, await request.read()
         )
+        if inbound.streams and not inbound.preference.respond_async:
+            return await self._stream(request, inbound)
         request_id, answer = await self._front.publish(inbound)
         try:
             if inbound.preference.respond_async:
@@ -131,11 +133,41 @@ class _Routes:
                 return _still_waits(request_id, inbound, wait_s)
         finally:
             self._front.forget(request_id)
-        return await self._answer(request, inbound, request_id, value)
+        return await self._answer(inbound, request_id, value)
 
-    async def _answer(
-        self, request: web.Request, inbound: Inbound, request_id: str, value: bytes
-    ) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, inbound: Inbound) -> web.StreamResponse:
+        async with await self._front.exchange(inbound) as exchange:
+            request_id = exchange.request_id
+            stream, ended = await write_stream(
+                request,
+                exchange,
+                request_id,
+                {"x-headrace-id": request_id, "x-headrace-class": inbound.priority},
+                tells_usage=inbound.tells_usage,
+                on_failure=lambda response: _failed(response, _told(request_id, inbound, response)),
+            )
+        metrics.FRONT_REQUESTS.labels(inbound.operation, ended).inc()
+        return stream
+
+    async def one_stream(self, request: web.Request) -> web.StreamResponse:
+        """A chat's stream once more, behind the event that the client had last; of any front's."""
+        request_id = request.match_info["id"]
+        given = request.query.get("starting_after") or request.headers.get("last-event-id") or ""
+        after = Cursor.read(given)
+        if given and after is None:
+            raise ProblemError(invalid("no event of a stream has such an id", param="starting_after"))
+        async with self._front.replay(request_id, after) as events:
+            stream, _ = await write_stream(
+                request,
+                events,
+                request_id,
+                {"x-headrace-id": request_id},
+                tells_usage=request.query.get("include_usage") == "true",
+                on_failure=lambda response: _failed(response, {"x-headrace-id": request_id}),
+            )
+        return stream
+
+    async def _answer(self, inbound: Inbound, request_id: str, value: bytes) -> web.Response:
         try:
             response = Response.model_validate_json(value)
         except ValidationError as error:
@@ -143,19 +175,16 @@ class _Routes:
         metrics.FRONT_REQUESTS.labels(inbound.operation, response.status).inc()
         headers = _told(request_id, inbound, response)
         if response.error is not None or response.payload is None:
-            problem = of_answer(response.error) if response.error else unavailable("no answer", code="internal")
-            return _refusal(problem, **headers)
-        if not inbound.streams:
-            return web.Response(body=orjson.dumps(response.payload), content_type=_JSON, headers=headers)
-        stream = web.StreamResponse(headers={**_STREAM_HEADERS, **headers})
-        await stream.prepare(request)
-        for chunk in completion_chunks(response.payload, tells_usage=inbound.tells_usage):
-            await stream.write(chunk)
-        await stream.write_eof()
-        return stream
+            return _failed(response, headers)
+        return web.Response(body=orjson.dumps(response.payload), content_type=_JSON, headers=headers)
 
     def _model(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._started_at, "owned_by": "headrace"}
+
+
+def _failed(response: Response, headers: Mapping[str, str]) -> web.Response:
+    problem = of_answer(response.error) if response.error else unavailable("no answer", code="internal")
+    return _refusal(problem, **headers)
 
 
 def _told(request_id: str, inbound: Inbound, response: Response) -> dict[str, str]:

@@ -57,7 +57,7 @@ def events(blocks: list[dict[str, Any]], pieces: int, stop: str) -> list[bytes]:
     for index, block in enumerate(blocks):
         name = {"text": "text", "thinking": "thinking"}.get(block["type"])
         text = block[name] if name else orjson.dumps(block["input"]).decode() if block.get("input") else ""
-        head = block | ({name: ""} if name else {"input": {}} if block["type"] == "tool_use" else {})
+        head: dict[str, Any] = block | ({name: ""} if name else {"input": {}})
         signature = head.pop("signature", None)
         found.append({"type": "content_block_start", "index": index, "content_block": head})
         size = max(1, len(text) // pieces)
