@@ -42,7 +42,7 @@ def catalogue(
 
     `partitions` is P, for requests, responses and dead letters alike. Each partition costs CPU at every fetch, and
     fewer than the largest fleet leaves workers without work: hence 12 for a fleet of up to 10. `front_lanes`: partitions of
-    the fronts' topic.
+    the fronts' topic, and of the deltas that they read beside it.
 
     Raises ValueError for numbers below 1.
     """
@@ -53,11 +53,11 @@ def catalogue(
     durable = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
 
     def topic(
-        name: str, messages: tuple[str, ...], key: str, count: int | None, days: int, max_bytes: int, **config: str
+        name: str, messages: tuple[str, ...], key: str, count: int | None, days: float, max_bytes: int, **config: str
     ) -> TopicSpec:
         settings = {
             "cleanup.policy": "delete",
-            "retention.ms": str(days * _DAY_MS),
+            "retention.ms": str(round(days * _DAY_MS)),
             "max.message.bytes": str(max_bytes),
             **durable,
             **{name.replace("_", "."): value for name, value in config.items()},
@@ -93,6 +93,16 @@ def catalogue(
             control,
             cleanup_policy="compact",
             segment_ms=str(_DAY_MS),
+        ),
+        topic(
+            names.deltas,
+            ("delta",),
+            "request_id",
+            front_lanes,
+            1 / 24,
+            answer,
+            segment_ms=str(_HOUR_MS // 6),  # only closed segments are deleted
+            **clock,
         ),
         topic(names.dead_letters, ("dead_letter",), "the original key", None, 14, answer),
         # An hour: no request may ask for more time, as `requests.max_timeout` has it. In segments as short, so that it goes.

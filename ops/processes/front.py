@@ -33,7 +33,8 @@ _KEYS_WITHIN_S: Final = 20.0
 def topics_of_front(settings: Settings) -> Needs:
     """What a front needs."""
     names = settings.topics.names
-    return {**dict.fromkeys(names.requests, WRITE), names.front_responses: READ, names.front_keys: READ}
+    read = (names.front_responses, names.deltas, names.front_keys)
+    return {**dict.fromkeys(names.requests, WRITE), **dict.fromkeys(read, READ)}
 
 
 async def run_front(settings: Settings) -> None:

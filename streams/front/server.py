@@ -14,6 +14,7 @@ from streams.front.routes.faults import problems
 from streams.front.routes.openai import OpenAIRoutes
 from streams.front.routes.requests import RequestRoutes
 
+
 def front_app(
     front: Front,
     models: Collection[str],

@@ -240,6 +240,15 @@ SUPERVISED_RESTARTS = _from_the_start(
 )
 
 # front
+DELTAS = _from_the_start(
+    Counter(
+        "headrace_deltas",
+        "Deltas of answers: written, or left out: the broker does not take them, or too many wait.",
+        ["outcome"],
+    ),
+    "written",
+    "left_out",
+)
 FRONT_REQUESTS = Counter(
     "headrace_front_requests",
     "Requests of HTTP clients that were answered, by operation and status.",
@@ -279,8 +288,8 @@ RECLAIM_SECONDS = Histogram(
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
     "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
-    "front_lane", "front_keys", "front_tls", "cancels", "heavy_records", "reply_lookups", "calls", "stall_watch", "callback",
-    "thread", "metadata",
+    "front_lane", "front_keys", "front_tls", "cancels", "deltas", "heavy_records", "reply_lookups", "calls", "stall_watch",
+    "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(

@@ -10,11 +10,12 @@ from aiohttp import web
 
 from schemas.request import Operation
 from streams.front.access import models_for_caller
-from streams.front.chunks import completion_chunks
-from streams.front.inbound import read_inbound
+from streams.front.inbound import Inbound, read_inbound
 from streams.front.problems import ProblemError, invalid
 from streams.front.routes.asking import Accepted, Asking
-from streams.front.routes.replies import JSON, STREAM_HEADERS, accepted, json_reply
+from streams.front.routes.replies import JSON, accepted, failed, json_reply, told
+from streams.front.stream import write_stream
+from streams.metrics import definitions as metrics
 
 
 class OpenAIRoutes:
@@ -52,16 +53,25 @@ class OpenAIRoutes:
         inbound = read_inbound(
             operation, {name.lower(): value for name, value in request.headers.items()}, await request.read()
         )
+        if inbound.streams and not inbound.preference.respond_async:
+            return await self._stream(request, inbound)
         answer = await self._asking.ask(inbound)
         if isinstance(answer, Accepted):
             return accepted(answer.request_id)
-        if not inbound.streams:
-            return web.Response(body=orjson.dumps(answer.payload), content_type=JSON, headers=answer.headers)
-        stream = web.StreamResponse(headers={**STREAM_HEADERS, **answer.headers})
-        await stream.prepare(request)
-        for chunk in completion_chunks(answer.payload, tells_usage=inbound.tells_usage):
-            await stream.write(chunk)
-        await stream.write_eof()
+        return web.Response(body=orjson.dumps(answer.payload), content_type=JSON, headers=answer.headers)
+
+    async def _stream(self, request: web.Request, inbound: Inbound) -> web.StreamResponse:
+        async with await self._asking.exchange(inbound) as exchange:
+            request_id = exchange.request_id
+            stream, ended = await write_stream(
+                request,
+                exchange,
+                request_id,
+                {"x-headrace-id": request_id, "x-headrace-class": inbound.priority},
+                tells_usage=inbound.tells_usage,
+                on_failure=lambda response: failed(response, told(request_id, inbound, response)),
+            )
+        metrics.FRONT_REQUESTS.labels(inbound.operation, ended).inc()
         return stream
 
     def _model(self, name: str) -> dict[str, Any]:

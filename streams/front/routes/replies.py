@@ -10,11 +10,9 @@ from aiohttp import web
 
 from schemas.response import Response
 from streams.front.inbound import Inbound
-from streams.front.problems import Problem
+from streams.front.problems import Problem, of_answer, unavailable
 
 JSON: Final = "application/json"
-STREAM_HEADERS: Final = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"}
-"""The last one switches off the buffering of nginx and of what is built on it."""
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -25,6 +23,15 @@ def refusal(problem: Problem, headers: Mapping[str, str] | None = None) -> web.R
     return web.Response(
         body=problem.body(), status=problem.status, content_type=JSON, headers={**problem.headers(), **(headers or {})}
     )
+
+
+def problem_of(response: Response) -> Problem:
+    """Why there is no good answer."""
+    return of_answer(response.error) if response.error else unavailable("no answer", code="internal")
+
+
+def failed(response: Response, headers: Mapping[str, str]) -> web.Response:
+    return refusal(problem_of(response), headers)
 
 
 def told(request_id: str, inbound: Inbound, response: Response) -> dict[str, str]:

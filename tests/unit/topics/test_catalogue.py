@@ -18,7 +18,7 @@ def test_requests_responses_and_dead_letters_have_the_same_partitions() -> None:
 
 def test_the_brokers_clock_stamps_requests_responses_leases_and_samples() -> None:
     stamped = {name for name, spec in BY_NAME.items() if spec.config.get("message.timestamp.type") == "LogAppendTime"}
-    answers = {"agent.responses", "agent.responses.front"}
+    answers = {"agent.responses", "agent.responses.front", "agent.deltas"}
     assert stamped == {*REQUEST_TOPICS, *answers, "agent.cancels", "limits.leases", "metrics.samples"}
 
 
@@ -44,6 +44,12 @@ def test_a_dead_letter_is_allowed_to_be_larger_than_any_request() -> None:
 )
 def test_records_are_kept_as_long_as_the_contract_says(name: str, days: int) -> None:
     assert int(BY_NAME[name].config["retention.ms"]) == days * DAY_MS
+
+
+def test_deltas_are_kept_for_an_hour() -> None:
+    config = BY_NAME["agent.deltas"].config
+    assert (config["retention.ms"], config["segment.ms"]) == ("3600000", "600000")
+    assert BY_NAME["agent.deltas"].partitions == BY_NAME["agent.responses.front"].partitions
 
 
 def test_a_cancel_is_kept_for_as_long_as_a_request_may_take() -> None:
