@@ -9,6 +9,7 @@ from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse
 from schemas.cancel import Cancel, parse_cancel
 from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.errors import explain
+from schemas.front_key import FrontKey
 from schemas.lease import Lease, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, parse_lease
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
@@ -22,12 +23,13 @@ __all__ = [
     "CacheEntry",
     "CacheMode",
     "CacheResult",
-    "Cancel",
     "CachedAnswer",
+    "Cancel",
     "DeadLetter",
     "DeadLetterReason",
     "ErrorType",
     "FinishedRequest",
+    "FrontKey",
     "Lease",
     "LeaseClaim",
     "LeaseDemand",

@@ -52,3 +52,9 @@ CACHE_TTL_S: Final = 86_400.0
 
 # A topic name, as Kafka allows it.
 TOPIC_NAME_CHARS: Final = 249
+
+# A key of the front door: a name that is a label and a file's name anywhere; models that one team uses; and a rate above
+# which a limit limits nothing.
+FRONT_KEY_NAME_CHARS: Final = 64
+FRONT_KEY_MODELS: Final = 64
+FRONT_KEY_RATE: Final = 1_000_000

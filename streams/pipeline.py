@@ -64,6 +64,8 @@ class PendingRequest:
     original: Original | None = None
     """Its record as it came; kept only where a provider wants dead letters, as it doubles what a waiting request holds,
     or where the answer goes to a topic of the caller's own, which may take none."""
+    streams: bool = False
+    """Whether its sender wants the answer in deltas too, as it comes."""
     dispatched_at: float | None = None
     """When the first provider call was made ready; None before."""
     digest: bytes = b""
@@ -199,6 +201,34 @@ class Busy:
 
     scope: Scope
     retry_in_s: float | None = None
+
+
+class Deltas(Protocol):
+    """Where the pieces of one answer go on their way. Never in the way of the answer: what cannot be written is left out."""
+
+    def begin(self, *, restart: bool) -> None:
+        """Another attempt at the answer. `restart`: its reader may begin again where an earlier attempt has told something."""
+
+    def put(self, chunk: bytes, brought: bool) -> None:
+        """A chunk, an OpenAI `chat.completion.chunk` as JSON without line feeds. `brought`: it has a part of the text."""
+
+    def end(self) -> None:
+        """No more chunks of this attempt: what is held goes out now."""
+
+
+class DeltaWriter(Protocol):
+    """Makes deltas of requests that want them."""
+
+    def of(self, request: PendingRequest) -> Deltas | None:
+        """Its deltas; None where it wants none."""
+
+
+class _NoDeltas:
+    def of(self, request: PendingRequest) -> None: ...
+
+
+NO_DELTAS: Final[DeltaWriter] = _NoDeltas()
+"""Of whoever has no broker to write them to."""
 
 
 class Permit(Protocol):

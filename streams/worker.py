@@ -16,6 +16,7 @@ from streams.cancels.book import CancelBook
 from streams.cancels.gate import CancelGate
 from streams.cancels.reader import CancelReader
 from streams.delivery.delivery import Delivery
+from streams.delivery.deltas import DeltaPublisher
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
 from streams.delivery.reply_trouble import ReplyTroubles
@@ -78,7 +79,12 @@ class Worker:
         self._stack.push_async_callback(closing.stop, producer)
         await producer.start()
         cluster = cluster_of(producer)
-        for topic in (names.responses, names.dead_letters, names.metric_samples):  # known before the first answer
+        for topic in (
+            names.responses,
+            names.deltas,
+            names.dead_letters,
+            names.metric_samples,
+        ):  # known before the first answer
             await producer.partitions_for(topic)
         budget, now = memory_budget(settings.memory.budget), self._clock.now
         sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, names.metric_samples, self._clock)
@@ -90,7 +96,9 @@ class Worker:
         budgets = await open_budgets(
             settings, producer, self._stack, waiting=scheduler.waiting_by_route, alive=transport.heartbeat.fresh
         )
-        self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now)
+        deltas = DeltaPublisher(cluster, now, names)
+        self._stack.push_async_callback(deltas.stop)
+        self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now, deltas=deltas)
         troubles = ReplyTroubles(
             settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
         )

@@ -27,6 +27,7 @@ def needed_topics(settings: Settings) -> Needs:
     needed: Needs = {
         **dict.fromkeys(names.requests, READ),
         names.responses: WRITE,
+        names.deltas: WRITE,
         names.dead_letters: WRITE,
         names.cancels: READ,
         names.cache_entries: READ_WRITE,

@@ -10,5 +10,5 @@ Read in this order:
     waiting     who waits for which answer. Pure; lane: where the answers come from; finder: answers that nobody waited for
     problems    what went wrong, as the SDKs expect it; chunks: a whole answer as a stream. Pure
     ids         which name the lane and the time. Pure
-    server      the routes
+    routes      a file an API; server: puts them together
 """

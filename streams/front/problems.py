@@ -44,11 +44,12 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """An HTTP request that gets no answer, and why."""
+    """An HTTP request that gets no answer, and why. `headers`: what is known of the request that was published."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(problem.message)
         self.problem = problem
+        self.headers = headers or {}
 
 
 _INVALID: Final = "invalid_request_error"

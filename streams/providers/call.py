@@ -12,7 +12,7 @@ from schemas.response import WireError
 from streams.limits.token_estimate import NO_ESTIMATE, TokenEstimator
 from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
-from streams.pipeline import Outcome, PendingRequest, expired
+from streams.pipeline import Deltas, Outcome, PendingRequest, expired
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import Attempts
 from streams.providers.formats.asked import asked_of
@@ -40,6 +40,7 @@ class ProviderCall:
         room: Room[Attempt],
         tokens: TokenEstimator,
         now: Callable[[], float],
+        deltas: Deltas | None = None,
     ) -> None:
         self._search = search
         self._taken: Attempt | None = taken
@@ -51,6 +52,7 @@ class ProviderCall:
         self._room = room
         self._tokens = tokens
         self._now = now
+        self._deltas = deltas
         self._attempts = 0
         self._began = 0.0
         self._unusable = 0
@@ -129,13 +131,16 @@ class ProviderCall:
         repeated = self._search.note(endpoint)
         said = _Headers()
         used: Used | None = None
+        if self._deltas is not None:
+            self._deltas.begin(restart=provider.restarts)
         try:
             result = await endpoint.call(
                 asked_of(request.request),
                 self._search.body,
                 min(left_s, provider.timing.call_s),
-                stream=provider.streams(request.request.operation),
+                stream=provider.streams(request.request.operation, wanted=request.streams),
                 on_headers=said,
+                deltas=self._deltas,
             )
             if isinstance(result, Answer):
                 used = used_of(result.usage, result.cached_tokens)
@@ -154,6 +159,8 @@ class ProviderCall:
                 reservation.release()
         finally:
             taken.give_slots_back()
+            if self._deltas is not None:
+                self._deltas.end()
         self._observe_headers(taken, said, result)
         if isinstance(result, Answer):
             endpoint.observe(taken.begun, result, repeated=repeated)
