@@ -15,6 +15,7 @@ from ops.processes.health import serve_health
 from ops.processes.service import CannotStartError, Stop, check_start, unless
 from streams.front.front import Front
 from streams.front.server import front_app
+from streams.limits.token_estimate import TokenEstimator
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.unhandled import Unhandled
@@ -56,6 +57,7 @@ async def run_front(settings: Settings) -> None:
             _models(settings),
             most_wait_s=settings.front.wait,
             max_body_bytes=settings.requests.max_bytes,
+            estimator=TokenEstimator(settings.limits.default_output),
         )
         address = await stack.enter_async_context(_serve(app, host, int(port)))
         log.info("ready", listen=address, http=health)

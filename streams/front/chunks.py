@@ -12,6 +12,8 @@ from typing import Any, Final
 import orjson
 
 DONE: Final = b"data: [DONE]\n\n"
+_OF_THE_END: Final = ("native_finish_reason", "stop_reason")
+"""Fields of a choice, of some servers, that say more about why it ended."""
 
 
 def event(data: bytes) -> bytes:
@@ -20,7 +22,14 @@ def event(data: bytes) -> bytes:
 
 
 def completion_chunks(completion: Mapping[str, Any], *, tells_usage: bool) -> Iterator[bytes]:
-    """Events for every choice: role, content, finish reason; then the usage, where it is wanted; then the end."""
+    """The chunks as events; then the end."""
+    for chunk in chunk_objects(completion, tells_usage=tells_usage):
+        yield event(orjson.dumps(chunk))
+    yield DONE
+
+
+def chunk_objects(completion: Mapping[str, Any], *, tells_usage: bool) -> Iterator[dict[str, Any]]:
+    """Chunks for every choice: role, content, finish reason; then the usage, where it is wanted."""
     shared = {name: completion[name] for name in ("id", "created", "model", "system_fingerprint") if name in completion}
     shared["object"] = "chat.completion.chunk"
     if tells_usage:
@@ -29,12 +38,13 @@ def completion_chunks(completion: Mapping[str, Any], *, tells_usage: bool) -> It
     for choice in choices if isinstance(choices, list) else []:
         for delta, finish_reason in _deltas(choice):
             part = {"index": choice.get("index", 0), "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+            if finish_reason is not None:
+                part |= {name: choice[name] for name in _OF_THE_END if choice.get(name) is not None}
             if delta and "logprobs" in choice and "role" not in delta:
                 part["logprobs"] = choice["logprobs"]
-            yield event(orjson.dumps({**shared, "choices": [part]}))
+            yield {**shared, "choices": [part]}
     if tells_usage:
-        yield event(orjson.dumps({**shared, "choices": [], "usage": completion.get("usage")}))
-    yield DONE
+        yield {**shared, "choices": [], "usage": completion.get("usage")}
 
 
 def _deltas(choice: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str | None]]:

@@ -9,15 +9,20 @@ from typing import Final
 from aiohttp import web
 
 from streams.front.front import Front
+from streams.front.routes.anthropic import AnthropicRoutes
 from streams.front.routes.asking import Asking
 from streams.front.routes.faults import problems
 from streams.front.routes.openai import OpenAIRoutes
+from streams.front.routes.replies import tell_request_id
 from streams.front.routes.requests import RequestRoutes
+from streams.limits.token_estimate import TokenEstimator
 
 _HEADER_BYTES: Final = 16_384
 
 
-def front_app(front: Front, models: Collection[str], *, most_wait_s: float, max_body_bytes: int) -> web.Application:
+def front_app(
+    front: Front, models: Collection[str], *, most_wait_s: float, max_body_bytes: int, estimator: TokenEstimator
+) -> web.Application:
     """The application. `models`: what /v1/models lists. A client waits for at most `most_wait_s`."""
     asking = Asking(front, most_wait_s)
     app = web.Application(
@@ -25,6 +30,8 @@ def front_app(front: Front, models: Collection[str], *, most_wait_s: float, max_
         middlewares=[problems],
         handler_args={"max_line_size": _HEADER_BYTES, "max_field_size": _HEADER_BYTES},
     )
+    app.on_response_prepare.append(tell_request_id)
     app.add_routes(OpenAIRoutes(asking, models, int(time.time())).table())
+    app.add_routes(AnthropicRoutes(asking, estimator).table())
     app.add_routes(RequestRoutes(front).table())
     return app

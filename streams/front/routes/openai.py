@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from streams.front.chunks import completion_chunks
 from streams.front.inbound import read_inbound
 from streams.front.problems import ProblemError, invalid
 from streams.front.routes.asking import Accepted, Asking
-from streams.front.routes.replies import JSON, STREAM_HEADERS, accepted, json_reply
+from streams.front.routes.replies import JSON, STREAM_HEADERS, accepted, json_reply, lower_headers, speaks_anthropic
 
 
 class OpenAIRoutes:
@@ -38,19 +39,25 @@ class OpenAIRoutes:
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         return await self._ask(request, "embeddings")
 
-    async def list_models(self, _: web.Request) -> web.Response:
+    async def list_models(self, request: web.Request) -> web.Response:
+        if speaks_anthropic(request):
+            models = [self._anthropic_model(name) for name in self._models]
+            ends = (
+                {"first_id": models[0]["id"], "last_id": models[-1]["id"]}
+                if models
+                else {"first_id": None, "last_id": None}
+            )
+            return json_reply({"data": models, "has_more": False, **ends})
         return json_reply({"object": "list", "data": [self._model(name) for name in self._models]})
 
     async def one_model(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
         if name not in self._models:
             raise ProblemError(invalid(f"there is no model {name[:100]!r}", code="model_not_found", status=404))
-        return json_reply(self._model(name))
+        return json_reply(self._anthropic_model(name) if speaks_anthropic(request) else self._model(name))
 
     async def _ask(self, request: web.Request, operation: Operation) -> web.StreamResponse:
-        inbound = read_inbound(
-            operation, {name.lower(): value for name, value in request.headers.items()}, await request.read()
-        )
+        inbound = read_inbound(operation, lower_headers(request), await request.read())
         answer = await self._asking.ask(inbound)
         if isinstance(answer, Accepted):
             return accepted(answer.request_id)
@@ -65,3 +72,7 @@ class OpenAIRoutes:
 
     def _model(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._started_at, "owned_by": "headrace"}
+
+    def _anthropic_model(self, name: str) -> dict[str, Any]:
+        created = datetime.fromtimestamp(self._started_at, UTC).isoformat().replace("+00:00", "Z")
+        return {"type": "model", "id": name, "display_name": name, "created_at": created}
