@@ -18,6 +18,7 @@ from streams.front.listener import listening
 from streams.front.server import front_app
 from streams.front.tls import Certificate, CertificateError
 from streams.hosts import is_loopback
+from streams.limits.token_estimate import TokenEstimator
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.unhandled import Unhandled
@@ -74,6 +75,7 @@ async def run_front(settings: Settings) -> None:
             most_wait_s=own.wait,
             max_body_bytes=settings.requests.max_bytes,
             middlewares=[access.middleware(), receiving(own.body_timeout)],
+            estimator=TokenEstimator(settings.limits.default_output),
         )
         if certificate is not None:
             certificate.watch()

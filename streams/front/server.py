@@ -9,10 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from streams.front.front import Front
+from streams.front.routes.anthropic import AnthropicRoutes
 from streams.front.routes.asking import Asking
 from streams.front.routes.faults import problems
 from streams.front.routes.openai import OpenAIRoutes
+from streams.front.routes.replies import tell_request_id
 from streams.front.routes.requests import RequestRoutes
+from streams.limits.token_estimate import TokenEstimator
 
 
 def front_app(
@@ -21,6 +24,7 @@ def front_app(
     *,
     most_wait_s: float,
     max_body_bytes: int,
+    estimator: TokenEstimator,
     middlewares: Sequence[Any] = (),
 ) -> web.Application:
     """The application. `models`: what /v1/models lists. A client waits for at most `most_wait_s`. `middlewares`: the
@@ -31,6 +35,8 @@ def front_app(
         client_max_size=max_body_bytes,
         middlewares=[*middlewares, problems],
     )
+    app.on_response_prepare.append(tell_request_id)
     app.add_routes(OpenAIRoutes(asking, models, int(time.time())).table())
+    app.add_routes(AnthropicRoutes(asking, estimator).table())
     app.add_routes(RequestRoutes(front).table())
     return app
