@@ -4,7 +4,8 @@
        \\---------------- fail ----------------------/
 
 Blocks come one after the other: a block is closed before the next begins. Servers may send the arguments of several tools in
-turns; what cannot be said yet is kept until the tool before it is whole. There is exactly one terminal event: message_stop or error.
+turns;
+what cannot be said yet is kept until the tool before it is whole. There is exactly one terminal event: message_stop or error.
 Events: https://docs.claude.com/en/docs/build-with-claude/streaming.
 """
 
