@@ -6,8 +6,10 @@ meaning. Nothing here knows of topics or of the pipeline.
 """
 
 from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse_cache_entry
+from schemas.cancel import Cancel, parse_cancel
 from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.errors import explain
+from schemas.front_key import FrontKey
 from schemas.lease import Lease, LeaseClaim, LeaseDemand, LeaseGrant, LeaseMessage, parse_lease
 from schemas.metric_sample import MetricSample
 from schemas.metric_window import MetricWindow
@@ -22,10 +24,12 @@ __all__ = [
     "CacheMode",
     "CacheResult",
     "CachedAnswer",
+    "Cancel",
     "DeadLetter",
     "DeadLetterReason",
     "ErrorType",
     "FinishedRequest",
+    "FrontKey",
     "Lease",
     "LeaseClaim",
     "LeaseDemand",
@@ -45,5 +49,6 @@ __all__ = [
     "encode_response",
     "explain",
     "parse_cache_entry",
+    "parse_cancel",
     "parse_lease",
 ]

@@ -8,7 +8,10 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from schemas.cache_entry import CACHE_ENTRY
+from schemas.cancel import Cancel
 from schemas.dead_letter import DeadLetter
+from schemas.delta import DELTA
+from schemas.front_key import FrontKey
 from schemas.lease import LEASE
 from schemas.metric_sample import METRIC_SAMPLE
 from schemas.metric_window import MetricWindow
@@ -23,8 +26,11 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "request": TypeAdapter(Request),
     "response": TypeAdapter(Response),
+    "delta": DELTA,
     "dead_letter": TypeAdapter(DeadLetter),
+    "cancel": TypeAdapter(Cancel),
     "cache_entry": CACHE_ENTRY,
+    "front_key": TypeAdapter(FrontKey),
     "lease": LEASE,
     "metric_sample": METRIC_SAMPLE,
     "metric_window": TypeAdapter(MetricWindow),

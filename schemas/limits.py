@@ -23,6 +23,9 @@ ANSWER_PAYLOAD_BYTES: Final = ANSWER_RECORD_BYTES - 64 * KIB
 # Everything else is metrics and decisions; Kafka's default.
 CONTROL_RECORD_BYTES: Final = 1 * MIB
 
+# A cancel has a few names and a reason of a KB; a record that is larger is none.
+CANCEL_RECORD_BYTES: Final = 16 * KIB
+
 # request_id, agent_id, conversation_id: room for two UUIDs, a URN or a trace id, small enough to be a Kafka key, a
 # header and a line in a log.
 ID_CHARS: Final = 256
@@ -49,3 +52,9 @@ CACHE_TTL_S: Final = 86_400.0
 
 # A topic name, as Kafka allows it.
 TOPIC_NAME_CHARS: Final = 249
+
+# A key of the front door: a name that is a label and a file's name anywhere; models that one team uses; and a rate above
+# which a limit limits nothing.
+FRONT_KEY_NAME_CHARS: Final = 64
+FRONT_KEY_MODELS: Final = 64
+FRONT_KEY_RATE: Final = 1_000_000

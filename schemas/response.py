@@ -30,8 +30,10 @@ ErrorType = Literal[
     "provider_unavailable",
     "answer_too_large",
     "internal",
+    "cancelled",
 ]
-"""The wire's error types. A new one needs a new version of the contract."""
+"""The wire's error types. A new one is only for answers that nobody gets who does not use what it belongs to: `cancelled` came so
+(docs/decisions/0044-cancelling.md). Else it needs a new version of the contract."""
 
 CacheResult = Literal["none", "memory", "disk", "joined"]
 """Where an answer came from: a provider call of its own, a cache tier, or another request's identical call."""

@@ -64,6 +64,8 @@ class PendingRequest:
     original: Original | None = None
     """Its record as it came; kept only where a provider wants dead letters, as it doubles what a waiting request holds,
     or where the answer goes to a topic of the caller's own, which may take none."""
+    streams: bool = False
+    """Whether its sender wants the answer in deltas too, as it comes."""
     dispatched_at: float | None = None
     """When the first provider call was made ready; None before."""
     digest: bytes = b""
@@ -129,6 +131,21 @@ def expired(where: str, *, attempts: int = 0, provider: str | None = None, provi
     return Outcome("expired", error=error, attempts=attempts, provider=provider, provider_s=provider_s)
 
 
+def cancelled(why: str | None) -> Outcome:
+    """Somebody has ended the request; `why` is their word. Not retryable: whoever asks again would undo it."""
+    return error_outcome("cancelled", f"the request was cancelled: {why}" if why else "the request was cancelled")
+
+
+def is_cancelled(outcome: Outcome) -> bool:
+    """Whether somebody has ended the request: that says nothing about others that ask the same."""
+    return outcome.error is not None and outcome.error.type == "cancelled"
+
+
+EndedAs = Literal["unread", "waiting", "joined", "call", "shared"]
+"""Where a request was when it was cancelled: not in the worker yet; in a queue; among those who wait for somebody else's call;
+in a call of its own, which was closed; in a call that goes on for others."""
+
+
 class Stage(Protocol):
     """A step that takes requests over."""
 
@@ -186,11 +203,42 @@ class Busy:
     retry_in_s: float | None = None
 
 
+class Deltas(Protocol):
+    """Where the pieces of one answer go on their way. Never in the way of the answer: what cannot be written is left out."""
+
+    def begin(self, *, restart: bool) -> None:
+        """Another attempt at the answer. `restart`: its reader may begin again where an earlier attempt has told something."""
+
+    def put(self, chunk: bytes, brought: bool) -> None:
+        """A chunk, an OpenAI `chat.completion.chunk` as JSON without line feeds. `brought`: it has a part of the text."""
+
+    def end(self) -> None:
+        """No more chunks of this attempt: what is held goes out now."""
+
+
+class DeltaWriter(Protocol):
+    """Makes deltas of requests that want them."""
+
+    def of(self, request: PendingRequest) -> Deltas | None:
+        """Its deltas; None where it wants none."""
+
+
+class _NoDeltas:
+    def of(self, request: PendingRequest) -> None: ...
+
+
+NO_DELTAS: Final[DeltaWriter] = _NoDeltas()
+"""Of whoever has no broker to write them to."""
+
+
 class Permit(Protocol):
     """The right to one call: a slot with its host, connection and rate-limit reservation."""
 
     async def call(self, request: PendingRequest) -> Outcome:
         """Make the call, with retries and failover, inside the time left to the request. Raises only when cancelled."""
+
+    def cut_off(self, outcome: Outcome) -> Outcome:
+        """The outcome, with what was done until `call` was cancelled: attempts, provider, time. Asked after that only."""
 
     def release(self) -> None:
         """Give everything back. Once, after `call` or instead of it."""

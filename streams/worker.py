@@ -12,7 +12,11 @@ import structlog
 
 from streams.app import build_app, producer_options, transport_options, unless_refused
 from streams.cache.build import open_cache
+from streams.cancels.book import CancelBook
+from streams.cancels.gate import CancelGate
+from streams.cancels.reader import CancelReader
 from streams.delivery.delivery import Delivery
+from streams.delivery.deltas import DeltaPublisher
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
 from streams.delivery.reply_trouble import ReplyTroubles
@@ -21,6 +25,7 @@ from streams.flow.dispatch import Dispatch
 from streams.flow.rules import scheduler_of
 from streams.flow.stats import FlowStats
 from streams.governor import Governor, memory_budget
+from streams.heartbeat import Doubt
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.kafka import closing
@@ -74,7 +79,12 @@ class Worker:
         self._stack.push_async_callback(closing.stop, producer)
         await producer.start()
         cluster = cluster_of(producer)
-        for topic in (names.responses, names.dead_letters, names.metric_samples):  # known before the first answer
+        for topic in (
+            names.responses,
+            names.deltas,
+            names.dead_letters,
+            names.metric_samples,
+        ):  # known before the first answer
             await producer.partitions_for(topic)
         budget, now = memory_budget(settings.memory.budget), self._clock.now
         sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, names.metric_samples, self._clock)
@@ -86,7 +96,9 @@ class Worker:
         budgets = await open_budgets(
             settings, producer, self._stack, waiting=scheduler.waiting_by_route, alive=transport.heartbeat.fresh
         )
-        self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now)
+        deltas = DeltaPublisher(cluster, now, names)
+        self._stack.push_async_callback(deltas.stop)
+        self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now, deltas=deltas)
         troubles = ReplyTroubles(
             settings.topics.reply_patience, max(1, settings.backpressure.partition_records // _WAITING_PART)
         )
@@ -97,7 +109,15 @@ class Worker:
             settings, cluster, delivery, providers.mapping, self._stack, budget.bytes, shares, now
         )
         stage = self._cache.stage
-        self._dispatch = Dispatch(rules, providers, stage, now=now, clock=time.monotonic, scheduler=scheduler)
+        self._dispatch = Dispatch(
+            rules,
+            providers,
+            stage,
+            now=now,
+            clock=time.monotonic,
+            scheduler=scheduler,
+            in_doubt=Doubt(transport.heartbeat),
+        )
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout
@@ -110,9 +130,14 @@ class Worker:
             names=names,
         )
         reply_topics = KnownReplyTopics(cluster, settings.topics.reply_to_prefix, outbox.refuses)
-        intake = Intake(decoder, stage, delivery, delivery, reply_topics, now=now, names=names)
+        gate = CancelGate(CancelBook(names.front_responses), stage, delivery, stage.unanswered.find, now)
+        stage.unanswered.refusal = gate.refusal
+        cancels = CancelReader(settings.kafka.client_options(), names.cancels, gate.take, now)
+        self._stack.push_async_callback(cancels.stop)
+        intake = Intake(decoder, gate, delivery, delivery, reply_topics, now=now, names=names)
         self._app = build_app(settings, producer, intake.accept, transport)
         self._stack.push_async_callback(self._app.stop)
+        await cancels.start()  # before partitions come: what was cancelled is not called
         await self._cache.wait_warm()  # before partitions come: a cold worker would pay for what others have
         await unless_refused(self._app, self._app.start())
         governor = Governor(budget, settings, self._cache.memory, self.consumer)
@@ -190,6 +215,7 @@ class Worker:
             if self.consumer.assignments != assignments:
                 assignments = self.consumer.assignments
                 self._dispatch.drop_moved()
+                self._cache.stage.unanswered.drop_moved()
             paused, at = len(self.consumer.flow.paused()), time.monotonic()
             metrics.PAUSED_SECONDS.inc(paused * (at - looked_at))
             looked_at = at

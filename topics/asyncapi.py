@@ -25,7 +25,10 @@ _OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(names.REQUEST_TOPICS, (_RECEIVES,)),
     names.RESPONSES: (_SENDS,),
     names.FRONT_RESPONSES: (_SENDS, _RECEIVES),
+    names.FRONT_KEYS: (_RECEIVES,),
+    names.DELTAS: (_SENDS, _RECEIVES),
     names.DEAD_LETTERS: (_SENDS,),
+    names.CANCELS: (_RECEIVES,),
     names.CACHE_ENTRIES: (_SENDS, _RECEIVES),
     names.LEASES: (_SENDS, _RECEIVES),
     names.METRIC_SAMPLES: (_SENDS, _RECEIVES),
@@ -132,7 +135,7 @@ def _message(name: str) -> dict[str, Any]:
     }
     if name == "request":
         message["correlationId"] = {"location": "$message.payload#/request_id"}
-    elif name == "response":
+    elif name in ("response", "delta"):
         message["correlationId"] = {"location": "$message.header#/request_id"}
     elif name == "dead_letter":
         # The value is the original record's, which need not be JSON; what is ours is in the headers.
@@ -158,12 +161,24 @@ def _headers(name: str) -> dict[str, Any]:
         reply = {
             "reply_to": {"type": "string", "maxLength": limits.TOPIC_NAME_CHARS},
             "reply_partition": {"type": "string", "pattern": "^[0-9]{1,7}$"},
+            "stream": {"type": "string", "enum": ["true", "false"]},
         }
         return {
             "type": "object",
             "description": "All optional.",
             "properties": {**cloud_event, "ce_expirytime": _TIME, **trace, **reply},
         }
+    if name == "delta":
+        number = {"type": "string", "pattern": "^[0-9]{1,19}$"}
+        properties = {
+            "content-type": cloud_event["content-type"],
+            "request_id": _TEXT,
+            "ce_id": _TEXT | {"description": "The place of the request's record, as in its answer."},
+            "epoch": number | {"description": "Rises with each attempt at the answer."},
+            "seq": number | {"description": "0, 1, 2 ... within the epoch."},
+        }
+        on_loss = {"on_loss": {"type": "string", "const": "restart"}}
+        return {"type": "object", "properties": properties | on_loss, "required": list(properties)}
     if name == "response":
         properties = {**cloud_event, **trace, "request_id": _TEXT}
         return {"type": "object", "properties": properties, "required": [*cloud_event, "request_id"]}

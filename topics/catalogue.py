@@ -42,7 +42,7 @@ def catalogue(
 
     `partitions` is P, for requests, responses and dead letters alike. Each partition costs CPU at every fetch, and
     fewer than the largest fleet leaves workers without work: hence 12 for a fleet of up to 10. `front_lanes`: partitions of
-    the fronts' topic.
+    the fronts' topic, and of the deltas that they read beside it.
 
     Raises ValueError for numbers below 1.
     """
@@ -53,11 +53,11 @@ def catalogue(
     durable = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
 
     def topic(
-        name: str, messages: tuple[str, ...], key: str, count: int | None, days: int, max_bytes: int, **config: str
+        name: str, messages: tuple[str, ...], key: str, count: int | None, days: float, max_bytes: int, **config: str
     ) -> TopicSpec:
         settings = {
             "cleanup.policy": "delete",
-            "retention.ms": str(days * _DAY_MS),
+            "retention.ms": str(round(days * _DAY_MS)),
             "max.message.bytes": str(max_bytes),
             **durable,
             **{name.replace("_", "."): value for name, value in config.items()},
@@ -83,7 +83,40 @@ def catalogue(
         *requests,
         topic(names.responses, ("response",), "agent_id", None, 1, answer, **clock),
         topic(names.front_responses, ("response",), "agent_id", front_lanes, 1, answer, **clock),
+        # Never deleted by age: a key holds until it is revoked. Short segments, so that what was revoked long ago is read once.
+        topic(
+            names.front_keys,
+            ("front_key",),
+            "SHA-256 of the secret, in hex",
+            1,
+            1,
+            control,
+            cleanup_policy="compact",
+            segment_ms=str(_DAY_MS),
+        ),
+        topic(
+            names.deltas,
+            ("delta",),
+            "request_id",
+            front_lanes,
+            1 / 24,
+            answer,
+            segment_ms=str(_HOUR_MS // 6),  # only closed segments are deleted
+            **clock,
+        ),
         topic(names.dead_letters, ("dead_letter",), "the original key", None, 14, answer),
+        # An hour: no request may ask for more time, as `requests.max_timeout` has it. In segments as short, so that it goes.
+        topic(
+            names.cancels,
+            ("cancel",),
+            "request_id",
+            1,
+            1,
+            limits.CANCEL_RECORD_BYTES,
+            **clock,
+            retention_ms=str(_HOUR_MS),
+            segment_ms=str(_HOUR_MS),
+        ),
         topic(
             names.cache_entries,
             ("cache_entry",),

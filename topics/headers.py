@@ -1,5 +1,5 @@
 """Record headers: CloudEvents in the Kafka binding's binary mode, plus plain `traceparent`, `reply_to`,
-`reply_partition`, `request_id`.
+`reply_partition`, `stream`, `request_id`. Deltas have plain ones alone: several of them belong to one event.
 
 In binary mode the value is the data itself and each attribute is a header `ce_<name>`; `content-type` says what the
 value is (CloudEvents 1.0.2, Kafka Protocol Binding 3.2). All headers are optional on requests. Of a repeated header the
@@ -24,7 +24,14 @@ CONTENT_TYPE: Final = "content-type"
 TRACEPARENT: Final = "traceparent"
 REPLY_TO: Final = "reply_to"
 REPLY_PARTITION: Final = "reply_partition"
+STREAM: Final = "stream"
 REQUEST_ID: Final = "request_id"
+EPOCH: Final = "epoch"
+SEQ: Final = "seq"
+ON_LOSS: Final = "on_loss"
+
+RESTART: Final = (ON_LOSS, b"restart")
+"""Of a delta: what of an earlier epoch was told is void, and its reader may begin again."""
 
 _SPECVERSION: Final = (CE_SPECVERSION, b"1.0")
 _JSON: Final = (CONTENT_TYPE, b"application/json")
@@ -53,12 +60,15 @@ class RequestHeaders:
     """As given, not checked: names.valid_reply_to does that."""
     reply_partition: int | None = None
     """The partition of `reply_to` that is wanted; whether the topic has it is for others to say."""
+    streams: bool = False
+    """Whether deltas are wanted before the answer."""
     traceparent: bytes | None = None
     """Well formed, or None: a broken one starts a new trace and breaks nothing else."""
     fault: str | None = None
     """What is wrong with a header that the request's fate depends on, or None."""
 
 
+_TRUE: Final = b"true"
 _PARTITION_DIGITS: Final = 7
 _BAD_TIME: Final = "ce_expirytime must be an RFC 3339 time with a zone"
 _BAD_PARTITION: Final = "reply_partition must be the number of a partition"
@@ -77,7 +87,7 @@ def read_request_headers(headers: Sequence[tuple[str, bytes | None]]) -> Request
     reply_to: str | None = None
     reply_partition: int | None = None
     traceparent: bytes | None = None
-    bad_time = bad_partition = False
+    bad_time = bad_partition = streams = False
     for name, value in headers:
         if name == REPLY_TO:
             reply_to = (value or b"").decode("utf-8", "replace")
@@ -89,8 +99,10 @@ def read_request_headers(headers: Sequence[tuple[str, bytes | None]]) -> Request
         elif name == CE_EXPIRYTIME:
             expires_at_s = _unix_time_s(value or b"")
             bad_time = expires_at_s is None
+        elif name == STREAM:
+            streams = value == _TRUE
     fault = _BAD_TIME if bad_time else _BAD_PARTITION if bad_partition else None
-    return RequestHeaders(expires_at_s, reply_to, reply_partition, traceparent, fault)
+    return RequestHeaders(expires_at_s, reply_to, reply_partition, streams, traceparent, fault)
 
 
 def _partition_number(value: bytes) -> int | None:
@@ -120,6 +132,7 @@ def request_headers(
     expires_at: datetime | None = None,
     reply_to: str | None = None,
     reply_partition: int | None = None,
+    stream: bool = False,
     traceparent: bytes | None = None,
 ) -> Headers:
     """Headers of a request, for producers. `source` is a URI reference that names the sender, such as `/agents/17`."""
@@ -137,6 +150,8 @@ def request_headers(
         headers.append((REPLY_TO, reply_to.encode()))
     if reply_partition is not None:
         headers.append((REPLY_PARTITION, b"%d" % reply_partition))
+    if stream:
+        headers.append((STREAM, _TRUE))
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent))
     return headers
@@ -170,6 +185,12 @@ def response_headers_of(shared: Headers, event_id: bytes, request_id: str, trace
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent))
     return headers
+
+
+def delta_headers(event_id: bytes, request_id: str, epoch: int, seq: int, *, restart: bool) -> Headers:
+    """Headers of a delta. `event_id` names the request's record; `restart`: the epoch may be told in place of an earlier one."""
+    headers = [_JSON, (CE_ID, event_id), (REQUEST_ID, request_id.encode()), (EPOCH, b"%d" % epoch), (SEQ, b"%d" % seq)]
+    return [*headers, RESTART] if restart else headers
 
 
 def message_headers(message: str, *, event_id: str, source: str, time: datetime) -> Headers:

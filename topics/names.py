@@ -21,7 +21,10 @@ class TopicNames:
     requests: tuple[str, ...]
     responses: str
     front_responses: str
+    front_keys: str
+    deltas: str
     dead_letters: str
+    cancels: str
     cache_entries: str
     leases: str
     metric_samples: str
@@ -42,7 +45,10 @@ class TopicNames:
             requests=requests,
             responses=f"{prefix}agent.responses",
             front_responses=f"{prefix}agent.responses.front",
+            front_keys=f"{prefix}agent.keys",
+            deltas=f"{prefix}agent.deltas",
             dead_letters=f"{prefix}agent.requests.dlq",
+            cancels=f"{prefix}agent.cancels",
             cache_entries=f"{prefix}cache.entries",
             leases=f"{prefix}limits.leases",
             metric_samples=f"{prefix}metrics.samples",
@@ -62,7 +68,10 @@ class TopicNames:
             *self.requests,
             self.responses,
             self.front_responses,
+            self.front_keys,
+            self.deltas,
             self.dead_letters,
+            self.cancels,
             self.cache_entries,
             self.leases,
             *metrics_and_scaling,
@@ -76,7 +85,10 @@ REQUEST_TOPICS: Final = V1.requests
 REQUESTS_HIGH, REQUESTS_NORMAL, REQUESTS_LOW = REQUEST_TOPICS
 RESPONSES: Final = V1.responses
 FRONT_RESPONSES: Final = V1.front_responses
+FRONT_KEYS: Final = V1.front_keys
+DELTAS: Final = V1.deltas
 DEAD_LETTERS: Final = V1.dead_letters
+CANCELS: Final = V1.cancels
 CACHE_ENTRIES: Final = V1.cache_entries
 LEASES: Final = V1.leases
 METRIC_SAMPLES: Final = V1.metric_samples

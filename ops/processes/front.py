@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from ipaddress import ip_address
+from contextlib import AsyncExitStack
 from typing import Final
 
 import structlog
-from aiohttp import web
 
 from ops.processes.health import serve_health
 from ops.processes.service import CannotStartError, Stop, check_start, unless
+from streams.front.access import Access
 from streams.front.front import Front
+from streams.front.guards import Bounds, most_connections, receiving
+from streams.front.keys.reader import KeyReader
+from streams.front.listener import listening
 from streams.front.server import front_app
+from streams.front.tls import Certificate, CertificateError
+from streams.hosts import is_loopback
 from streams.limits.token_estimate import TokenEstimator
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.unhandled import Unhandled
 from topics.access import READ, WRITE
+from topics.plan import Needs
 
 log = structlog.get_logger("headrace.front")
 
 _LAST_ANSWERS_S: Final = 30.0
+_KEYS_WITHIN_S: Final = 20.0
+
+
+def topics_of_front(settings: Settings) -> Needs:
+    """What a front needs."""
+    names = settings.topics.names
+    read = (names.front_responses, names.deltas, names.front_keys)
+    return {**dict.fromkeys(names.requests, WRITE), **dict.fromkeys(read, READ)}
 
 
 async def run_front(settings: Settings) -> None:
@@ -32,47 +44,79 @@ async def run_front(settings: Settings) -> None:
     Raises CannotStartError, OSError where an address is taken, and FaultError, after the same end, for what nobody has caught.
     """
     unhandled = Unhandled.watch()
-    host, _, port = settings.front.listen.rpartition(":")
+    own = settings.front
+    host, _, port = own.listen.rpartition(":")
     host = host.strip("[]")
-    if not _is_loopback(host):
-        raise CannotStartError(
-            f"front.listen = {settings.front.listen!r}: a front without keys serves this machine alone: 127.0.0.1 or [::1]"
-        )
     stop = Stop.on_signals()
-    names = settings.topics.names
-    await check_start(settings, {**dict.fromkeys(names.requests, WRITE), names.front_responses: READ})
+    certificate = _certificate(settings)
+    await check_start(settings, topics_of_front(settings))
     async with AsyncExitStack() as stack:
         front = Front(settings)
-        health = await stack.enter_async_context(
-            serve_health(
-                settings.http.listen, lambda: front.ready and not stop.asked.is_set() and not unhandled.happened
-            )
-        )
-        starting = asyncio.create_task(stack.enter_async_context(front))
-        if not await unless(stop.asked, starting):
-            return
+
+        def ready() -> bool:
+            return front.ready and not stop.asked.is_set() and not unhandled.happened
+
+        health = await stack.enter_async_context(serve_health(settings.http.listen, ready))
+        keys = KeyReader(settings.kafka.client_options(), settings.topics.names.front_keys)
+        stack.push_async_callback(keys.stop)
+        starting = [asyncio.create_task(_read_keys(keys)), asyncio.create_task(stack.enter_async_context(front))]
+        for task in starting:
+            if not await unless(stop.asked, task):
+                await asyncio.gather(*starting, return_exceptions=True)
+                return
+        always = own.require_keys == "always" or not is_loopback(host)
+        if not is_loopback(host):
+            _insist_on_keys(settings, keys)
+        access = Access(keys.ring, always=always, hosts=settings.http.hosts)
         metrics.FRONT_WAITING.set_function(lambda: len(front.waiting))
         app = front_app(
             front,
             _models(settings),
-            most_wait_s=settings.front.wait,
+            most_wait_s=own.wait,
             max_body_bytes=settings.requests.max_bytes,
+            middlewares=[access.middleware(), receiving(own.body_timeout)],
             estimator=TokenEstimator(settings.limits.default_output),
         )
-        address = await stack.enter_async_context(_serve(app, host, int(port)))
-        log.info("ready", listen=address, http=health)
+        if certificate is not None:
+            certificate.watch()
+            stack.push_async_callback(certificate.stop)
+        bounds = Bounds(most_connections(own.max_connections), own.header_timeout, own.body_timeout, own.idle_timeout)
+        address = await stack.enter_async_context(
+            listening(app, host, int(port), bounds, certificate, last_answers_s=_LAST_ANSWERS_S)
+        )
+        log.info("ready", listen=address, http=health, keys=len(keys.ring), needs_key=access.needs_key)
         broken = asyncio.create_task(unhandled.wait())
         stack.callback(broken.cancel)
         await unless(stop.asked, broken)
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+async def _read_keys(keys: KeyReader) -> None:
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+        async with asyncio.timeout(_KEYS_WITHIN_S):
+            await keys.start()
+    except TimeoutError:
+        raise CannotStartError(f"the keys could not be read within {_KEYS_WITHIN_S:.0f} s") from None
+
+
+def _insist_on_keys(settings: Settings, keys: KeyReader) -> None:
+    """Nobody else's machine is served without keys. Raises CannotStartError."""
+    if not len(keys.ring) and settings.front.require_keys != "always":
+        raise CannotStartError(
+            f"front.listen = {settings.front.listen!r}: a front without keys serves this machine alone, 127.0.0.1 or [::1]; "
+            "`headrace keys create NAME` makes a key"
+        )
+    if settings.front.tls.cert_file is None:
+        log.warning("keys travel in the clear: front.tls is not set, and the front listens beyond this machine")
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    tls = settings.front.tls
+    if tls.cert_file is None or tls.key_file is None:
+        return None
+    try:
+        return Certificate(tls.cert_file, tls.key_file)
+    except CertificateError as error:
+        raise CannotStartError(f"front.tls: {error}") from error
 
 
 def _models(settings: Settings) -> list[str]:
@@ -80,15 +124,3 @@ def _models(settings: Settings) -> list[str]:
     named = [name for provider in settings.providers for name in provider.models]
     named += [rule.match for rule in settings.routing.models]
     return sorted({name for name in named if "*" not in name})
-
-
-@asynccontextmanager
-async def _serve(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_LAST_ANSWERS_S)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        bound, number, *_ = runner.addresses[0]
-        yield f"http://[{bound}]:{number}" if ":" in bound else f"http://{bound}:{number}"
-    finally:
-        await runner.cleanup()

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streams.hosts import is_asked_for_by_name
 from streams.supervise import ailing
 
 
@@ -48,7 +49,7 @@ async def serve_health(
 
     def document(make: Callable[[], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
-            if not _is_asked_for_by_name(request, hosts):
+            if hosts is not None and not is_asked_for_by_name(request.host, hosts):
                 return _json({"error": "not by this Host: see http.hosts"}, 403)
             found = make()
             body = orjson.dumps(found if found is not None else {"error": "not known now"})
@@ -61,7 +62,7 @@ async def serve_health(
             # A page in a browser can post text to this port, but not JSON, which it would have to ask for first.
             if request.content_type != "application/json" or "Origin" in request.headers:
                 return _json({"error": "only by JSON, and from no page"}, 403)
-            if not _is_asked_for_by_name(request, hosts):
+            if hosts is not None and not is_asked_for_by_name(request.host, hosts):
                 return _json({"error": "not by this Host: see http.hosts"}, 403)
             if not (_from_here(request) or _has_token(request, token)):
                 return _json({"error": "only from this machine, or with the token of http.token_env"}, 403)
@@ -90,21 +91,6 @@ async def serve_health(
 
 def _json(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
-
-
-def _is_asked_for_by_name(request: web.Request, hosts: Collection[str] | None) -> bool:
-    """Whether the Host is one that nobody else's DNS has led here."""
-    if hosts is None:
-        return True
-    host = request.host
-    name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
-    if name.lower() in ("localhost", *hosts):
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _has_token(request: web.Request, token: str | None) -> bool:

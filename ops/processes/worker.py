@@ -27,7 +27,9 @@ def needed_topics(settings: Settings) -> Needs:
     needed: Needs = {
         **dict.fromkeys(names.requests, READ),
         names.responses: WRITE,
+        names.deltas: WRITE,
         names.dead_letters: WRITE,
+        names.cancels: READ,
         names.cache_entries: READ_WRITE,
         names.metric_samples: WRITE,
     }

@@ -76,6 +76,25 @@ class Flights:
         if flight is not None and request in flight.queued:
             flight.queued.remove(request)
 
+    def take_joiner(self, key: bytes, request: PendingRequest) -> bool:
+        """Take it out of those who have joined; whether it was among them."""
+        flight = self._flights.get(key)
+        if flight is None or request not in flight.joiners:
+            return False
+        flight.joiners.remove(request)
+        self._shares.take(request)
+        return True
+
+    def is_waited_for(self, key: bytes, leader: PendingRequest) -> bool:
+        """Whether the answer to this leader is others', too."""
+        flight = self._flights.get(key)
+        return flight is not None and flight.leader is leader and bool(flight.joiners or flight.queued)
+
+    def leader(self, key: bytes) -> PendingRequest | None:
+        """Who leads the flight, if there is one."""
+        flight = self._flights.get(key)
+        return None if flight is None else flight.leader
+
     def take_queued(self, key: bytes, leader: PendingRequest) -> list[PendingRequest]:
         """Those that the leader has overtaken. Ask before `complete` and `promote`."""
         flight = self._flights.get(key)

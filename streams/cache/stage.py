@@ -19,9 +19,20 @@ from streams.cache.flights import Flights
 from streams.cache.key import Namespace, cache_key, identity_key, payload_digest
 from streams.cache.memory import MemoryTier
 from streams.metrics import definitions as metrics
-from streams.pipeline import Hit, HitResponder, Outcome, PendingRequest, Stage, error_outcome, expired
+from streams.pipeline import (
+    EndedAs,
+    Hit,
+    HitResponder,
+    Outcome,
+    PendingRequest,
+    Stage,
+    error_outcome,
+    expired,
+    is_cancelled,
+)
 from streams.route_shares import RouteShares
 from streams.supervise import end, is_told_to_stop, supervised
+from streams.unanswered import Unanswered
 
 log = structlog.get_logger("headrace.cache")
 
@@ -63,6 +74,9 @@ class Queue(Stage, Protocol):
     def withdraw(self, request: PendingRequest) -> bool:
         """Take out one that waits and was never called; False where it is under way, or has ended."""
 
+    def cancel(self, request: PendingRequest, outcome: Outcome) -> EndedAs:
+        """End one that is not answered yet; where it was."""
+
 
 class CacheStage:
     """Takes requests from intake; is the `Responder` of the stages behind it. Call `connect` before the first request.
@@ -83,7 +97,7 @@ class CacheStage:
         self._rules = rules
         self._memory = memory
         self._store = store
-        self._responder = responder
+        self._responder = self.unanswered = Unanswered(responder)
         self._now = now
         self._mapping = mapping
         self._flights = Flights(shares or RouteShares(None))
@@ -216,10 +230,13 @@ class CacheStage:
         for request in requests:
             key = request.read_key
             if key is None:
-                leading.append(request)
+                if self.unanswered.note(request):
+                    leading.append(request)
             elif (answer := self._in_memory(request, now)) is not None:  # came in while the disk was asked
                 metrics.CACHE_REQUESTS.labels("memory").inc()
                 self._responder.respond_hits([(request, answer)], "memory")
+            elif not self.unanswered.note(request):
+                continue
             elif self._flights.may_join(key, request):
                 joining.append((key, request))
             else:
@@ -263,6 +280,8 @@ class CacheStage:
         if ok:  # also one that is not kept: the joiners asked the same at the same time
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
             outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
+        elif is_cancelled(outcome):
+            self._promote(request)
         elif outcome.status == "error" and outcome.error is not None and not outcome.error.retryable:
             # The same payload is refused in the same way.
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
@@ -282,6 +301,24 @@ class CacheStage:
             self._flights.take_queued(request.read_key, request)
         self._promote(request)
 
+    def cancel(self, request: PendingRequest, outcome: Outcome) -> EndedAs:
+        """End one that is not answered yet; where it was. A call that others wait for goes on for them."""
+        key = request.read_key
+        if key is None:
+            return self._following.cancel(request, outcome)
+        if request.dispatched_at is not None and self._flights.is_waited_for(key, request):
+            self.unanswered.leave(request, outcome)
+            return "shared"
+        if not self._flights.take_joiner(key, request):
+            where = self._following.cancel(request, outcome)
+        else:
+            where = "joined"
+            self._responder.respond(request, outcome)
+        leader = self._flights.leader(key)
+        if leader is not None and self.unanswered.has_left(leader) and not self._flights.is_waited_for(key, leader):
+            self._following.cancel(leader, outcome)  # its call went on for those who are gone now
+        return where
+
     def _keep(self, request: PendingRequest, outcome: Outcome) -> None:
         now, cache, payload = self._now(), request.request.cache, outcome.payload or b""
         ttl_s = min(self._rules.ttl_s, cache.ttl_s or self._rules.ttl_s)
@@ -292,12 +329,12 @@ class CacheStage:
             self._store.put_answer(key, request, answer)
         until = now + self._rules.finished_window_s
         identity = _identity(request)
-        self._memory.metadata.put(identity, key or answer, 0 if key else len(payload), until)
+        self._memory.metadata.put(identity, key or answer, 0 if key else len(payload), until, now)
         self._store.put_finished(identity, request, answer, key, until)
 
     def _remember(self, key: bytes, answer: Answer, now: float) -> None:
         expires_at = min(now + self._rules.memory_ttl_s, answer.expires_at)
-        self._memory.responses.put(key, answer, len(answer.payload), expires_at)
+        self._memory.responses.put(key, answer, len(answer.payload), expires_at, now)
 
     def _land(self, leader: PendingRequest) -> list[PendingRequest]:
         return [] if leader.read_key is None else self._flights.complete(leader.read_key, leader)

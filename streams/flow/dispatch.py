@@ -7,7 +7,7 @@ decides who that is, is pure (streams/flow/scheduler.py); here are the calls, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -15,10 +15,12 @@ import structlog
 
 from streams.flow.admission import TokenBucket
 from streams.flow.agents import Agent
+from streams.flow.calls import OWN_FAULT, Call, Calls
 from streams.flow.coalesce import Coalescer, Regroup
 from streams.flow.input_caps import Fate
+from streams.flow.mates import Mates
 from streams.flow.merge import merge, split
-from streams.flow.parts import Parts
+from streams.flow.parts import Over, Parts
 from streams.flow.pool import Pool
 from streams.flow.refusals import Refusals
 from streams.flow.rules import FlowRules, scheduler_of
@@ -28,8 +30,8 @@ from streams.flow.wait_estimate import WaitEstimate
 from streams.flow.wake import Wake
 from streams.limits import Route
 from streams.metrics import definitions as metrics
-from streams.pipeline import Busy, Outcome, PendingRequest, Permit, Providers, Responder, error_outcome, expired
-from streams.supervise import fault, is_told_to_stop, settle, supervised
+from streams.pipeline import Busy, EndedAs, Outcome, PendingRequest, Permit, Providers, Responder, expired
+from streams.supervise import end, fault, settle, supervised
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.flow")
@@ -40,14 +42,12 @@ _TICK_S: Final = 0.1
 _LEAST_SLEEP_S: Final = 0.002
 """With an empty bucket: a few tokens at a time, rather than a wake-up for each."""
 
-_OWN_FAULT: Final = error_outcome("internal", "a fault of the pipeline's own, see its log")
-
 
 class Dispatch:
     """Stage: holds requests until they may be dispatched, then sees them through their call.
 
     `now` is the time of the records (Unix seconds), `clock` a monotonic one. `scheduler`: made before, where others look at what
-    waits; one of its own else.
+    waits; one of its own else. `in_doubt`: whether what waits may be another worker's by now, so that no call begins.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Dispatch:
         now: Callable[[], float],
         clock: Callable[[], float],
         scheduler: Scheduler | None = None,
+        in_doubt: Callable[[], bool] = lambda: False,
     ) -> None:
         began = clock()
         self._rules = rules
@@ -65,6 +66,7 @@ class Dispatch:
         self._responder = self._parts = Parts(responder)
         self._now = now
         self._clock = clock
+        self._in_doubt = in_doubt
         self._pool = Pool(rules.pool)
         self._scheduler = scheduler_of(rules, began) if scheduler is None else scheduler
         self._slots, self._agents = self._scheduler.slots, self._scheduler.agents
@@ -72,9 +74,10 @@ class Dispatch:
         self._coalescer = Coalescer(
             rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s, rules.most_inputs
         )
+        self._mates = Mates(self._coalescer, self._agents)
         self._wait_estimate = WaitEstimate(rules.classes, began)
         self._refusals = Refusals(self._scheduler, self._agents, self._wait_estimate, early=rules.refuse_early)
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls = Calls(self._give_back, self._answer, lambda: self._wake.after(0.0))
         self._longest_wait_s = 0.0
         self._wake = Wake(self._fill, clock)
         self._ticking: asyncio.Task[None] | None = None
@@ -91,7 +94,7 @@ class Dispatch:
                 self._accept(request, now)
             except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
                 log.exception("a request broke flow", request_id=request.request_id)
-                self._responder.respond(request, _OWN_FAULT)
+                self._responder.respond(request, OWN_FAULT)
         if self._ticking is None and not self._stopped:
             self._ticking = supervised("flow", self._tick)
         self._fill()
@@ -134,6 +137,28 @@ class Dispatch:
         self._remove(request, self._clock())
         return True
 
+    def cancel(self, request: PendingRequest, outcome: Outcome) -> EndedAs:
+        """End one that is not answered yet, with this outcome; where it was. A call is closed once nobody waits for it."""
+        ended = [self._cancel(each, outcome) for each in self._parts.open_of(request)]
+        return "call" if "call" in ended else ended[0]
+
+    def _cancel(self, request: PendingRequest, outcome: Outcome) -> EndedAs:
+        call = self._calls.of(request)
+        if call is None:
+            if request.dispatched_at is None:
+                self._remove(request, self._clock())
+                self._responder.respond(request, outcome)
+            else:  # it waits with those with which it was called: they count on it
+                self._responder.respond(request, outcome)
+                request.source = Over()
+            return "waiting"
+        if len(call.left) + 1 < len(call.group):
+            call.left.add(request)
+            self._responder.respond(request, outcome)
+            return "shared"
+        self._calls.cut(call, outcome)
+        return "call"
+
     # ---- out
 
     def _on_room(self, route: Route) -> None:
@@ -149,7 +174,7 @@ class Dispatch:
             clock = self._clock()
             for request in self._coalescer.lingered(clock, all_of_them=self._pool.idle):
                 self._scheduler.let_go(request)
-            sleep_s = self._dispatch(clock)
+            sleep_s = float("inf") if self._in_doubt() else self._dispatch(clock)  # the next tick asks again
         finally:
             self._filling = False
         for at in (self._scheduler.next_retry_at, self._coalescer.next_at):
@@ -171,7 +196,7 @@ class Dispatch:
             elif not (tokens := self._bucket.available(clock)) and request.dispatched_at is None:
                 return self._bucket.next_in_s(clock)
             else:
-                group = [request, *self._mates(request, tokens - 1, now)]
+                group = [request, *self._mates.of(request, tokens - 1, now)]
                 called = request if len(group) == 1 else merge(group)
                 reserved = self._reserve(called)
                 if isinstance(reserved, Busy):
@@ -189,7 +214,7 @@ class Dispatch:
             return self._providers.reserve(request)
         except Exception:  # a fault of ours: left at the head of its queue it would hold up everybody behind it
             log.exception("a reservation broke", request_id=request.request_id)
-            return _OWN_FAULT
+            return OWN_FAULT
 
     def _block(self, request: PendingRequest, busy: Busy, clock: float) -> None:
         if busy.scope == "model":
@@ -197,24 +222,6 @@ class Dispatch:
         self._scheduler.block(request, busy, clock)
         if busy.scope == "model":
             self._coalescer.add(request)
-
-    def _mates(self, request: PendingRequest, most: int, now: float) -> list[PendingRequest]:
-        """Who shares the request's call. Each takes a token and one of its agent's calls, as if it went alone.
-
-        One that was called before, with others, has had its token.
-        """
-        mates: list[PendingRequest] = []
-        calls: dict[str, int] = {request.agent_id: 1}
-        for other in self._coalescer.fitting(request):
-            own = calls.get(other.agent_id, 0) + 1
-            in_flight = self._agents[other.agent_id].in_flight
-            fits = in_flight + own <= self._rules.agents.most_in_flight
-            fresh = other.dispatched_at is None
-            if (most > 0 or not fresh) and fits and other.source.live and other.dispatch_by > now:
-                most -= fresh
-                calls[other.agent_id] = own
-                mates.append(other)
-        return mates
 
     def _start(
         self, group: Sequence[PendingRequest], called: PendingRequest, permit: Permit, now: float, clock: float
@@ -234,74 +241,71 @@ class Dispatch:
         metrics.ADMITTED.labels(priority).inc(fresh)
         self._slots.take(priority)
         dispatcher = self._pool.take()
-        call = asyncio.create_task(self._call(group, called, permit, dispatcher))
-        self._calls.add(call)
-        call.add_done_callback(self._on_end)
+        self._calls.start(Call(group, called, permit, dispatcher))
 
-    async def _call(
-        self, group: Sequence[PendingRequest], called: PendingRequest, permit: Permit, dispatcher: int
-    ) -> None:
+    def _give_back(self, call: Call) -> None:
+        self._slots.give_back(call.called.priority)
+        self._pool.give_back(call.dispatcher)
+        clock = self._clock()
+        for request in call.group:
+            self._scheduler.end(request, clock)
+        call.permit.release()
+
+    def _answer(self, call: Call, outcome: Outcome) -> None:
         try:
-            outcome = await permit.call(called)
-        except (Exception, asyncio.CancelledError) as error:  # unanswered, the record would hold its partition for ever
-            if is_told_to_stop(error):
-                raise
-            fault("calls", error, "a call broke by a fault of the pipeline's own", request_id=called.request_id)
-            outcome = _OWN_FAULT
-        finally:
-            self._slots.give_back(called.priority)
-            self._pool.give_back(dispatcher)
-            clock = self._clock()
-            for request in group:
-                self._scheduler.end(request, clock)
-            permit.release()
-        try:
-            self._end(group, outcome)
+            self._end(call.group, outcome, call.left, is_cut=outcome is call.cut)
         except (
             Exception
         ) as error:  # one of a group may be answered twice; none at all would hold its partition for ever
-            fault("calls", error, "an outcome could not be passed on", request_id=called.request_id)
-            for request in group:
-                if request.source.live and request not in self._scheduler:
-                    settle("calls", partial(self._responder.respond, request, _OWN_FAULT))
-
-    def _on_end(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
-        if not call.cancelled():
-            call.result()  # a fault of ours is not to be lost: the loop's exception handler tells
-            self._wake.after(0.0)
+            fault("calls", error, "an outcome could not be passed on", request_id=call.called.request_id)
+            for request in call.group:
+                if request.source.live and request not in call.left and request not in self._scheduler:
+                    settle("calls", partial(self._responder.respond, request, OWN_FAULT))
 
     # ---- answers
 
-    def _end(self, group: Sequence[PendingRequest], outcome: Outcome) -> None:
-        """Answer everybody who shared the call, or let those try again who did not all have the same reason to fail."""
+    def _end(
+        self,
+        group: Sequence[PendingRequest],
+        outcome: Outcome,
+        left: Collection[PendingRequest] = (),
+        *,
+        is_cut: bool = False,
+    ) -> None:
+        """Answer everybody who shared the call, or let those try again who did not all have the same reason to fail.
+
+        `left` have their answers. `is_cut`: nobody waited for the call any more.
+        """
         may_pass = outcome.error is not None and outcome.error.retryable
         if len(group) > 1:
             metrics.MERGED.inc(len(group))
         parts = [outcome] if len(group) == 1 else split(outcome, group) if outcome.status == "ok" else None
-        if parts is None and may_pass and outcome.status != "expired":
+        if parts is None and (is_cut or (may_pass and outcome.status != "expired")):
             parts = [outcome] * len(group)
         if parts is not None:
             for request, part in zip(group, parts, strict=True):
-                self._responder.respond(request, part)
-            refused = outcome.status == "error" and not may_pass
+                if request not in left:
+                    self._responder.respond(request, part)
+            refused = outcome.status == "error" and not may_pass and not is_cut
             fate: Fate = "answered" if outcome.status == "ok" else "refused" if refused else "other"
             self._let_go(self._coalescer.ended(group, fate, self._clock()))
             return
         if outcome.error is not None and outcome.error.type == "answer_too_large":
             self._coalescer.too_large(group, self._clock())
         now = self._now()
-        left = [request for request in group if request.expires_at is None or request.expires_at > now]
-        over = [request for request in group if request not in left]
+        again = [each for each in group if each not in left and (each.expires_at is None or each.expires_at > now)]
+        over = [request for request in group if request not in again]
         for request in over:
-            self._responder.respond(request, outcome if outcome.status == "expired" else expired("in a shared call"))
+            if request not in left:
+                why = outcome if outcome.status == "expired" else expired("in a shared call")
+                self._responder.respond(request, why)
         if over:
             self._let_go(self._coalescer.ended(over, "other", self._clock()))
-            self._wait_again(Regroup(left, held=False))
+            self._wait_again(Regroup(again, held=False))
             return
         refused = outcome.error is not None and outcome.error.type == "provider_error"
-        for each in self._coalescer.halves(group, refused=refused, now=self._clock()):
-            self._wait_again(each)
+        for regroup in self._coalescer.halves(group, refused=refused, now=self._clock()):
+            self._wait_again(regroup)
 
     def _wait_again(self, regroup: Regroup) -> None:
         """Put them back into the queue, to be called without the others: they have been dispatched once, in time."""
@@ -389,7 +393,5 @@ class Dispatch:
         """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""
         self._stopped = True  # a call that ends just now must not start the next one
         self._wake.stop()
-        tasks = [*self._calls, *([self._ticking] if self._ticking else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([self._ticking] if self._ticking else [])
+        await self._calls.stop()

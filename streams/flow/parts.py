@@ -20,8 +20,8 @@ from streams.flow.merge import inputs_of
 from streams.pipeline import Outcome, PendingRequest, Responder, error_outcome
 
 
-class _Over:
-    """The source of a part whose request has ended: nobody waits for its call."""
+class Over:
+    """The source of what was answered and is not called any more: it is dropped where it is met."""
 
     live = False
 
@@ -65,10 +65,15 @@ class Parts(Responder):
         self._wholes.update(dict.fromkeys(parts, _Whole(request, parts, {})))
         return parts
 
+    def open_of(self, request: PendingRequest) -> Sequence[PendingRequest]:
+        """What waits or is under way of a request: its parts that have not ended, or itself."""
+        whole = next((each for each in self._wholes.values() if each.request is request), None)
+        return (request,) if whole is None else [part for part in whole.parts if part not in whole.outcomes]
+
     def respond(self, request: PendingRequest, outcome: Outcome) -> None:
         whole = self._wholes.pop(request, None)
         if whole is None:
-            if not isinstance(request.source, _Over):
+            if not isinstance(request.source, Over):
                 self._responder.respond(request, outcome)
             return
         whole.outcomes[request] = outcome
@@ -86,14 +91,14 @@ class Parts(Responder):
         if whole is not None:
             self._end(whole)
             self._responder.abandon(whole.request)
-        elif not isinstance(request.source, _Over):
+        elif not isinstance(request.source, Over):
             self._responder.abandon(request)
 
     def _end(self, whole: _Whole) -> None:
         for part in whole.parts:
             if part not in whole.outcomes:
                 self._wholes.pop(part, None)
-                part.source = _Over()
+                part.source = Over()
 
 
 def _join(outcomes: Sequence[Outcome]) -> Outcome:

@@ -6,7 +6,8 @@ import asyncio
 import random
 import secrets
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -16,11 +17,15 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas.response import Response
 from streams.app import producer_options
+from streams.front.access import admit
+from streams.front.exchange import Event, Exchange, Inbox
 from streams.front.finder import Finder
+from streams.front.follower import Cursor
 from streams.front.ids import RANDOM_BYTES, Where, new_id, read_id
 from streams.front.inbound import Inbound
 from streams.front.lane import Lane
-from streams.front.problems import ProblemError, unavailable
+from streams.front.problems import ProblemError, invalid, unavailable
+from streams.front.replay import Replays
 from streams.front.waiting import Waiting
 from streams.kafka import closing
 from streams.kafka.reconnect import make_producer
@@ -40,9 +45,11 @@ class Front:
         self._stack = AsyncExitStack()
         self.waiting = Waiting(settings.front.max_waiting)
         client, self._names = settings.kafka.client_options(), settings.topics.names
-        topic = self._names.front_responses
-        self._lane = Lane(client, topic, random.randrange(settings.front.lanes), self._on_record)
-        self._finder = Finder(client, topic, settings.front.lanes)
+        names = self._names
+        topics = (names.deltas, names.front_responses)  # deltas first: an answer that comes with them ends the stream
+        self._lane = Lane(client, topics, random.randrange(settings.front.lanes), self._on_record)
+        self._finder = Finder(client, names, settings.front.lanes)
+        self._replays = Replays(client, names)
         self._producer = make_producer(**{**producer_options(settings), "enable_idempotence": True})
 
     async def __aenter__(self) -> Self:
@@ -64,11 +71,20 @@ class Front:
         """Whether answers arrive here, so that requests may be taken."""
         return self._lane.reading.is_set()
 
-    async def publish(self, inbound: Inbound) -> tuple[str, asyncio.Future[bytes]]:
-        """Put the request on the log; its id, and its answer to come. Whoever calls it calls `forget` with the id.
+    async def exchange(self, inbound: Inbound) -> Exchange:
+        """Publish a request whose answer is told as it comes. Raises as `publish`."""
+        inbox = Inbox()
+        request_id, answer = await self.publish(inbound, inbox)
+        return Exchange(request_id, self._lane.number, answer, inbox, self._settings.front.wait, self.forget)
 
-        Raises ProblemError where the broker does not take it: then it is not known to be on the log, and may be sent again.
+    async def publish(self, inbound: Inbound, inbox: Inbox | None = None) -> tuple[str, asyncio.Future[bytes]]:
+        """Put the request on the log; its id, and its answer to come. Whoever calls it calls `forget` with the id.
+        `inbox`: where deltas go, which are asked for then.
+
+        Raises ProblemError for what the caller's key may not ask for, and where the broker does not take it: then it is not known
+        to be on the log, and may be sent again.
         """
+        inbound = admit(inbound)
         if not self.ready:
             raise ProblemError(unavailable("the front reads no answers now", code="front_not_ready"))
         if self.waiting.full:
@@ -82,8 +98,9 @@ class Front:
             time=now,
             reply_to=self._names.front_responses,
             reply_partition=where.lane,
+            stream=inbox is not None,
         )
-        answer = self.waiting.expect(request_id)
+        answer = self.waiting.expect(request_id, inbox)
         try:
             record = await self._producer.send_and_wait(
                 self._names.topic_of[inbound.priority],
@@ -119,8 +136,30 @@ class Front:
             raise ProblemError(unavailable("the log cannot be read now", code="log_unreadable")) from error
         return None if value is None else Response.model_validate_json(value)
 
+    @asynccontextmanager
+    async def replay(self, request_id: str, after: Cursor | None) -> AsyncIterator[AsyncIterator[Event]]:
+        """A stream of any front's from the log, behind a place or from its start, and on as it comes.
+
+        Raises ProblemError for an id that no front has given, and where the log cannot be read now.
+        """
+        where = read_id(request_id)
+        if where is None or where.lane >= self._settings.front.lanes or (after and after.lane != where.lane):
+            raise ProblemError(invalid("there is no such stream", code="request_not_found", status=404))
+        if self._replays.full:
+            raise ProblemError(unavailable("too many streams are told again", code="too_many_waiting", status=429))
+        try:
+            async with self._replays.follow(request_id, where, after, self._settings.front.wait) as events:
+                yield events
+        except (KafkaError, TimeoutError) as error:
+            raise ProblemError(unavailable("the log cannot be read now", code="log_unreadable")) from error
+
     def _on_record(self, record: ConsumerRecord) -> None:
         headers = dict(record.headers)
         request_id, event_id = headers.get(REQUEST_ID), headers.get(CE_ID)
-        if request_id is not None and event_id is not None and record.value is not None:
-            self.waiting.take(request_id.decode("utf-8", "replace"), event_id, record.value)
+        if request_id is None or event_id is None or record.value is None:
+            return
+        name = request_id.decode("utf-8", "replace")
+        if record.topic == self._names.deltas:
+            self.waiting.take_delta(name, event_id, record)
+        else:
+            self.waiting.take(name, event_id, record.value)

@@ -24,7 +24,7 @@ CONVERSATION: Final = "x-headrace-conversation"
 CACHE: Final = "x-headrace-cache"
 PREFER: Final = "prefer"
 
-_NOBODY: Final = "http"
+NOBODY: Final = "http"
 """The agent of requests that name none."""
 
 _TIERS: Final[Mapping[str, Priority]] = {"priority": "high", "flex": "low"}
@@ -55,6 +55,7 @@ class Inbound:
     """Whether the client wants server-sent events."""
     tells_usage: bool
     """Whether a stream ends with a chunk that tells the usage (`stream_options.include_usage`)."""
+    model: str
     id_prefix: str
     """What its id begins with: of which API it is."""
 
@@ -74,7 +75,7 @@ def read_inbound(
     `id_prefix`: of the API, where it is not OpenAI's. Raises ProblemError for what the fleet would refuse.
     """
     payload = json_object(body)
-    agent_id = headers.get(AGENT) or _text(payload, "safety_identifier") or _text(payload, "user") or _NOBODY
+    agent_id = headers.get(AGENT) or _text(payload, "safety_identifier") or _text(payload, "user") or NOBODY
     fields: dict[str, Any] = {"agent_id": agent_id, "operation": operation, "payload": orjson.Fragment(body)}
     if conversation := headers.get(CONVERSATION):
         fields["conversation_id"] = conversation
@@ -97,6 +98,7 @@ def read_inbound(
         _preference(headers.get(PREFER, "")),
         streams=operation == "chat.completions" and payload.get("stream") is True,
         tells_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        model=payload["model"],
         id_prefix=id_prefix or _PREFIXES[operation],
     )
 

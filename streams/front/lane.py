@@ -1,34 +1,38 @@
-"""The lane: the one partition of the fronts' topic that a front reads, from the moment on at which it began."""
+"""The lane: the one partition that a front reads of the fronts' topic, and of the deltas, from the moment at which it began."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import structlog
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from streams.kafka.list_offsets import end_offsets
 from streams.kafka.reconnect import make_consumer
 from streams.supervise import end, supervised
-
-log = structlog.get_logger("headrace.front")
 
 _POLL_MS: Final = 1000
 _FETCH_WAIT_MS: Final = 500
 
 
 class Lane:
-    """Hands every record of one partition to `on_record`, in order. It belongs to no group: nobody can take it away."""
+    """Hands every record of one partition of each topic to `on_record`, in the order of its partition; what has come of several
+    topics in the order of `topics`. It belongs to no group: nobody can take it away.
+    """
 
     def __init__(
-        self, client_options: Mapping[str, Any], topic: str, number: int, on_record: Callable[[ConsumerRecord], None]
+        self,
+        client_options: Mapping[str, Any],
+        topics: Sequence[str],
+        number: int,
+        on_record: Callable[[ConsumerRecord], None],
     ) -> None:
         self.number = number
-        self._partition = TopicPartition(topic, number)
+        self._partitions = [TopicPartition(topic, number) for topic in topics]
         self._client_options = client_options
         self._on_record = on_record
-        self._next: int | None = None
+        self._next: dict[TopicPartition, int] = {}
         """Where reading goes on after a fault: an answer that came meanwhile is still waited for."""
         self.reading = asyncio.Event()
         """Set while answers arrive here: a request that is published now is answered here."""
@@ -54,16 +58,18 @@ class Lane:
         )
         try:
             await consumer.start()
-            consumer.assign([self._partition])
-            if self._next is None:
-                self._next = (await consumer.end_offsets([self._partition]))[self._partition]
-            consumer.seek(self._partition, self._next)
+            consumer.assign(self._partitions)
+            if not self._next:
+                self._next = await end_offsets(consumer, self._partitions)
+            for partition, offset in self._next.items():
+                consumer.seek(partition, offset)
             self.reading.set()
             while True:
-                fetched = await consumer.getmany(self._partition, timeout_ms=_POLL_MS)
-                for record in fetched.get(self._partition, ()):
-                    self._on_record(record)
-                    self._next = record.offset + 1
+                fetched = await consumer.getmany(timeout_ms=_POLL_MS)
+                for partition in self._partitions:
+                    for record in fetched.get(partition, ()):
+                        self._on_record(record)
+                        self._next[partition] = record.offset + 1
         finally:
             self.reading.clear()
             await consumer.stop()

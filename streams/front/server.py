@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from aiohttp import web
 
@@ -18,22 +18,27 @@ from streams.front.routes.requests import RequestRoutes
 from streams.front.routes.responses import ResponsesRoutes
 from streams.limits.token_estimate import TokenEstimator
 
-_HEADER_BYTES: Final = 16_384
-
 
 def front_app(
-    front: Front, models: Collection[str], *, most_wait_s: float, max_body_bytes: int, estimator: TokenEstimator
+    front: Front,
+    models: Collection[str],
+    *,
+    most_wait_s: float,
+    max_body_bytes: int,
+    estimator: TokenEstimator,
+    middlewares: Sequence[Any] = (),
 ) -> web.Application:
-    """The application. `models`: what /v1/models lists. A client waits for at most `most_wait_s`."""
+    """The application. `models`: what /v1/models lists. A client waits for at most `most_wait_s`. `middlewares`: the
+    first is the outermost.
+    """
     asking = Asking(front, most_wait_s)
     app = web.Application(
         client_max_size=max_body_bytes,
-        middlewares=[problems],
-        handler_args={"max_line_size": _HEADER_BYTES, "max_field_size": _HEADER_BYTES},
+        middlewares=[*middlewares, problems],
     )
     app.on_response_prepare.append(tell_request_id)
     app.add_routes(OpenAIRoutes(asking, models, int(time.time())).table())
     app.add_routes(AnthropicRoutes(asking, estimator).table())
-    app.add_routes(ResponsesRoutes(front, asking, most_wait_s).table())
+    app.add_routes(ResponsesRoutes(front, asking).table())
     app.add_routes(RequestRoutes(front).table())
     return app

@@ -10,6 +10,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from aiokafka.structs import ConsumerRecord
+
+from streams.front.exchange import Inbox
+
+_MOST_EARLY_DELTAS: Final = 64
 _MOST_EARLY: Final = 4
 """Answers to one request that are kept until it is known which of them names its record."""
 
@@ -19,6 +24,9 @@ class _Waiter:
     answer: asyncio.Future[bytes]
     event_id: bytes | None = None
     early: list[tuple[bytes, bytes]] = field(default_factory=list)
+    inbox: Inbox | None = None
+    """Where its deltas go; None: it wants none."""
+    early_deltas: list[tuple[bytes, ConsumerRecord]] = field(default_factory=list)
 
 
 class Waiting:
@@ -38,9 +46,9 @@ class Waiting:
     def full(self) -> bool:
         return len(self._waiters) >= self._most
 
-    def expect(self, request_id: str) -> asyncio.Future[bytes]:
-        """The future value of the answer; `forget` it in any case."""
-        waiter = self._waiters[request_id] = _Waiter(asyncio.get_running_loop().create_future())
+    def expect(self, request_id: str, inbox: Inbox | None = None) -> asyncio.Future[bytes]:
+        """The future value of the answer; `forget` it in any case. `inbox`: where its deltas go."""
+        waiter = self._waiters[request_id] = _Waiter(asyncio.get_running_loop().create_future(), inbox=inbox)
         return waiter.answer
 
     def published(self, request_id: str, event_id: bytes) -> None:
@@ -49,6 +57,9 @@ class Waiting:
         if waiter is None:
             return
         waiter.event_id = event_id
+        early_deltas, waiter.early_deltas = waiter.early_deltas, []
+        for named, record in early_deltas:
+            self.take_delta(request_id, named, record)
         early, waiter.early = waiter.early, []
         for named, value in early:
             self.take(request_id, named, value)
@@ -66,6 +77,17 @@ class Waiting:
             return False
         waiter.answer.set_result(value)
         return True
+
+    def take_delta(self, request_id: str, event_id: bytes, record: ConsumerRecord) -> None:
+        """A delta came."""
+        waiter = self._waiters.get(request_id)
+        if waiter is None or waiter.inbox is None:
+            return
+        if waiter.event_id is None:
+            if len(waiter.early_deltas) < _MOST_EARLY_DELTAS:
+                waiter.early_deltas.append((event_id, record))
+        elif event_id == waiter.event_id:
+            waiter.inbox.put(record)
 
     def forget(self, request_id: str) -> None:
         """Nobody waits any more."""

@@ -95,6 +95,7 @@ class Decoder:
             headers.traceparent,
             len(value),
             Original(record, origin) if self.keeps_records or headers.reply_to else None,
+            headers.streams,
         )
 
     def _refuse_by_size(self, record: Record, event_id: bytes, message: str) -> Rejected:

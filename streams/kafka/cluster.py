@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
-from streams.kafka.produce import produce
+from streams.kafka.produce import ALL_IN_SYNC, produce
 from topics.access import Allowed, allowed_operations
 
 NO_LEADER: Final = -1
@@ -63,13 +63,13 @@ class Cluster:
         return await allowed_operations(self._client, topics)
 
     async def produce(
-        self, node_id: int, batches: Mapping[TopicPartition, bytes], timeout_ms: int
+        self, node_id: int, batches: Mapping[TopicPartition, bytes], timeout_ms: int, acks: int = ALL_IN_SYNC
     ) -> Mapping[TopicPartition, Exception]:
         """Write a batch to each of some partitions that one broker leads; which were not acked, and why.
 
         Raises KafkaError where there is no answer: then nobody knows.
         """
-        return await produce(self._client, node_id, batches, timeout_ms)
+        return await produce(self._client, node_id, batches, timeout_ms, acks)
 
 
 def cluster_of(client: AIOKafkaConsumer | AIOKafkaProducer) -> Cluster:

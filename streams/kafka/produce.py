@@ -15,19 +15,20 @@ from aiokafka.structs import TopicPartition
 
 from topics.broker_errors import BrokerRefusalError
 
-_ALL_IN_SYNC: Final = -1
+ALL_IN_SYNC: Final = -1
+"""Acks: the answer comes when every replica in sync has the batch; 1: when its leader has."""
 
 
 async def produce(
-    client: Any, node_id: int, batches: Mapping[TopicPartition, bytes], timeout_ms: int
+    client: Any, node_id: int, batches: Mapping[TopicPartition, bytes], timeout_ms: int, acks: int = ALL_IN_SYNC
 ) -> Mapping[TopicPartition, Exception]:
-    """Write the batches; which were not acked by all replicas in sync, and why. Raises KafkaError where there is no answer: then
+    """Write the batches; which were not acked, and why. Raises KafkaError where there is no answer: then
     nobody knows.
     """
     topics: dict[str, list[tuple[int, bytes]]] = {}
     for (topic, number), written in batches.items():
         topics.setdefault(topic, []).append((number, written))
-    response = await client.send(node_id, ProduceRequest(None, _ALL_IN_SYNC, timeout_ms, list(topics.items())))
+    response = await client.send(node_id, ProduceRequest(None, acks, timeout_ms, list(topics.items())))
     errors: dict[TopicPartition, Exception] = {
         partition: KafkaError("the broker does not say what became of it") for partition in batches
     }

@@ -99,6 +99,16 @@ REFUSED = Counter(
 MERGED = Counter("headrace_merged_requests", "Requests that shared a provider call with others.")
 DISPATCHERS = Gauge("headrace_dispatchers", "Dispatchers, each with up to a batch of calls under way.")
 
+# cancels
+CANCELLED = _from_the_start(
+    Counter(
+        "headrace_cancelled",
+        "Requests that were cancelled, by where they were: unread, waiting, joined, call (closed), shared (goes on for others).",
+        ["stage"],
+    ),
+    *("unread", "waiting", "joined", "call", "shared"),
+)
+
 # providers
 GEN_AI_OPERATIONS: Final[dict[Operation, str]] = {"chat.completions": "chat", "embeddings": "embeddings"}
 """OpenTelemetry's names for our operations: values of the label `gen_ai_operation_name`."""
@@ -230,12 +240,36 @@ SUPERVISED_RESTARTS = _from_the_start(
 )
 
 # front
+DELTAS = _from_the_start(
+    Counter(
+        "headrace_deltas",
+        "Deltas of answers: written, or left out: the broker does not take them, or too many wait.",
+        ["outcome"],
+    ),
+    "written",
+    "left_out",
+)
 FRONT_REQUESTS = Counter(
     "headrace_front_requests",
     "Requests of HTTP clients that were answered, by operation and status.",
     ["operation", "status"],
 )
 FRONT_WAITING = Gauge("headrace_front_waiting_requests", "Requests of HTTP clients that wait for their answers.")
+FRONT_HTTP = Counter(
+    "headrace_front_http_responses",
+    "Responses to HTTP clients by API (openai, anthropic, other) and status, as 2xx, 4xx, 401, 403, 408, 429, 5xx.",
+    ["api", "status"],
+)
+FRONT_KEYS = Gauge("headrace_front_keys", "Keys that this front knows, revoked and expired ones too.")
+FRONT_CONNECTIONS = Gauge("headrace_front_connections", "Connections of HTTP clients that are open.")
+FRONT_CLOSED = _from_the_start(
+    Counter(
+        "headrace_front_closed_connections",
+        "Connections that the front ended, by why: idle, late_head, full (front.max_connections).",
+        ["why"],
+    ),
+    *("idle", "late_head", "full"),
+)
 
 # governor
 MEMORY_BYTES = Gauge("headrace_memory_bytes", "Resident memory of the worker.")
@@ -254,7 +288,8 @@ RECLAIM_SECONDS = Histogram(
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
     "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
-    "front_lane", "heavy_records", "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
+    "front_lane", "front_keys", "front_tls", "cancels", "deltas", "heavy_records", "reply_lookups", "calls", "stall_watch",
+    "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from streams.limits import UNLIMITED, Budget
 from streams.limits.token_estimate import TokenEstimator
 from streams.limits.tokenizer import measure_of
+from streams.pipeline import NO_DELTAS, DeltaWriter
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.breaker import BreakerPolicy
 from streams.providers.checks import CheckTimes, HealthChecks
@@ -45,10 +46,12 @@ async def open_providers(
     budget_of: Callable[[str], Budget] = lambda _: UNLIMITED,
     transports: Callable[[Settings, ProviderSettings, AsyncExitStack], Transports] = Transports,
     now: Callable[[], float] = time.time,
+    deltas: DeltaWriter = NO_DELTAS,
 ) -> Providers:
     """The providers that the settings name; their connections and health checks end with `stack`.
 
     `budget_of`: what a provider allows, by its name. `now` is the time by which requests expire (Unix seconds).
+    `deltas`: where streamed answers are told as they come.
     Raises SettingsError for a key or a certificate that is not there.
     """
     of_worker: dict[str, Slots] = {}
@@ -68,6 +71,7 @@ async def open_providers(
         AgentConnections(connections.pool_size, connections.timeout),
         TokenEstimator(settings.limits.default_output, measure_of(settings.limits.tokenizer)),
         now,
+        deltas,
     )
     times = CheckTimes(routing.health_check.interval, routing.health_check.timeout)
     checks = HealthChecks([each for provider in built for each in provider.endpoints], times, random.random)
@@ -114,6 +118,7 @@ async def _provider(
         endpoints=endpoints,
         wire=wire,
         stream=given.stream,
+        restarts=given.stream_on_loss == "restart",
         connections=Slots(given.connections.max, high_share),
         bodies=Bodies(max(1, memory.peak - memory.buffer)),
         planned_bytes=memory.baseline,

@@ -6,12 +6,13 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from schemas.response import WireError
 from streams.limits.token_estimate import NO_ESTIMATE, TokenEstimator
 from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
-from streams.pipeline import Outcome, PendingRequest, expired
+from streams.pipeline import Deltas, Outcome, PendingRequest, expired
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import Attempts
 from streams.providers.formats.asked import asked_of
@@ -39,6 +40,7 @@ class ProviderCall:
         room: Room[Attempt],
         tokens: TokenEstimator,
         now: Callable[[], float],
+        deltas: Deltas | None = None,
     ) -> None:
         self._search = search
         self._taken: Attempt | None = taken
@@ -50,7 +52,9 @@ class ProviderCall:
         self._room = room
         self._tokens = tokens
         self._now = now
+        self._deltas = deltas
         self._attempts = 0
+        self._began = 0.0
         self._unusable = 0
         self._failures = Attempts()
         self._first = taken.target.provider
@@ -67,10 +71,20 @@ class ProviderCall:
         self._agents.give_back(self._agent_id)
         self._room.open()
 
+    def cut_off(self, outcome: Outcome) -> Outcome:
+        """See `Permit`."""
+        return replace(
+            outcome,
+            provider=self._used.provider.name,
+            model=self._used.model,
+            attempts=self._attempts,
+            provider_s=time.monotonic() - self._began,
+        )
+
     async def call(self, request: PendingRequest) -> Outcome:
         """The call with its retries, at most for the provider's time for all calls, and for the request's own limit."""
         assert self._taken is not None
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         own_limit_s = float("inf") if request.expires_at is None else request.expires_at - self._now()
         all_calls_s = self._first.timing.all_calls_s
         ends = began + min(all_calls_s, own_limit_s)
@@ -117,13 +131,16 @@ class ProviderCall:
         repeated = self._search.note(endpoint)
         said = _Headers()
         used: Used | None = None
+        if self._deltas is not None:
+            self._deltas.begin(restart=provider.restarts)
         try:
             result = await endpoint.call(
                 asked_of(request.request),
                 self._search.body,
                 min(left_s, provider.timing.call_s),
-                stream=provider.streams(request.request.operation),
+                stream=provider.streams(request.request.operation, wanted=request.streams),
                 on_headers=said,
+                deltas=self._deltas,
             )
             if isinstance(result, Answer):
                 used = used_of(result.usage, result.cached_tokens)
@@ -142,6 +159,8 @@ class ProviderCall:
                 reservation.release()
         finally:
             taken.give_slots_back()
+            if self._deltas is not None:
+                self._deltas.end()
         self._observe_headers(taken, said, result)
         if isinstance(result, Answer):
             endpoint.observe(taken.begun, result, repeated=repeated)

@@ -15,6 +15,7 @@ from xxhash import xxh64_intdigest
 
 from schemas.request import Operation
 from streams.metrics import definitions as metrics
+from streams.pipeline import Deltas
 from streams.providers.formats.wire import Answer, Asked, Failure, Fault
 from streams.providers.health import Begun, EndpointState, Health
 from streams.providers.http.client import Checked, EndpointClient, OnHeaders
@@ -76,11 +77,20 @@ class Endpoint:
         self.health.end(begun)
 
     async def call(
-        self, asked: Asked, body: bytes, timeout_s: float, *, stream: bool, on_headers: OnHeaders
+        self,
+        asked: Asked,
+        body: bytes,
+        timeout_s: float,
+        *,
+        stream: bool,
+        on_headers: OnHeaders,
+        deltas: Deltas | None = None,
     ) -> Answer | Failure:
-        """One attempt by a holder of its slots. Raises nothing but CancelledError."""
+        """One attempt by a holder of its slots; what it streams is told to `deltas` too. Raises nothing but CancelledError."""
         started = time.monotonic()
-        result, first_s = await self.client.call(asked, body, timeout_s, stream=stream, on_headers=on_headers)
+        result, first_s = await self.client.call(
+            asked, body, timeout_s, stream=stream, on_headers=on_headers, deltas=deltas
+        )
         took_s, operation = time.monotonic() - started, asked.operation
         if isinstance(result, Answer):
             _seconds(self.provider, operation, "").observe(took_s)

@@ -38,6 +38,8 @@ class Provider:
     endpoints: Sequence[Endpoint]
     wire: Format
     stream: bool
+    restarts: bool
+    """Whether a stream that broke off after its first token may begin again before its reader's eyes."""
     connections: Slots
     bodies: Bodies
     planned_bytes: int
@@ -54,15 +56,15 @@ class Provider:
     def serves(self, operation: Operation) -> bool:
         return self.wire.path(operation) is not None
 
-    def streams(self, operation: Operation) -> bool:
-        """Whether calls of the operation are streamed to us. The formats stream chats only."""
-        return self.stream and operation == "chat.completions"
+    def streams(self, operation: Operation, *, wanted: bool) -> bool:
+        """Whether calls of the operation are streamed to us (`wanted`: for their caller). The formats stream chats only."""
+        return (wanted or self.stream) and operation == "chat.completions"
 
-    def encode(self, request: Request, model: str) -> bytes:
+    def encode(self, request: Request, model: str, *, streamed: bool) -> bytes:
         """The body of a call, with the model as this provider calls it. Raises CannotTranslateError."""
         if model != request.payload["model"]:
             request = request.model_copy(update={"payload": request.payload | {"model": model}})
-        return self.wire.encode(request, stream=self.streams(request.operation))
+        return self.wire.encode(request, stream=streamed)
 
     def take_body(self, size: int) -> None:
         """Count a body as under way; `give_body_back` ends it."""

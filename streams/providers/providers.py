@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from streams.limits import UNLIMITED, Route
 from streams.limits.token_estimate import TokenEstimator
-from streams.pipeline import Busy, Outcome, PendingRequest, error_outcome, expired
+from streams.pipeline import Busy, DeltaWriter, Outcome, PendingRequest, error_outcome, expired
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import label
 from streams.providers.call import ProviderCall
@@ -33,12 +33,14 @@ class Providers:
         agents: AgentConnections,
         tokens: TokenEstimator,
         now: Callable[[], float],
+        deltas: DeltaWriter,
     ) -> None:
         self.all = providers
         self._routes = routes
         self._agents = agents
         self._tokens = tokens
         self._now = now
+        self._deltas = deltas
         self._room: Room[Attempt] = Room(Attempt.give_all_back)
         for provider in providers:
             provider.budget.on_room(lambda _: self._room.open())
@@ -82,7 +84,8 @@ class Providers:
         while True:
             acquired = search.take()
             if isinstance(acquired, Attempt):
-                return ProviderCall(search, acquired, self._agents, self._room, self._tokens, self._now)
+                deltas = self._deltas.of(request)
+                return ProviderCall(search, acquired, self._agents, self._room, self._tokens, self._now, deltas)
             if isinstance(acquired, NoCapacity):
                 if not acquired.down:
                     return self._busy(request, acquired)

@@ -178,8 +178,10 @@ class Search:
             return Failure("exceeds_limit", message, fault="context")
         provider, wanted = target.provider, (target.provider, target.model)
         if wanted != self.encoded_for:
+            request = self.request.request
+            streamed = provider.streams(request.operation, wanted=self.request.streams)
             try:
-                body = provider.encode(self.request.request, target.model)
+                body = provider.encode(request, target.model, streamed=streamed)
             except CannotTranslateError as error:
                 return Failure("invalid_request", f"{provider.name}: {error}", fault="context")
             self.body, self.encoded_for = body, wanted

@@ -263,6 +263,11 @@ class Provider(Section):
     stream_idle_timeout: Seconds = setting(
         "20s", "A stream that has begun and is silent for so long is given up.", gt=0
     )
+    stream_on_loss: Literal["error", "restart"] = setting(
+        "error",
+        "What a client gets whose stream broke off after its first token: `error`, unless the next attempt says the same; "
+        "`restart`: the stream begins again, behind an event that says so. Before its first token it begins again unseen.",
+    )
     tls: ProviderTls = Field(default_factory=ProviderTls)
     retry: Retry = Field(default_factory=Retry)
     failover: Failover = Field(default_factory=Failover)

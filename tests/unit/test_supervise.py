@@ -271,7 +271,7 @@ ALONE = {
     "ops/processes/worker.py": "start, readiness, end and drain are awaited",
     "streams/app.py": "the start is awaited against the group's refusal",
     "streams/control.py": "a loop's fault ends the process: awaited by wait_stopped",
-    "streams/flow/dispatch.py": "a task for each call: its body answers whatever happens, and its end is seen",
+    "streams/flow/calls.py": "a task for each call: its body answers whatever happens, and its end is seen",
     "streams/scaling/actuator.py": "awaited against a newer decision",
     "streams/supervise.py": "the owner of all others",
     "streams/transport/consumer.py": "what ends the group's watch crashes the app, and the process with it",

@@ -4,8 +4,8 @@
        \\---------------- fail ----------------------/
 
 Blocks come one after the other: a block is closed before the next begins. Servers may send the arguments of several tools in
-turns;
-what cannot be said yet is kept until the tool before it is whole. There is exactly one terminal event: message_stop or error.
+turns; what cannot be said yet is kept until the tool before it is whole. There is exactly one terminal event: message_stop or
+error.
 Events: https://docs.claude.com/en/docs/build-with-claude/streaming.
 """
 
@@ -91,10 +91,15 @@ class MessageEvents:
                     self._last = choice
         return events
 
-    def end(self) -> list[Event]:
-        """The events of a stream that has ended: an error where the answer had not."""
+    def end(self, completion: Mapping[str, Any] | None = None) -> list[Event]:
+        """The events of a stream that has ended: an error where the answer had not. The whole answer, where it is known, says
+        more about its end than its chunks.
+        """
         if self.ended:
             return []
+        if completion is not None:
+            self._usage = completion.get("usage")
+            self._last = next(iter(completion.get("choices") or ()), self._last)
         if not self._last:
             return self.fail(_CUT)
         events = [*self._flush(), *self._close()]

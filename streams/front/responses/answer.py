@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from streams.front.chunks import chunk_objects
+import orjson
+
+from streams.front.partial import Partial, chunks_with
 from streams.front.problems import Problem
 from streams.front.responses.events import ResponseEvents
 
@@ -57,8 +59,9 @@ def open_response(response_id: str, created_at: int, status: Status, asked: Mapp
 def events_of(completion: Mapping[str, Any], opened: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All events of a whole completion."""
     events = ResponseEvents(opened)
-    found = [event for chunk in chunk_objects(completion, tells_usage=True) for event in events.take(chunk)]
-    return found + events.end()
+    choices = Partial().missing(Partial.of(completion)) or []
+    found = [event for chunk in chunks_with(choices, completion) for event in events.take(orjson.loads(chunk))]
+    return found + events.end(completion)
 
 
 def response_of(completion: Mapping[str, Any], opened: Mapping[str, Any]) -> dict[str, Any]:

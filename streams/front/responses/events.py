@@ -116,10 +116,14 @@ class ResponseEvents:
             self._event("response.in_progress", response=response),
         ]
 
-    def end(self) -> list[Event]:
-        """The events of a stream that has ended: a failure where the answer had not."""
+    def end(self, completion: Mapping[str, Any] | None = None) -> list[Event]:
+        """The events of a stream that has ended: a failure where the answer had not. The whole answer, where it is known, says
+        more about its end than its chunks.
+        """
         if self.ended:
             return []
+        if completion is not None:
+            self._usage = completion.get("usage")
         if self._finish is None:
             return self.fail(_CUT)
         reason = None if self._refused else _INCOMPLETE.get(self._finish)

@@ -8,13 +8,14 @@ import orjson
 from aiohttp import web
 
 from streams.front.anthropic.answer import message_of
-from streams.front.anthropic.events import MessageEvents, event_bytes
 from streams.front.anthropic.request import chat_payload
-from streams.front.chunks import chunk_objects
-from streams.front.inbound import json_object, read_inbound
+from streams.front.anthropic.stream import MessageStream
+from streams.front.inbound import Inbound, json_object, read_inbound
 from streams.front.routes.asking import Accepted, Asking
-from streams.front.routes.replies import STREAM_HEADERS, accepted, json_reply, lower_headers
+from streams.front.routes.replies import accepted, failed, json_reply, lower_headers, told
+from streams.front.stream import write_events
 from streams.limits.token_estimate import TokenEstimator
+from streams.metrics import definitions as metrics
 
 _PREFIX: Final = "msg_"
 
@@ -35,20 +36,24 @@ class AnthropicRoutes:
     async def create(self, request: web.Request) -> web.StreamResponse:
         payload = chat_payload(json_object(await request.read()))
         inbound = read_inbound("chat.completions", lower_headers(request), orjson.dumps(payload), id_prefix=_PREFIX)
+        if inbound.streams and not inbound.preference.respond_async:
+            return await self._stream(request, inbound)
         answer = await self._asking.ask(inbound)
         if isinstance(answer, Accepted):
             return accepted(answer.request_id)
-        if not inbound.streams:
-            return json_reply(message_of(answer.payload, answer.request_id), headers=answer.headers)
-        stream = web.StreamResponse(headers={**STREAM_HEADERS, **answer.headers})
-        await stream.prepare(request)
-        events = MessageEvents(answer.request_id)
-        for chunk in chunk_objects(answer.payload, tells_usage=True):
-            for event in events.take(chunk):
-                await stream.write(event_bytes(event))
-        for event in events.end():
-            await stream.write(event_bytes(event))
-        await stream.write_eof()
+        return json_reply(message_of(answer.payload, answer.request_id), headers=answer.headers)
+
+    async def _stream(self, request: web.Request, inbound: Inbound) -> web.StreamResponse:
+        async with await self._asking.exchange(inbound) as exchange:
+            request_id = exchange.request_id
+            stream, ended = await write_events(
+                request,
+                exchange,
+                MessageStream(request_id),
+                {"x-headrace-id": request_id, "x-headrace-class": inbound.priority},
+                on_failure=lambda response: failed(request, response, told(request_id, inbound, response)),
+            )
+        metrics.FRONT_REQUESTS.labels(inbound.operation, ended).inc()
         return stream
 
     async def count_tokens(self, request: web.Request) -> web.Response:

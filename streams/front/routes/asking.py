@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from schemas.response import Response
+from streams.front.exchange import Exchange
 from streams.front.front import Front
 from streams.front.inbound import Inbound
-from streams.front.problems import Problem, ProblemError, of_answer, unavailable
+from streams.front.problems import Problem, ProblemError, problem_of
 from streams.front.routes.replies import told
 from streams.metrics import definitions as metrics
 
@@ -41,6 +42,10 @@ class Asking:
         self._front = front
         self._most_wait_s = most_wait_s
 
+    async def exchange(self, inbound: Inbound) -> Exchange:
+        """Publish a request whose answer is told as it comes. Raises ProblemError."""
+        return await self._front.exchange(inbound)
+
     async def ask(self, inbound: Inbound) -> Answered | Accepted:
         """Raises ProblemError where there is no good answer, with the headers that tell of the request."""
         request_id, answer = await self._front.publish(inbound)
@@ -69,8 +74,7 @@ def _answered(request_id: str, inbound: Inbound, value: bytes) -> Answered:
     metrics.FRONT_REQUESTS.labels(inbound.operation, response.status).inc()
     headers = told(request_id, inbound, response)
     if response.error is not None or response.payload is None:
-        problem = of_answer(response.error) if response.error else unavailable("no answer", code="internal")
-        raise ProblemError(problem, headers)
+        raise ProblemError(problem_of(response), headers)
     return Answered(request_id, response.payload, response, headers)
 
 

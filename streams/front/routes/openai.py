@@ -10,11 +10,13 @@ import orjson
 from aiohttp import web
 
 from schemas.request import Operation
-from streams.front.chunks import completion_chunks
-from streams.front.inbound import read_inbound
+from streams.front.access import models_for_caller
+from streams.front.inbound import Inbound, read_inbound
 from streams.front.problems import ProblemError, invalid
 from streams.front.routes.asking import Accepted, Asking
-from streams.front.routes.replies import JSON, STREAM_HEADERS, accepted, json_reply, lower_headers, speaks_anthropic
+from streams.front.routes.replies import JSON, accepted, failed, json_reply, lower_headers, speaks_anthropic, told
+from streams.front.stream import write_stream
+from streams.metrics import definitions as metrics
 
 
 class OpenAIRoutes:
@@ -41,33 +43,42 @@ class OpenAIRoutes:
 
     async def list_models(self, request: web.Request) -> web.Response:
         if speaks_anthropic(request):
-            models = [self._anthropic_model(name) for name in self._models]
+            models = [self._anthropic_model(name) for name in models_for_caller(self._models)]
             ends = (
                 {"first_id": models[0]["id"], "last_id": models[-1]["id"]}
                 if models
                 else {"first_id": None, "last_id": None}
             )
             return json_reply({"data": models, "has_more": False, **ends})
-        return json_reply({"object": "list", "data": [self._model(name) for name in self._models]})
+        return json_reply({"object": "list", "data": [self._model(name) for name in models_for_caller(self._models)]})
 
     async def one_model(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
-        if name not in self._models:
+        if name not in models_for_caller(self._models):
             raise ProblemError(invalid(f"there is no model {name[:100]!r}", code="model_not_found", status=404))
         return json_reply(self._anthropic_model(name) if speaks_anthropic(request) else self._model(name))
 
     async def _ask(self, request: web.Request, operation: Operation) -> web.StreamResponse:
         inbound = read_inbound(operation, lower_headers(request), await request.read())
+        if inbound.streams and not inbound.preference.respond_async:
+            return await self._stream(request, inbound)
         answer = await self._asking.ask(inbound)
         if isinstance(answer, Accepted):
             return accepted(answer.request_id)
-        if not inbound.streams:
-            return web.Response(body=orjson.dumps(answer.payload), content_type=JSON, headers=answer.headers)
-        stream = web.StreamResponse(headers={**STREAM_HEADERS, **answer.headers})
-        await stream.prepare(request)
-        for chunk in completion_chunks(answer.payload, tells_usage=inbound.tells_usage):
-            await stream.write(chunk)
-        await stream.write_eof()
+        return web.Response(body=orjson.dumps(answer.payload), content_type=JSON, headers=answer.headers)
+
+    async def _stream(self, request: web.Request, inbound: Inbound) -> web.StreamResponse:
+        async with await self._asking.exchange(inbound) as exchange:
+            request_id = exchange.request_id
+            stream, ended = await write_stream(
+                request,
+                exchange,
+                request_id,
+                {"x-headrace-id": request_id, "x-headrace-class": inbound.priority},
+                tells_usage=inbound.tells_usage,
+                on_failure=lambda response: failed(request, response, told(request_id, inbound, response)),
+            )
+        metrics.FRONT_REQUESTS.labels(inbound.operation, ended).inc()
         return stream
 
     def _model(self, name: str) -> dict[str, Any]:

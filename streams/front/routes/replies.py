@@ -9,13 +9,12 @@ import orjson
 from aiohttp import web
 
 from schemas.response import Response
-from streams.front.anthropic.errors import error_object
 from streams.front.inbound import Inbound
-from streams.front.problems import Problem
+from streams.front.problems import Problem, problem_of
+from streams.front.refusal import Api
+from streams.front.refusal import refusal as response_of
 
 JSON: Final = "application/json"
-STREAM_HEADERS: Final = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"}
-"""The last one switches off the buffering of nginx and of what is built on it."""
 
 HEADRACE_ID: Final = "x-headrace-id"
 HTTP_ID: Final = web.RequestKey("http_id", str)
@@ -39,13 +38,15 @@ def speaks_anthropic(request: web.Request) -> bool:
     )
 
 
+def failed(request: web.Request, response: Response, headers: Mapping[str, str]) -> web.Response:
+    return refusal(request, problem_of(response), headers)
+
+
 def refusal(request: web.Request, problem: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
     """The problem in the words of the client's API."""
-    headers = {**problem.headers(), **(headers or {})}
-    body = problem.body()
-    if speaks_anthropic(request):
-        body = orjson.dumps(error_object(problem, headers.get(HEADRACE_ID) or request.get(HTTP_ID)))
-    return web.Response(body=body, status=problem.status, content_type=JSON, headers=headers)
+    request_id = (headers or {}).get(HEADRACE_ID) or request.get(HTTP_ID)
+    api: Api | None = "anthropic" if speaks_anthropic(request) else None
+    return response_of(problem, request.path, headers, api=api, request_id=request_id)
 
 
 async def tell_request_id(request: web.Request, response: web.StreamResponse) -> None:

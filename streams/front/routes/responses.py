@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,32 +10,27 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from schemas.response import Response
-from streams.front.anthropic.events import event_bytes
 from streams.front.front import Front
 from streams.front.ids import Where, read_id
-from streams.front.inbound import Preference, json_object, read_inbound
-from streams.front.problems import Problem, ProblemError, invalid, of_answer, unavailable
-from streams.front.responses.answer import events_of, failed_response, open_response, response_of
-from streams.front.responses.events import ResponseEvents
+from streams.front.inbound import Inbound, Preference, json_object, read_inbound
+from streams.front.problems import Problem, ProblemError, invalid, problem_of
+from streams.front.responses.answer import failed_response, open_response, response_of
 from streams.front.responses.request import chat_payload
+from streams.front.responses.stream import ResponseStream
 from streams.front.routes.asking import Accepted, Asking
-from streams.front.routes.replies import HEADRACE_ID, STREAM_HEADERS, json_reply, lower_headers
+from streams.front.routes.replies import HEADRACE_ID, failed, json_reply, lower_headers, told
+from streams.front.stream import write_events
+from streams.metrics import definitions as metrics
 
 _PREFIX: Final = "resp_"
 _STILL_COMES_S: Final = 3600.0
 """For so long a request whose answer is not on the log is told as one that waits: no request may take longer."""
-_LOOK_AGAIN_S: Final = (0.2, 2.0)
-"""Between look-ups of an answer that a stream waits for: the first wait, and the longest."""
 
 
 class ResponsesRoutes:
-    """A client waits for at most `most_wait_s`."""
-
-    def __init__(self, front: Front, asking: Asking, most_wait_s: float) -> None:
+    def __init__(self, front: Front, asking: Asking) -> None:
         self._front = front
         self._asking = asking
-        self._most_wait_s = most_wait_s
 
     def table(self) -> list[web.RouteDef]:
         return [
@@ -50,45 +44,60 @@ class ResponsesRoutes:
         asked = json_object(await request.read())
         payload = chat_payload(asked)
         inbound = read_inbound("chat.completions", lower_headers(request), orjson.dumps(payload), id_prefix=_PREFIX)
-        if asked.get("background") is True and not inbound.streams:
+        background = asked.get("background") is True
+        if background:  # goes on without its client, also where that reads its stream
             inbound = replace(inbound, preference=Preference(respond_async=True))
+        if inbound.streams and (background or not inbound.preference.respond_async):
+            return await self._stream(request, inbound, asked)
         answer = await self._asking.ask(inbound)
         opened = open_response(answer.request_id, _created_at(answer.request_id), "queued", asked)
         if isinstance(answer, Accepted):
             # 200, not 202: it is a response of the API, and its status says that it waits
             return json_reply(opened, headers={HEADRACE_ID: answer.request_id})
-        if not inbound.streams:
-            return json_reply(response_of(answer.payload, opened), headers=answer.headers)
-        return await _stream(request, events_of(answer.payload, opened), answer.headers)
+        return json_reply(response_of(answer.payload, opened), headers=answer.headers)
+
+    async def _stream(self, request: web.Request, inbound: Inbound, asked: Mapping[str, Any]) -> web.StreamResponse:
+        async with await self._asking.exchange(inbound) as exchange:
+            request_id = exchange.request_id
+            stream, ended = await write_events(
+                request,
+                exchange,
+                ResponseStream(open_response(request_id, _created_at(request_id), "in_progress", asked)),
+                {HEADRACE_ID: request_id, "x-headrace-class": inbound.priority},
+                on_failure=lambda response: failed(request, response, told(request_id, inbound, response)),
+            )
+        metrics.FRONT_REQUESTS.labels(inbound.operation, ended).inc()
+        return stream
 
     async def one_response(self, request: web.Request) -> web.StreamResponse:
         """A response from the log; `queued` while its answer may still come. What it says of its request are defaults.
 
-        With `stream=true`, its events after the one that `starting_after` names, once it is there.
+        With `stream=true`, its events behind the one that `starting_after` names, and on as they come.
         """
         response_id = request.match_info["id"]
         where = _where(response_id)
-        streams = request.query.get("stream") == "true"
-        after = _starting_after(request.query)
         headers = {HEADRACE_ID: response_id}
-        answer = await (self._come(response_id, where) if streams else self._front.find(response_id))
         opened = open_response(response_id, where.since_ms // 1000, "queued", {"background": True})
+        if request.query.get("stream") == "true":
+            after = _starting_after(request.query)
+            async with self._front.replay(response_id, None) as events:
+                stream, _ = await write_events(
+                    request,
+                    events,
+                    ResponseStream(opened, after),
+                    headers,
+                    on_failure=lambda response: failed(request, response, headers),
+                )
+                return stream
+        answer = await self._front.find(response_id)
         if answer is None:
-            if not _may_come(where):
+            if time.time() - where.since_ms / 1000 > _STILL_COMES_S:
                 raise ProblemError(invalid("no such response is kept", code="response_not_found", status=404))
-            if streams:
-                raise ProblemError(Problem(504, "server_error", "still_waiting", "no answer yet"), headers)
             return json_reply(opened, headers=headers)
         opened["model"] = answer.model
         if answer.error is not None or answer.payload is None:
-            problem = of_answer(answer.error) if answer.error else unavailable("no answer", code="internal")
-            if not streams:
-                return json_reply(failed_response(problem, opened), headers=headers)
-            failing = ResponseEvents(opened)
-            return await _stream(request, [*failing.begin(), *failing.fail(problem)][after:], headers)
-        if not streams:
-            return json_reply(response_of(answer.payload, opened), headers=headers)
-        return await _stream(request, events_of(answer.payload, opened)[after:], headers)
+            return json_reply(failed_response(problem_of(answer), opened), headers=headers)
+        return json_reply(response_of(answer.payload, opened), headers=headers)
 
     async def cancel(self, request: web.Request) -> web.Response:
         _where(request.match_info["id"])
@@ -97,17 +106,6 @@ class ResponsesRoutes:
     async def delete(self, request: web.Request) -> web.Response:
         _where(request.match_info["id"])
         raise ProblemError(_not_served("answers cannot be deleted one by one: the log keeps them for its retention"))
-
-    async def _come(self, response_id: str, where: Where) -> Response | None:
-        """The answer, waited for as long as it may come."""
-        wait_s, longest_s = _LOOK_AGAIN_S
-        until = time.monotonic() + self._most_wait_s
-        while (answer := await self._front.find(response_id)) is None:
-            if time.monotonic() + wait_s > until or not _may_come(where):
-                return None
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, longest_s)
-        return answer
 
 
 def _not_served(message: str) -> Problem:
@@ -125,24 +123,10 @@ def _created_at(response_id: str) -> int:
     return _where(response_id).since_ms // 1000
 
 
-def _may_come(where: Where) -> bool:
-    return time.time() - where.since_ms / 1000 < _STILL_COMES_S
-
-
 def _starting_after(query: Mapping[str, str]) -> int:
-    """The number of events that the client has: it names the last one, and the first is 0."""
     text = query.get("starting_after")
     if text is None:
-        return 0
+        return -1
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise ProblemError(invalid("starting_after: the number of an event", param="starting_after"))
-    return int(text) + 1
-
-
-async def _stream(request: web.Request, events: list[dict[str, Any]], headers: Mapping[str, str]) -> web.StreamResponse:
-    stream = web.StreamResponse(headers={**STREAM_HEADERS, **headers})
-    await stream.prepare(request)
-    for event in events:
-        await stream.write(event_bytes(event))
-    await stream.write_eof()
-    return stream
+    return int(text)

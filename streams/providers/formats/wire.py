@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -92,6 +92,15 @@ class Assembler(Protocol):
         """The whole answer, once the stream has ended."""
 
 
+class Chunker(Protocol):
+    """Makes chunks of a chat completion of a stream's events, as they come."""
+
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """The chunks that one event's data brings: `chat.completion.chunk` objects as JSON without line feeds. Raises ValueError,
+        KeyError, TypeError or AttributeError for what is no event.
+        """
+
+
 class Format(Protocol):
     """A wire format."""
 
@@ -108,6 +117,8 @@ class Format(Protocol):
         """Read an answer of any status that was not streamed."""
 
     def assembler(self, asked: Asked) -> Assembler: ...
+
+    def chunker(self) -> Chunker: ...
 
 
 def broken(what: str) -> Failure:

@@ -18,10 +18,12 @@ import httpx2
 
 from schemas.errors import clip
 from schemas.request import Operation
+from streams.pipeline import Deltas
 from streams.providers.formats.sse import EventDecoder, without_padding
 from streams.providers.formats.wire import Answer, Asked, Failure, Format, broken
 from streams.providers.http.body import Body, Traffic
 from streams.providers.http.compress import compress
+from streams.providers.http.tap import Tap
 from streams.providers.keys import KeySource
 
 _HEADERS: Final = {
@@ -105,9 +107,17 @@ class EndpointClient:
         self._stream_headers = httpx2.Headers(headers | {"accept": "text/event-stream"})
 
     async def call(
-        self, asked: Asked, body: bytes, timeout_s: float, *, stream: bool, on_headers: OnHeaders
+        self,
+        asked: Asked,
+        body: bytes,
+        timeout_s: float,
+        *,
+        stream: bool,
+        on_headers: OnHeaders,
+        deltas: Deltas | None = None,
     ) -> tuple[Answer | Failure, float | None]:
-        """One attempt, and the seconds to its first token where it was streamed. Raises nothing but CancelledError.
+        """One attempt, and the seconds to its first token where it was streamed. Raises nothing but CancelledError. What is
+        streamed is told to `deltas` as it comes.
 
         A call whose key is refused while there is a new one goes out again with that: a key's rotation costs no attempt.
         """
@@ -115,12 +125,12 @@ class EndpointClient:
         if self._used != self.key.current:
             self._use(self.key.current)
         used = self._used
-        result, first_s = await self._call(asked, body, timeout_s, stream, on_headers)
+        result, first_s = await self._call(asked, body, timeout_s, stream, on_headers, deltas)
         if not isinstance(result, Failure):
             return result, first_s
         if result.fault == "key" and await self._has_another_key(used) and (left_s := ends - time.monotonic()) > 0:
             self._use(self.key.current)
-            result, first_s = await self._call(asked, body, left_s, stream, on_headers)
+            result, first_s = await self._call(asked, body, left_s, stream, on_headers, deltas)
             if not isinstance(result, Failure):
                 return result, first_s
         return replace(result, message=self.key.scrub(result.message)), first_s
@@ -133,12 +143,18 @@ class EndpointClient:
             return False
 
     async def _call(
-        self, asked: Asked, body: bytes, timeout_s: float, stream: bool, on_headers: OnHeaders
+        self,
+        asked: Asked,
+        body: bytes,
+        timeout_s: float,
+        stream: bool,
+        on_headers: OnHeaders,
+        deltas: Deltas | None,
     ) -> tuple[Answer | Failure, float | None]:
         name = self._provider
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(asked, body, stream, on_headers)
+                return await self._exchange(asked, body, stream, on_headers, deltas)
         except (TimeoutError, httpx2.TimeoutException):
             message = f"no answer from {name} within {timeout_s:.1f} s"
             return Failure("provider_timeout", message, fault="illness", charged=True), None
@@ -149,7 +165,7 @@ class EndpointClient:
             return broken(f"the call to {name} broke: {type(error).__name__}"), None
 
     async def _exchange(
-        self, asked: Asked, body: bytes, stream: bool, on_headers: OnHeaders
+        self, asked: Asked, body: bytes, stream: bool, on_headers: OnHeaders, deltas: Deltas | None
     ) -> tuple[Answer | Failure, float | None]:
         headers = self._stream_headers if stream else self._headers
         if self._limits.gzip_from_bytes is not None and len(body) >= self._limits.gzip_from_bytes:
@@ -165,14 +181,14 @@ class EndpointClient:
         async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as result:
             on_headers(response.headers)
             if stream and 200 <= response.status_code < 300:
-                return await self._read_stream(asked, result, response, began)
+                return await self._read_stream(asked, result, response, began, deltas)
             whole = await result.read()
             if whole is None:
                 return self._too_large(), None
             return self._wire.decode(asked, response.status_code, whole, response.headers), None
 
     async def _read_stream(
-        self, asked: Asked, body: Body, response: httpx2.Response, began: float
+        self, asked: Asked, body: Body, response: httpx2.Response, began: float, deltas: Deltas | None
     ) -> tuple[Answer | Failure, float | None]:
         """The answer to a call that asked for a stream. What it is shows in its first bytes: content types are wrong in both
         directions.
@@ -185,26 +201,30 @@ class EndpointClient:
             start, begun = without_padding(start + chunk)
             body.keep(len(start))
         if not start.startswith((b"{", b"[", b"<")):
-            return await self._read_events(asked, body, start, began)
+            return await self._read_events(asked, body, start, began, deltas)
         rest = await body.read()
         if rest is None or len(start) + len(rest) > self._limits.max_answer_bytes:
             return self._too_large(), None
         return self._wire.decode(asked, response.status_code, start + rest, response.headers), None
 
     async def _read_events(
-        self, asked: Asked, body: Body, chunk: bytes, began: float
+        self, asked: Asked, body: Body, chunk: bytes, began: float, deltas: Deltas | None
     ) -> tuple[Answer | Failure, float | None]:
         """The events put together. Silence is a failure of its own: what has begun and stands still will not go on. An answer
         that is whole is one, whatever becomes of its connection.
         """
         decoder, assembler, first_s = EventDecoder(), self._wire.assembler(asked), None
+        tap = None if deltas is None else Tap(self._wire.chunker(), deltas)
         event_at: float | None = None
         while chunk:
             before = assembler.size_bytes
             for data in decoder.feed(chunk):
                 event_at = time.monotonic()
-                if assembler.feed(data) and first_s is None:
+                counts, brought = not assembler.ended, assembler.feed(data)
+                if brought and first_s is None:
                     first_s = event_at - began
+                if tap is not None and counts:
+                    tap.take(data, brought)
             held = assembler.size_bytes + decoder.pending_bytes
             body.keep(held)
             body.charge(assembler.size_bytes - before)

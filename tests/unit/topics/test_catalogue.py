@@ -18,7 +18,8 @@ def test_requests_responses_and_dead_letters_have_the_same_partitions() -> None:
 
 def test_the_brokers_clock_stamps_requests_responses_leases_and_samples() -> None:
     stamped = {name for name, spec in BY_NAME.items() if spec.config.get("message.timestamp.type") == "LogAppendTime"}
-    assert stamped == {*REQUEST_TOPICS, "agent.responses", "agent.responses.front", "limits.leases", "metrics.samples"}
+    answers = {"agent.responses", "agent.responses.front", "agent.deltas"}
+    assert stamped == {*REQUEST_TOPICS, *answers, "agent.cancels", "limits.leases", "metrics.samples"}
 
 
 def test_a_dead_letter_is_allowed_to_be_larger_than_any_request() -> None:
@@ -45,9 +46,21 @@ def test_records_are_kept_as_long_as_the_contract_says(name: str, days: int) -> 
     assert int(BY_NAME[name].config["retention.ms"]) == days * DAY_MS
 
 
-def test_only_cache_entries_are_compacted_and_they_end_too() -> None:
+def test_deltas_are_kept_for_an_hour() -> None:
+    config = BY_NAME["agent.deltas"].config
+    assert (config["retention.ms"], config["segment.ms"]) == ("3600000", "600000")
+    assert BY_NAME["agent.deltas"].partitions == BY_NAME["agent.responses.front"].partitions
+
+
+def test_a_cancel_is_kept_for_as_long_as_a_request_may_take() -> None:
+    assert int(BY_NAME["agent.cancels"].config["retention.ms"]) == 3_600_000 == DAY_MS / 24
+    assert BY_NAME["agent.cancels"].partitions == 1
+
+
+def test_only_cache_entries_and_keys_are_compacted_and_keys_never_end() -> None:
     policies = {name: spec.config["cleanup.policy"] for name, spec in BY_NAME.items()}
     assert policies.pop("cache.entries") == "compact,delete"
+    assert policies.pop("agent.keys") == "compact"
     assert set(policies.values()) == {"delete"}
 
 

@@ -32,9 +32,18 @@ def test_what_a_request_says_is_read_back() -> None:
         expires_at=NOW,
         reply_to="agent.responses.chat",
         reply_partition=7,
+        stream=True,
         traceparent=TRACE,
     )
-    assert read_request_headers(headers) == RequestHeaders(NOW.timestamp(), "agent.responses.chat", 7, TRACE, None)
+    assert read_request_headers(headers) == RequestHeaders(
+        NOW.timestamp(), "agent.responses.chat", 7, True, TRACE, None
+    )
+
+
+@pytest.mark.parametrize("text", [None, b"", b"false", b"1", b"TRUE", b"\xff"])
+def test_only_true_asks_for_deltas(text: bytes | None) -> None:
+    assert read_request_headers([("stream", text)]) == RequestHeaders()
+    assert read_request_headers([("stream", b"true")]).streams
 
 
 @pytest.mark.parametrize("text", [None, b"", b"-1", b"1.5", b"one", b"\xb2", b"99999999"])

@@ -48,10 +48,10 @@ def translate_answer(parsed: Mapping[str, Any], created: int) -> Answer | Failur
     calls = "tool_calls" in message
     if stopped == "tool_use" and not (calls or CONTENT_FIELD in message):
         return unusable("the provider's answer uses a tool and does not say which")
-    if stopped == "refusal" and (why := _explanation(parsed.get("stop_details"))):
+    if stopped == "refusal" and (why := explanation_of(parsed.get("stop_details"))):
         message["refusal"] = why
-    reason = "tool_calls" if calls and stopped in _WHOLE else _FINISH.get(stopped, "stop")
-    usage, stated = _usage(parsed.get("usage"))
+    reason = finish_reason(stopped, calls=calls)
+    usage, stated = usage_in_openai(parsed.get("usage"))
     choice = {
         "index": 0,
         "message": message,
@@ -118,7 +118,12 @@ def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": original_name(name), "arguments": arguments}}
 
 
-def _usage(reported: Any) -> tuple[Usage, dict[str, Any]]:
+def finish_reason(stopped: str, *, calls: bool) -> str:
+    """OpenAI's word for why an answer ended; `calls`: it calls a tool."""
+    return "tool_calls" if calls and stopped in _WHOLE else _FINISH.get(stopped, "stop")
+
+
+def usage_in_openai(reported: Any) -> tuple[Usage, dict[str, Any]]:
     """The prompt's tokens are those of the API's three counts: it counts what its prompt cache had apart."""
     given = reported if isinstance(reported, dict) else {}
     read, made = tokens(given.get("cache_read_input_tokens")), tokens(given.get("cache_creation_input_tokens"))
@@ -136,6 +141,7 @@ def _usage(reported: Any) -> tuple[Usage, dict[str, Any]]:
     return Usage(prompt, completion, prompt + completion), stated
 
 
-def _explanation(details: Any) -> str | None:
+def explanation_of(details: Any) -> str | None:
+    """Why the model refused, where it says so."""
     explanation = details.get("explanation") if isinstance(details, dict) else None
     return explanation if isinstance(explanation, str) else None

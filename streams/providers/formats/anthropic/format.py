@@ -15,6 +15,7 @@ import orjson
 from schemas.request import Operation, Request
 from streams.providers.failures import failure_of
 from streams.providers.formats.anthropic.answer import translate_answer
+from streams.providers.formats.anthropic.chunks import AnthropicChunker
 from streams.providers.formats.anthropic.request import translate_request
 from streams.providers.formats.anthropic.stream import AnthropicAssembler
 from streams.providers.formats.error_bodies import read_error
@@ -51,6 +52,9 @@ class AnthropicFormat:
         if not says_nothing(parsed.get("error")) or parsed.get("type") == "error":
             return failure_of(status, read_error(body), headers)
         return translate_answer(parsed, int(self._now()))
+
+    def chunker(self) -> AnthropicChunker:
+        return AnthropicChunker(int(self._now()))
 
     def assembler(self, asked: Asked) -> AnthropicAssembler:
         return AnthropicAssembler(lambda message: translate_answer(message, int(self._now())))

@@ -15,6 +15,7 @@ from streams.providers.failures import failure_of
 from streams.providers.formats.error_bodies import read_error
 from streams.providers.formats.json_body import parse_body
 from streams.providers.formats.openai.answer import answer_of
+from streams.providers.formats.openai.chunks import OpenaiChunker
 from streams.providers.formats.openai.stream import OpenaiAssembler
 from streams.providers.formats.sse import EventDecoder, looks_like_events
 from streams.providers.formats.wire import Answer, Asked, Failure, no_json
@@ -52,6 +53,9 @@ class OpenaiFormat:
                 return self._assembled(asked, body, headers)
             return no_json(body, headers)
         return answer_of(asked, status, parsed, body, headers)
+
+    def chunker(self) -> OpenaiChunker:
+        return OpenaiChunker()
 
     def assembler(self, asked: Asked) -> OpenaiAssembler:
         return OpenaiAssembler(asked)

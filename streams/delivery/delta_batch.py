@@ -1,0 +1,67 @@
+"""The deltas of one answer on its way: which chunks leave together, and how each delta is numbered. Pure.
+
+The chunks up to the first that has text leave as they come, so that nobody waits for the first token; from then on they leave
+when there are enough of them, or when somebody's clock says so.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.delta import encode_delta
+from topics.headers import Headers, delta_headers
+
+FULL_BYTES: Final = 4096
+"""So much leaves at once. A record costs the broker and its reader as much as 4 KB of text does."""
+
+_LARGEST_CHUNK_BYTES: Final = 512 * 1024
+"""What is larger is left out: an image, a whole answer in one chunk; the answer itself brings it."""
+
+
+class DeltaBatch:
+    """Chunks that wait to leave, of one request. `event_id` names its record."""
+
+    def __init__(self, event_id: bytes, request_id: str) -> None:
+        self._event_id = event_id
+        self._request_id = request_id
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._epoch = self._seq = 0
+        self._restart = False
+        self._has_text = False
+
+    def begin(self, now_ms: int, *, restart: bool) -> None:
+        """Another attempt: its epoch is the time, and in any case above the one before. What waits of that is dropped."""
+        self._epoch = max(self._epoch + 1, now_ms)
+        self._restart = restart
+        self._chunks.clear()
+        self._size = self._seq = 0
+        self._has_text = False
+
+    def put(self, chunk: bytes, brought: bool) -> bool:
+        """Take a chunk; whether it is time to `take` what waits."""
+        if len(chunk) > _LARGEST_CHUNK_BYTES:
+            self.skip()
+            return False
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        at_once = not self._has_text
+        self._has_text = self._has_text or brought
+        return at_once or self._size >= FULL_BYTES
+
+    def take(self) -> tuple[bytes, Headers] | None:
+        """Value and headers of the next delta; None where nothing waits."""
+        if not self._chunks:
+            return None
+        headers = delta_headers(self._event_id, self._request_id, self._epoch, self._seq, restart=self._restart)
+        value = encode_delta(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        self._seq += 1
+        return value, headers
+
+    def skip(self) -> None:
+        """Leave out what waits, so that readers see that something is missing: a number is not given."""
+        self._chunks.clear()
+        self._size = 0
+        self._seq += 1

@@ -1,0 +1,29 @@
+"""Who shares a call that is about to begin. Pure."""
+
+from __future__ import annotations
+
+from streams.flow.agents import Agents
+from streams.flow.coalesce import Coalescer
+from streams.pipeline import PendingRequest
+
+
+class Mates:
+    """Picks among those that wait and fit. Each takes a token and one of its agent's calls, as if it went alone."""
+
+    def __init__(self, coalescer: Coalescer, agents: Agents) -> None:
+        self._coalescer = coalescer
+        self._agents = agents
+
+    def of(self, request: PendingRequest, most: int, now: float) -> list[PendingRequest]:
+        """At most `most` of them, by tokens; one that was called before, with others, has had its token."""
+        mates: list[PendingRequest] = []
+        calls: dict[str, int] = {request.agent_id: 1}
+        for other in self._coalescer.fitting(request):
+            own = calls.get(other.agent_id, 0) + 1
+            fits = self._agents[other.agent_id].in_flight + own <= self._agents.rules.most_in_flight
+            fresh = other.dispatched_at is None
+            if (most > 0 or not fresh) and fits and other.source.live and other.dispatch_by > now:
+                most -= fresh
+                calls[other.agent_id] = own
+                mates.append(other)
+        return mates

@@ -1,0 +1,154 @@
+"""Who may ask a front: a middleware that finds the key of a request, and the check of what is about to be published.
+
+The key stands in a context variable while its request is handled, and `admit` is called by `Front.publish`: whatever route makes
+a request, none reaches the log that its key may not make. Credentials are in no log, metric, record or error: they are hashed
+here and go no further.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from schemas.front_key import FrontKey
+from streams.front.inbound import NOBODY, Inbound
+from streams.front.keys.ring import Held, KeyRing
+from streams.front.keys.rules import agent_of, may_class, may_model, unusable
+from streams.front.problems import Problem, ProblemError
+from streams.front.refusal import refusal
+from streams.hosts import is_asked_for_by_name
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+"""What load balancers ask for, without a key. They say nothing but ok or not."""
+
+_NO_KEY: Final = "an API key is needed: Authorization: Bearer, or x-api-key"
+_KEY_OF_REQUEST: ContextVar[Held | None] = ContextVar("key_of_request", default=None)
+
+
+class Access:
+    """Lets requests in.
+
+    Args:
+        ring: all keys.
+        always: every request needs a key. Otherwise none does until the first key is there; from then on every one does, also if
+            all keys are gone again: a front never becomes open by itself.
+        hosts: names besides addresses and `localhost` by which a front without keys may be asked for.
+        monotonic, now: clocks.
+    """
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        *,
+        always: bool,
+        hosts: Collection[str] = (),
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ring = ring
+        self._always = always
+        self._hosts = hosts
+        self._monotonic = monotonic
+        self._now = now
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a request needs a key now."""
+        self._always = self._always or len(self._ring) > 0
+        return self._always
+
+    def middleware(self) -> Middleware:
+        """For an application. It looks before the body is read."""
+
+        @web.middleware
+        async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path in OPEN_PATHS:
+                return await handler(request)
+            try:
+                held = self._let_in(request)
+            except ProblemError as error:
+                return refusal(error.problem, request.path)
+            token = _KEY_OF_REQUEST.set(held)
+            try:
+                return await handler(request)
+            finally:  # the next request of this connection runs in the same task
+                _KEY_OF_REQUEST.reset(token)
+
+        return access
+
+    def _let_in(self, request: web.Request) -> Held | None:
+        if not self.needs_key:
+            self._insist_on_this_machine(request)
+            return None
+        credentials = _credentials(request)
+        held = next((found for each in credentials if (found := self._ring.find(each)) is not None), None)
+        if held is None:
+            raise ProblemError(_refused("this API key is not known" if credentials else _NO_KEY))
+        if (why := unusable(held.key, self._now())) is not None:
+            raise ProblemError(_refused(f"this API key is {why}"))
+        if request.method == "POST" and held.key.rate is not None:
+            wait_s = held.rate.take(held.key.rate, self._monotonic())
+            if wait_s is not None:
+                raise ProblemError(_over(held.key, wait_s))
+        return held
+
+    def _insist_on_this_machine(self, request: web.Request) -> None:
+        """Without keys a front serves programs of this machine, and no page that a browser on it shows."""
+        host = request.headers.get("Host")  # `request.host` would ask DNS where there is none
+        if host is not None and not is_asked_for_by_name(host, self._hosts):
+            raise ProblemError(_forbidden("not by this Host: see http.hosts", "host_not_allowed"))
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            raise ProblemError(_forbidden("a front without keys serves no pages of other sites", "origin_not_allowed"))
+
+
+def admit(inbound: Inbound) -> Inbound:
+    """The request as its key allows it: with the agent that it runs as. Without a key it stays as it is.
+
+    Raises ProblemError for an agent, a class or a model that the key may not name.
+    """
+    held = _KEY_OF_REQUEST.get()
+    if held is None:
+        return inbound
+    key = held.key
+    agent_id = agent_of(key, None if inbound.agent_id == NOBODY else inbound.agent_id)
+    if agent_id is None:
+        raise ProblemError(_forbidden("this API key may not name this agent", "agent_not_allowed"))
+    if not may_class(key, inbound.priority):
+        raise ProblemError(_forbidden(f"this API key may not use class {inbound.priority}", "class_not_allowed"))
+    if not may_model(key, inbound.model):
+        raise ProblemError(_forbidden("this API key may not use this model", "model_not_allowed", param="model"))
+    return replace(inbound, agent_id=agent_id, fields={**inbound.fields, "agent_id": agent_id})
+
+
+def models_for_caller(models: Collection[str]) -> list[str]:
+    """Those of the models that the key of the request under way may name."""
+    held = _KEY_OF_REQUEST.get()
+    return [name for name in models if held is None or may_model(held.key, name)]
+
+
+def _credentials(request: web.Request) -> list[str]:
+    """What may be keys, by where SDKs put them: OpenAI's, then Anthropic's. Some send both."""
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    found = [bearer.strip()] if scheme.lower() == "bearer" else []
+    return [*found, *filter(None, [request.headers.get("x-api-key", "").strip()])]
+
+
+def _refused(message: str) -> Problem:
+    return Problem(401, "authentication_error", "invalid_api_key", message)
+
+
+def _forbidden(message: str, code: str, param: str | None = None) -> Problem:
+    return Problem(403, "permission_error", code, message, param)
+
+
+def _over(key: FrontKey, wait_s: float) -> Problem:
+    message = f"over the {key.rate} requests a minute of this API key"
+    return Problem(429, "rate_limit_error", "rate_limit_exceeded", message, retryable=True, retry_after_s=wait_s)

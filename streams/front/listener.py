@@ -1,0 +1,113 @@
+"""Where clients connect: how many, and for how long one may say nothing.
+
+aiohttp bounds the size of a request's head and the pipelined requests behind one, but not the time in which a head arrives
+(xorbitsai/inference#5213 tells how a byte a second holds a connection), nor the number of connections. So each connection is
+guarded: bytes pass through, a clock runs while a head is awaited. Public interfaces of asyncio and aiohttp alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from streams.front.guards import Bounds, Guards
+from streams.front.problems import invalid
+from streams.front.refusal import refusal
+from streams.front.tls import Certificate
+from streams.metrics import definitions as metrics
+
+log = structlog.get_logger("headrace.front")
+
+_BACKLOG: Final = 1024
+_HANDSHAKE_S: Final = 10.0
+_MOST_HEADERS: Final = 128
+_HEADER_BYTES: Final = 16_384
+_LINGER_S: Final = 2.0
+"""How long what is left of a refused body is still taken, so that its client can read the refusal."""
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application,
+    host: str,
+    port: int,
+    bounds: Bounds,
+    certificate: Certificate | None = None,
+    *,
+    last_answers_s: float,
+) -> AsyncIterator[str]:
+    """Serve while the block runs; gives the address. Then take nothing new, and wait for `last_answers_s` for what is under way.
+
+    Raises OSError where the address is taken.
+    """
+    guards = Guards(bounds)
+    app.middlewares[:] = [guards.middleware(), *app.middlewares]
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=last_answers_s)
+    await runner.setup()
+    server = runner.server
+    assert server is not None
+    loop = asyncio.get_running_loop()
+
+    def connection() -> asyncio.Protocol:
+        handler = _Handler(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]
+            keepalive_timeout=2 * bounds.idle_s,  # ours comes first
+            lingering_time=_LINGER_S,
+            max_headers=_MOST_HEADERS,
+            max_line_size=_HEADER_BYTES,
+            max_field_size=_HEADER_BYTES,
+        )
+        return guards.guard(handler)
+
+    listener = await loop.create_server(
+        connection,
+        host,
+        port,
+        backlog=_BACKLOG,
+        ssl=None if certificate is None else certificate.context,
+        ssl_handshake_timeout=None if certificate is None else _HANDSHAKE_S,
+    )
+    try:
+        metrics.FRONT_CONNECTIONS.set_function(lambda: len(guards))
+        bound, number, *_ = listener.sockets[0].getsockname()
+        scheme = "http" if certificate is None else "https"
+        yield f"{scheme}://[{bound}]:{number}" if ":" in bound else f"{scheme}://{bound}:{number}"
+    finally:
+        listener.close()
+        guards.close_idle()
+        await runner.cleanup()
+
+
+class _Handler(web.RequestHandler):
+    """aiohttp's, but for what becomes of a request that is no HTTP.
+
+    aiohttp quotes its headers, keys among them, to the client and to the log, with a stack each: here their kind is enough.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        kind = type(exc).__name__
+        if status >= 500:
+            log.error("a request failed in the front", kind=kind)
+        else:
+            log.debug("a request that is no HTTP", kind=kind)
+        metrics.FRONT_HTTP.labels("other", f"{status // 100}xx").inc()
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        response = refusal(invalid(f"this is no HTTP request that can be read: {kind}", code="http", status=status), "")
+        response.force_close()
+        return response

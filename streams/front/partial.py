@@ -1,0 +1,194 @@
+"""What of a chat completion has been told, and what is missing of it: by the position in each of its texts. Pure.
+
+Two halves of different answers are never put together: what is missing is given only where everything that was told is where the
+whole begins. Of a tool's call the id and the name count too, so that no call gets another one's arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+
+@dataclass(slots=True)
+class Call:
+    """A tool's call as far as it was told. `head`: everything but the arguments."""
+
+    head: dict[str, Any] = field(default_factory=dict)
+    arguments: str = ""
+
+    def add(self, piece: Mapping[str, Any]) -> None:
+        for name, value in piece.items():
+            if name == "function" and isinstance(value, dict):
+                more = value.get("arguments")
+                self.arguments += more if isinstance(more, str) else ""
+                if value.get("name"):
+                    self.head["name"] = value["name"]
+            elif name != "index" and value:
+                self.head[name] = value
+
+    def missing(self, whole: Call, index: int) -> dict[str, Any] | None:
+        """What the whole has beyond it, as a piece of `tool_calls`, perhaps empty; None where it is another call."""
+        if any(whole.head.get(name) != value for name, value in self.head.items()):
+            return None
+        rest = _rest(self.arguments, whole.arguments)
+        if rest is None:
+            if _parsed(self.arguments) != _parsed(whole.arguments) or _parsed(self.arguments) is None:
+                return None
+            rest = ""
+        head = {name: value for name, value in whole.head.items() if name not in self.head}
+        if not head and not rest:
+            return {}
+        function = {"arguments": rest} | ({"name": head.pop("name")} if "name" in head else {})
+        return {"index": index, **head, "function": function}
+
+
+@dataclass(slots=True)
+class Choice:
+    """One choice as far as it was told."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    """By field of the message: `content`, `refusal`, `reasoning_content` and what else is a text."""
+    calls: dict[int, Call] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
+    """Lists grow; what is neither text nor list is told as a whole."""
+    reason: str | None = None
+
+    @property
+    def says(self) -> bool:
+        return bool(self.calls or self.others or any(self.texts.values()))
+
+    def add(self, delta: Mapping[str, Any]) -> None:
+        for name, value in delta.items():
+            if value is None or name == "role":
+                continue
+            if isinstance(value, str):
+                self.texts[name] = self.texts.get(name, "") + value
+            elif name == "tool_calls" and isinstance(value, list):
+                for place, piece in enumerate(value):
+                    if isinstance(piece, dict):
+                        index = piece.get("index")
+                        self.calls.setdefault(index if isinstance(index, int) else place, Call()).add(piece)
+            elif isinstance(value, list):
+                self.others[name] = [*self.others.get(name, ()), *value]
+            else:
+                self.others[name] = value
+
+    def missing(self, whole: Choice) -> dict[str, Any] | None:
+        """The delta that brings what the whole has beyond it, perhaps empty; None where this is not where the whole begins."""
+        delta: dict[str, Any] = {}
+        for name in {**self.texts, **whole.texts}:
+            rest = _rest(self.texts.get(name, ""), whole.texts.get(name, ""))
+            if rest is None:
+                return None
+            if rest:
+                delta[name] = rest
+        if not self.calls.keys() <= whole.calls.keys() or not self.others.keys() <= whole.others.keys():
+            return None
+        pieces = [self.calls.get(index, Call()).missing(call, index) for index, call in sorted(whole.calls.items())]
+        if None in pieces:
+            return None
+        if told := [piece for piece in pieces if piece]:
+            delta["tool_calls"] = told
+        for name, value in whole.others.items():
+            known = self.others.get(name)
+            if isinstance(value, list) and isinstance(known, list) and value[: len(known)] == known:
+                value = value[len(known) :]
+            elif known is not None and known != value:
+                return None
+            if value and known != value:
+                delta[name] = value
+        return delta
+
+
+@dataclass(slots=True)
+class Partial:
+    """What was told of an answer, choice by choice."""
+
+    choices: dict[int, Choice] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, completion: Mapping[str, Any]) -> Partial:
+        """All of a whole chat completion."""
+        partial = cls()
+        choices = completion.get("choices")
+        for place, given in enumerate(choices if isinstance(choices, list) else ()):
+            if not isinstance(given, dict):
+                continue
+            choice = partial._choice(given, place)
+            message = given.get("message")
+            choice.add(message if isinstance(message, dict) else {})
+            choice.reason = given.get("finish_reason") or "stop"
+        return partial
+
+    @property
+    def says(self) -> bool:
+        """Whether it has any text, call or other content."""
+        return any(choice.says for choice in self.choices.values())
+
+    def add(self, chunk: Mapping[str, Any]) -> None:
+        """Take a `chat.completion.chunk`, as `is_chunk` has it."""
+        for place, given in enumerate(chunk["choices"]):
+            choice = self._choice(given, place)
+            choice.add(given.get("delta") or {})
+            choice.reason = given.get("finish_reason") or choice.reason
+
+    def has_ended_as(self, whole: Partial) -> bool:
+        """Whether it was told to the end of each choice that the whole has."""
+        return all(index in self.choices and self.choices[index].reason for index in whole.choices)
+
+    def missing(self, whole: Partial) -> list[dict[str, Any]] | None:
+        """Choices of chunks that bring what the whole has beyond it, in order; None where it is not where the whole begins."""
+        if any(choice.says for index, choice in self.choices.items() if index not in whole.choices):
+            return None
+        found: list[dict[str, Any]] = []
+        for index, choice in whole.choices.items():
+            told = self.choices.get(index)
+            delta = (told or Choice()).missing(choice)
+            if delta is None:
+                return None
+            if told is None:
+                found.append(_part(index, {"role": "assistant", "content": ""}))
+            if delta:
+                found.append(_part(index, delta))
+            if choice.reason and (told is None or not told.reason):
+                found.append(_part(index, {}, choice.reason))
+        return found
+
+    def _choice(self, given: Mapping[str, Any], place: int) -> Choice:
+        index = given.get("index")
+        return self.choices.setdefault(index if isinstance(index, int) else place, Choice())
+
+
+def is_chunk(given: Any) -> bool:
+    """Whether it is a `chat.completion.chunk` as far as its choices go."""
+    choices = given.get("choices") if isinstance(given, dict) else None
+    return isinstance(choices, list) and all(
+        isinstance(each, dict) and isinstance(each.get("delta") or {}, dict) for each in choices
+    )
+
+
+def chunks_with(choices: list[dict[str, Any]], head: Mapping[str, Any]) -> Iterator[bytes]:
+    """Chunks of these choices. `head`: a completion or a chunk, whose name, time and model they have."""
+    shared = {name: head[name] for name in ("id", "created", "model", "system_fingerprint") if name in head}
+    for choice in choices:
+        yield orjson.dumps({**shared, "object": "chat.completion.chunk", "choices": [choice]})
+
+
+def _part(index: int, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "finish_reason": reason, "logprobs": None}
+
+
+def _rest(told: str, whole: str) -> str | None:
+    return whole[len(told) :] if whole.startswith(told) else None
+
+
+def _parsed(arguments: str) -> Any:
+    """What a call's arguments say, where they are whole: a provider may space them otherwise than its answer does."""
+    try:
+        return orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return None

@@ -1,0 +1,97 @@
+"""Whether an answer or a delta that was found on the log is of the request that its id says: its `ce_id` names a record, and that
+record is looked at. Whoever may write to the fronts' topics cannot answer for the fleet by an id alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import orjson
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from streams.kafka.list_offsets import begin_offsets, end_offsets
+from streams.kafka.reconnect import make_consumer
+
+_MOST_LOOKED_AT: Final = 8
+"""Records that are read for one request: a stranger's answers may each name another one."""
+_WITHIN_S: Final = 5.0
+
+
+class RequestRecords:
+    """Looks at records of the request topics, for one request. Use it as a context: it opens a connection once it needs one."""
+
+    def __init__(self, client_options: Mapping[str, Any], topics: Collection[str], request_id: str) -> None:
+        self._client_options = client_options
+        self._topics = topics
+        self._request_id = request_id
+        self._consumer: AIOKafkaConsumer | None = None
+        self._known: dict[bytes, bool] = {}
+
+    async def __aenter__(self) -> RequestRecords:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def names(self, event_id: bytes) -> bool:
+        """Whether `topic:partition:offset` is a record of this request. False too where it is not there any more, or where too
+        many others were looked at. Raises KafkaError.
+        """
+        if event_id not in self._known:
+            if len(self._known) >= _MOST_LOOKED_AT:
+                return False
+            self._known[event_id] = await self._look(event_id)
+        return self._known[event_id]
+
+    async def _look(self, event_id: bytes) -> bool:
+        topic, _, place = event_id.decode("utf-8", "replace").partition(":")
+        number, _, offset = place.partition(":")
+        if topic not in self._topics or not (
+            number.isascii() and number.isdigit() and offset.isascii() and offset.isdigit()
+        ):
+            return False
+        partition = TopicPartition(topic, int(number))
+        consumer = self._consumer
+        if consumer is None:
+            consumer = make_consumer(**{**self._client_options, "group_id": None, "enable_auto_commit": False})
+            await consumer.start()
+            self._consumer = consumer
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                if partition.partition not in (await self._numbers(consumer, topic)):
+                    return False
+                consumer.assign([partition])
+                begin = (await begin_offsets(consumer, [partition]))[partition]
+                stop = (await end_offsets(consumer, [partition]))[partition]
+                if not begin <= int(offset) < stop:
+                    return False
+                consumer.seek(partition, int(offset))
+                record = await consumer.getone(partition)
+        except TimeoutError:
+            return False
+        return record.offset == int(offset) and _request_id(record.value) == self._request_id
+
+    async def _numbers(self, consumer: AIOKafkaConsumer, topic: str) -> Collection[int]:
+        found: Collection[int] | None = consumer.partitions_for_topic(topic)
+        if not found:
+            consumer.assign([TopicPartition(topic, 0)])  # it asks for the topic's metadata
+            try:
+                await begin_offsets(consumer, [TopicPartition(topic, 0)])
+            except KafkaError:
+                return ()
+            found = consumer.partitions_for_topic(topic)
+        return found or ()
+
+
+def _request_id(value: bytes | None) -> str | None:
+    try:
+        found = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    named = found.get("request_id") if isinstance(found, dict) else None
+    return named if isinstance(named, str) else None
