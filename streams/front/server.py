@@ -15,6 +15,7 @@ from streams.front.routes.faults import problems
 from streams.front.routes.openai import OpenAIRoutes
 from streams.front.routes.replies import tell_request_id
 from streams.front.routes.requests import RequestRoutes
+from streams.front.routes.responses import ResponsesRoutes
 from streams.limits.token_estimate import TokenEstimator
 
 
@@ -38,5 +39,6 @@ def front_app(
     app.on_response_prepare.append(tell_request_id)
     app.add_routes(OpenAIRoutes(asking, models, int(time.time())).table())
     app.add_routes(AnthropicRoutes(asking, estimator).table())
+    app.add_routes(ResponsesRoutes(front, asking).table())
     app.add_routes(RequestRoutes(front).table())
     return app

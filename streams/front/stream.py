@@ -28,7 +28,7 @@ STREAM_HEADERS: Final = {
 """The last two switch off compression and buffering of proxies: of nginx and of what is built on it."""
 
 DONE: Final = b"data: [DONE]\n\n"
-_BEAT: Final = b": waiting\n\n"
+BEAT: Final = b": waiting\n\n"
 _MOST_STALLED_S: Final = 60.0
 """A client that takes nothing for so long is gone; its answer is on the log."""
 
@@ -84,7 +84,7 @@ def sse(event: Event, request_id: str, *, tells_usage: bool) -> bytes:
                 for index, chunk in enumerate(chunks)
             )
         case Beat():
-            return _BEAT
+            return BEAT
         case Restarted(cursor):
             return b"event: restarted\nid: %b\ndata: %b\n\n" % (cursor.encode(), _restarted(request_id))
         case Whole(response) if response.error is None and response.payload is not None:

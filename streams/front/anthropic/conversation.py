@@ -148,7 +148,7 @@ def _tool_result(block: dict[str, Any], *, native: bool) -> tuple[dict[str, Any]
 
 
 def _assistant(blocks: list[dict[str, Any]], *, native: bool) -> dict[str, Any]:
-    """Thoughts go back only to a model of Anthropic's own, which knows its signature; so does an unusual order of blocks."""
+    """Thoughts go back only to a model of Anthropic's own, which knows its signature; so does an unusual order."""
     texts, thoughts, calls = [], [], []
     last, plain = 0, True
     for block in blocks:
