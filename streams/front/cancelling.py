@@ -2,8 +2,8 @@
 
 A client that goes away while it waits leaves its request without anybody who would see the answer. After `front.cancel_grace` a
 cancel goes to `agent.cancels`; the worker that has the request closes its call. That holds for attached requests alone: what was
-asked with `Prefer: respond-async` or an `Idempotency-Key`, or in class low, is to be fetched later, and ends by an explicit cancel
-only.
+asked with `Prefer: respond-async` or an `Idempotency-Key`, or in class low, is to be fetched later; only an explicit cancel ends
+it.
 A client that comes back in the grace, on this front, by the id, has not gone.
 
 A middleware sees who has gone, whatever the route: aiohttp cancels the handler of a connection that is lost. What the handler has
