@@ -30,6 +30,7 @@ _ALL: Final[Mapping[str, Entry]] = {
     "front": Entry("ops.cli.front", "Serve HTTP clients with an OpenAI SDK.", _RUN),
     "keys": Entry("ops.cli.keys", "Make, list and revoke keys of the front.", _SET_UP),
     "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
+    "cancel": Entry("ops.cli.cancel", "End a request that nobody wants any more.", _USE),
     "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
     "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),
     "agents": Entry("ops.cli.agents", "See which agents use a worker most.", _USE),

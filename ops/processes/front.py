@@ -35,7 +35,8 @@ def topics_of_front(settings: Settings) -> Needs:
     """What a front needs."""
     names = settings.topics.names
     read = (names.front_responses, names.deltas, names.front_keys)
-    return {**dict.fromkeys(names.requests, WRITE), **dict.fromkeys(read, READ)}
+    written = (*names.requests, names.cancels)
+    return {**dict.fromkeys(written, WRITE), **dict.fromkeys(read, READ)}
 
 
 async def run_front(settings: Settings) -> None:
@@ -84,6 +85,7 @@ async def run_front(settings: Settings) -> None:
         address = await stack.enter_async_context(
             listening(app, host, int(port), bounds, certificate, last_answers_s=_LAST_ANSWERS_S)
         )
+        stack.callback(front.cancelling.close)
         log.info("ready", listen=address, http=health, keys=len(keys.ring), needs_key=access.needs_key)
         broken = asyncio.create_task(unhandled.wait())
         stack.callback(broken.cancel)

@@ -254,6 +254,9 @@ FRONT_REQUESTS = Counter(
     "Requests of HTTP clients that were answered, by operation and status.",
     ["operation", "status"],
 )
+FRONT_GONE = Counter(
+    "headrace_front_clients_gone", "Clients that went away while they waited for answers that nobody else fetches."
+)
 FRONT_WAITING = Gauge("headrace_front_waiting_requests", "Requests of HTTP clients that wait for their answers.")
 FRONT_HTTP = Counter(
     "headrace_front_http_responses",
@@ -286,10 +289,10 @@ RECLAIM_SECONDS = Histogram(
     "headrace_reclaim_seconds", "Duration of one step that gets memory back.", buckets=_LATENCY_S
 )
 LOOPS: Final = (
-    "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
-    "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
-    "front_lane", "front_keys", "front_tls", "cancels", "deltas", "heavy_records", "reply_lookups", "calls", "stall_watch",
-    "callback", "thread", "metadata",
+    "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges",
+    "backlog", "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
+    "front_lane", "front_cancels", "front_keys", "front_tls", "cancels", "deltas", "heavy_records", "reply_lookups",
+    "calls", "stall_watch", "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(
