@@ -19,6 +19,7 @@ from streams.front.chunks import completion_chunks
 from streams.front.front import Front
 from streams.front.ids import read_id
 from streams.front.inbound import Inbound, read_inbound
+from streams.front.openapi import document
 from streams.front.problems import Problem, ProblemError, invalid, of_answer, unavailable
 from streams.metrics import definitions as metrics
 
@@ -54,6 +55,7 @@ def front_app(
             web.get("/v1/models", routes.list_models),
             web.get("/v1/models/{model:.+}", routes.one_model),
             web.get("/v1/requests/{id}", routes.one_request),
+            web.get("/openapi.json", routes.openapi),
         ]
     )
     return app
@@ -107,6 +109,9 @@ class _Routes:
         if name not in models_for_caller(self._models):
             raise ProblemError(invalid(f"there is no model {name[:100]!r}", code="model_not_found", status=404))
         return _json(self._model(name))
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        return _json(document())
 
     async def one_request(self, request: web.Request) -> web.Response:
         """Where a request is: `waiting`, as far as this front knows it, or how it ended, from the log."""

@@ -1,4 +1,4 @@
-"""Where clients connect: bounds of time and number, and requests that are no HTTP. A real listener on loopback, no fleet behind it."""
+"""Where clients connect: bounds of time and number, and requests that are no HTTP. A real listener, no fleet behind it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_a_head_that_trickles_in_is_ended_in_time_however_it_trickles() ->
 
 async def test_a_body_that_trickles_in_is_refused_in_time_in_the_apis_own_words() -> None:
     async with serving(body_s=0.3) as where:
-        head = b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 500\r\n\r\n"
+        head = b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ncontent-length: 500\r\n\r\n"
         answer = await said(where, head, b"{", b"}")
         assert b" 408 " in answer
         assert b'"type":"error"' in answer
@@ -107,13 +107,13 @@ async def test_beyond_the_most_that_work_a_connection_is_refused_and_none_under_
 
 
 BROKEN = {
-    "length and chunks": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "two lengths": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
-    "length that is no number": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: +3\r\n\r\nabc",
-    "negative length": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: -3\r\n\r\nabc",
-    "bad chunk": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
-    "chunk that lies": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabcdef\r\n0\r\n\r\n",
-    "gzip that is none": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nabcd",
+    "two framings": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ncontent-length:3\r\ntransfer-encoding:chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+    "length that is no number": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ncontent-length: +3\r\n\r\nabc",
+    "negative length": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ncontent-length: -3\r\n\r\nabc",
+    "bad chunk": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+    "chunk that lies": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabcdef\r\n0\r\n\r\n",
+    "gzip that is none": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nabcd",
     "space before colon": b"GET /v1/models HTTP/1.1\r\nhost : a\r\n\r\n",
     "bare line feeds in a header": b"GET /v1/models HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
     "nul in a header": b"GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: hr_\x00\r\n\r\n",
@@ -123,8 +123,8 @@ BROKEN = {
     "tls to plain": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
     "http 9": b"GET /v1/models HTTP/9.9\r\nhost: a\r\n\r\n",
     "bad method": b"G\xffT /v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
-    "huge length": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999999\r\n\r\n",
-    "huge body": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n" + b"x" * 300_000,
+    "huge length": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ncontent-length: 99999999999999999999999\r\n\r\n",
+    "huge body": b"POST /v1/messages HTTP/1.1\r\nhost:a\r\ncontent-length: 300000\r\n\r\n" + b"x" * 300_000,
 }  # fmt: skip
 ODD = {
     "absolute target": b"GET http://evil.example/v1/models HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
