@@ -1,4 +1,4 @@
-"""The front against its own OpenAPI document, by schemathesis: whatever fits the document, or does not, is no fault of the front's."""
+"""The front against its own OpenAPI document, by schemathesis: nothing that it makes of it is a fault of the front's."""
 
 from __future__ import annotations
 
