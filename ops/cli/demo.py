@@ -19,6 +19,8 @@ Examples:
 
     headrace demo --seconds 20 --rate 50 --workers 3 --broker apache
 
+    headrace demo --front --seconds 600           http://127.0.0.1:4000/v1 for your own client meanwhile
+
     headrace demo --broker 127.0.0.1:9092 --json result.json
 
 Exit code 1 if a request was lost, 2 if it cannot start. Ctrl-C ends everything that it started and prints what was done.
@@ -38,6 +40,7 @@ def demo(
         ),
     ] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second, on average.")] = 25,
+    front: Annotated[bool, typer.Option("--front", help="Also a front, on front.listen, for your own client.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result as flat JSON; - for stdout.")
     ] = None,
@@ -56,7 +59,7 @@ def demo(
     reporter = Reporter(json_file)
     console: Console = reporter.console
     try:
-        run(run_demo(effective, DemoOptions(seconds, workers, broker, rate), console, reporter))
+        run(run_demo(effective, DemoOptions(seconds, workers, broker, rate, front), console, reporter))
     except (DemoError, WorkerError) as error:
         fail(str(error))
     result: LoadResult | None = reporter.result

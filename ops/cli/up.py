@@ -16,6 +16,8 @@ Examples:
 
   headrace up --workers 4                     four, whatever is decided
 
+  headrace up --front                         and the front door, on front.listen
+
   headrace up --controls 2 --logs /var/log/headrace
 
   headrace scaling explain                    in another terminal: the last decisions in sentences
@@ -32,13 +34,14 @@ def up(
         int | None, typer.Option(min=1, max=1000, help="So many workers, whatever is decided.", show_default=False)
     ] = None,
     controls: Annotated[int, typer.Option(min=0, max=3, help="Control processes: 2 take turns, 0 run elsewhere.")] = 1,
+    front: Annotated[bool, typer.Option("--front", help="Also a front, on front.listen.")] = False,
     log_dir: Annotated[
         Path | None,
         typer.Option("--logs", metavar="DIR", help="Where each process has a log file; else a new temporary folder."),
     ] = None,
     settings: settings_option = None,
 ) -> None:
-    """Keep workers and the control process running here, restart what ends, and scale as decided, until SIGTERM."""
+    """Keep workers, the control process and a front running here, restart what ends, and scale as decided, until SIGTERM."""
     import asyncio
     import contextlib
     import tempfile
@@ -65,7 +68,7 @@ def up(
     except OSError as error:
         fail(f"--logs {folder}: {error.strerror}")
     try:
-        asyncio.run(run_supervisor(loaded, UpOptions(folder, settings, workers, controls)))
+        asyncio.run(run_supervisor(loaded, UpOptions(folder, settings, workers, controls, front)))
     except CannotStartError as error:
         fail(str(error))
     except FaultError as error:

@@ -91,6 +91,11 @@ class WorkerProcess:
         return self._child.exit_code
 
     @property
+    def ready_line(self) -> Mapping[str, Any]:
+        """What it logged as `ready`; empty until it has."""
+        return self._ready or {}
+
+    @property
     def http(self) -> str | None:
         """HOST:PORT of /healthz, /readyz and /metrics, once `wait_ready` has returned."""
         return str(self._ready["http"]) if self._ready else None

@@ -16,6 +16,7 @@ LABELS = {
     "provider",
     "component",
     "operation",
+    "api",
     "result",
     "reason",
     "status",
