@@ -22,7 +22,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     request that the broker did not take with exit code 1.
     """
     from ops.load.traffic import SendError
-    from topics.provision import ProvisionError
+    from streams.kafka.provision import ProvisionError
 
     # What the client logs while it tries would stand beside the one line that says how it ended.
     for library in ("aiokafka", "asyncio"):

@@ -45,7 +45,7 @@ def soak(
     from ops.lab.report import bars
     from ops.lab.soak import SoakOptions, run_soak
     from ops.processes.fleet import WorkerError
-    from topics.provision import ProvisionError
+    from streams.kafka.provision import ProvisionError
 
     load(settings)  # a soak has settings of its own; checked, so that one --settings does for every command
     for library in ("aiokafka", "asyncio"):

@@ -11,8 +11,8 @@ import typer
 from ops.cli.console import FOUND_WRONG, fail, load, print_json, settings_option
 
 if TYPE_CHECKING:
+    from streams.kafka.provision import Report, TopicState
     from topics.catalogue import TopicSpec
-    from topics.provision import Report, TopicState
 
 app = typer.Typer(help="Make, list and compare the contract's topics on a broker.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def apply(
     as_json: JsonOption = False,
 ) -> None:
     """Create what is missing, report what differs. Exit 1 if something still differs."""
-    from topics import provision
+    from streams.kafka import provision
 
     options, wanted = _target(settings)
     report = _run(provision.apply(options, wanted, allow_repartition=allow_repartition, alter_configs=alter_configs))
@@ -43,7 +43,7 @@ def apply(
 @app.command()
 def check(settings: settings_option = None, as_json: JsonOption = False) -> None:
     """Compare only: one line a difference, exit 1 if there is one."""
-    from topics import provision
+    from streams.kafka import provision
 
     options, wanted = _target(settings)
     _finish(_run(provision.check(options, wanted)), as_json=as_json, count=len(wanted))
@@ -52,7 +52,7 @@ def check(settings: settings_option = None, as_json: JsonOption = False) -> None
 @app.command(name="list")
 def list_topics(settings: settings_option = None, as_json: JsonOption = False) -> None:
     """Show the contract's topics and what the broker has of them."""
-    from topics import provision
+    from streams.kafka import provision
 
     options, wanted = _target(settings)
     states = _run(provision.listing(options, wanted))
@@ -91,7 +91,7 @@ def _target(settings_file: Path | None) -> "tuple[dict[str, Any], tuple[TopicSpe
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    from topics.provision import ProvisionError
+    from streams.kafka.provision import ProvisionError
 
     # What the client logs while it tries would stand beside the one line that says how it ended.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())

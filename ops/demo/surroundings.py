@@ -12,9 +12,9 @@ from ops.admin.records import open_reader, partitions_of, unreachable_in_one_lin
 from ops.brokers import Broker, BrokerError, start_broker_async
 from ops.processes.child import ChildProcess
 from ops.processes.fleet import clean_environment, headrace_command
+from streams.kafka import provision
+from streams.kafka.assignor import StickyAssignor
 from streams.settings import Effective, Settings
-from streams.transport.assignor import StickyAssignor
-from topics import provision
 from topics.catalogue import catalogue
 
 Say = Callable[[str], None]
