@@ -1,14 +1,12 @@
 """`headrace topics`: make, list and compare the contract's topics."""
 
-import asyncio
-import logging
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, load, print_json, settings_option
+from ops.cli.console import FOUND_WRONG, load, print_json, settings_option
+from ops.cli.running import run
 
 if TYPE_CHECKING:
     from streams.kafka.provision import Report, TopicState
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make, list and compare the contract's topics on a broker.", no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-
-Result = TypeVar("Result")
 
 
 @app.command()
@@ -36,7 +32,7 @@ def apply(
     from streams.kafka import provision
 
     options, wanted = _target(settings)
-    report = _run(provision.apply(options, wanted, allow_repartition=allow_repartition, alter_configs=alter_configs))
+    report = run(provision.apply(options, wanted, allow_repartition=allow_repartition, alter_configs=alter_configs))
     _finish(report, as_json=as_json, count=len(wanted))
 
 
@@ -46,7 +42,7 @@ def check(settings: settings_option = None, as_json: JsonOption = False) -> None
     from streams.kafka import provision
 
     options, wanted = _target(settings)
-    _finish(_run(provision.check(options, wanted)), as_json=as_json, count=len(wanted))
+    _finish(run(provision.check(options, wanted)), as_json=as_json, count=len(wanted))
 
 
 @app.command(name="list")
@@ -55,7 +51,7 @@ def list_topics(settings: settings_option = None, as_json: JsonOption = False) -
     from streams.kafka import provision
 
     options, wanted = _target(settings)
-    states = _run(provision.listing(options, wanted))
+    states = run(provision.listing(options, wanted))
     rows = [
         {
             "topic": state.spec.name,
@@ -88,17 +84,6 @@ def _target(settings_file: Path | None) -> "tuple[dict[str, Any], tuple[TopicSpe
         settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, settings.topics.names
     )
     return settings.kafka.client_options(), wanted
-
-
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    from streams.kafka.provision import ProvisionError
-
-    # What the client logs while it tries would stand beside the one line that says how it ended.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    try:
-        return asyncio.run(work)
-    except ProvisionError as error:
-        fail(str(error))
 
 
 def _finish(report: "Report", *, as_json: bool, count: int) -> None:

@@ -12,6 +12,7 @@ from ops.admin.records import open_reader, partitions_of, unreachable_in_one_lin
 from ops.brokers import Broker, BrokerError, start_broker_async
 from ops.processes.child import ChildProcess
 from ops.processes.fleet import clean_environment, headrace_command
+from streams.errors import HeadraceError
 from streams.kafka import provision
 from streams.kafka.assignor import StickyAssignor
 from streams.settings import Effective, Settings
@@ -28,7 +29,7 @@ _SIMULATOR_WITHIN_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.05
 
 
-class DemoError(Exception):
+class DemoError(HeadraceError):
     """Why the demo cannot run: one line that says what is wrong and what to do."""
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import structlog
 from aiokafka.errors import KafkaError, NodeNotReadyError
 
+from streams.errors import HeadraceError
 from streams.kafka import provision
 from streams.kafka.membership import GroupRefusedError
 from streams.kafka.provision import BrokerUnreachableError, ProvisionError
@@ -34,7 +35,7 @@ _ASK_AGAIN_S: Final = 0.5
 _ONE_CLOCK: Final = "message.timestamp.type"  # without the broker's time no lease holds
 
 
-class CannotStartError(Exception):
+class CannotStartError(HeadraceError):
     """Why the process cannot start: one line that says what is wrong and how to mend it."""
 
 

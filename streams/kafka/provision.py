@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyError, TopicAlreadyExistsError
 
+from streams.errors import HeadraceError
 from streams.kafka.allowed import allowed_operations
 from streams.kafka.connection_causes import diagnose
 from topics.access import Allowed
@@ -31,7 +32,7 @@ _POLL_S: Final = 0.1
 _SET_ON_TOPIC: Final = 1
 
 
-class ProvisionError(Exception):
+class ProvisionError(HeadraceError):
     """The broker could not be asked, or refused. The message is one line that says what and why."""
 
 
