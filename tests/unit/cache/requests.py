@@ -9,7 +9,7 @@ from typing import Any
 from schemas.request import Request
 from schemas.response import CacheResult
 from streams.cache.answers import Answer
-from streams.pipeline import Hit, Outcome, PendingRequest
+from streams.pipeline import EndedAs, Hit, Outcome, PendingRequest
 
 
 @dataclass
