@@ -7,7 +7,6 @@ writes each fetch with the positions behind it in one go: what is before a posit
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +18,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.errors import StoreClosedError, StoreError
 from streams.cache.layout import MAX_KEY_BYTES, Positions
@@ -39,7 +39,7 @@ _MOST_RECORDS: Final = 2_000
 _WAIT_S: Final = 0.5
 _PAUSE_S: Final = 0.05
 """Between fetches: another worker's answers may come in company, where each by itself would cost a fetch."""
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.4, 10.0
 
 
 @dataclass(slots=True)
@@ -126,8 +126,7 @@ class EntryReader:
                 "cached answers of other workers are not read now, trying again", error=str(error) or repr(error)
             )
         self.store_failed = isinstance(error, StoreError)
-        pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures, 10))
-        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+        await asyncio.sleep(equal_jitter_s(exponential_s(self._failures, _FIRST_RETRY_S, _LAST_RETRY_S)))
         if self.store_failed:
             try:
                 await self._table.reopen()  # RocksDB writes nothing after a full disk until then
