@@ -26,7 +26,8 @@ from streams.kafka.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.kafka.cluster import cluster_of
 from streams.kafka.fetch import Fetch
 from streams.kafka.list_offsets import begin_offsets, end_offsets
-from streams.kafka.reconnect import made_anew, make_consumer
+from streams.kafka.log_reader import log_reader
+from streams.kafka.reconnect import made_anew
 from streams.kafka.records import Record
 from streams.supervise import end, supervised
 from topics.headers import CE_SOURCE
@@ -136,20 +137,13 @@ class EntryReader:
                 log.info("the cache store is open again", after_failures=self._failures)
 
     async def _read_until_partitions_change(self) -> None:
-        consumer = make_consumer(
-            **{
-                **self._client_options,
-                "group_id": None,
-                "enable_auto_commit": False,
-                "auto_offset_reset": "earliest",
-                "isolation_level": "read_committed",
-                "fetch_max_wait_ms": 100,
-                "fetch_max_bytes": _FETCH_BYTES,
-                "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
-            }
-        )
-        try:
-            await consumer.start()
+        async with log_reader(
+            self._client_options,
+            isolation_level="read_committed",
+            fetch_max_wait_ms=100,
+            fetch_max_bytes=_FETCH_BYTES,
+            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+        ) as consumer:
             partitions = await self._partitions(consumer)
             if not partitions:
                 raise KafkaError(f"the topic {self._topic} is not there; `headrace topics apply` makes it")
@@ -167,8 +161,6 @@ class EntryReader:
                     look_again_at = loop.time() + self._partitions_every_s
                     if await self._partitions(consumer) not in (partitions, []):
                         return
-        finally:
-            await consumer.stop()
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         """All partitions of the topic, looked up without asking for it by name, which might create it."""
