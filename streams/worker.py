@@ -22,6 +22,7 @@ from streams.flow.dispatch import Dispatch
 from streams.flow.rules import scheduler_of
 from streams.flow.stats import FlowStats
 from streams.governor import Governor, memory_budget
+from streams.heartbeat import Doubt
 from streams.intake.decode import Decoder
 from streams.intake.intake import Intake
 from streams.kafka import closing
@@ -105,7 +106,15 @@ class Worker:
             settings, cluster, delivery, providers.mapping, self._stack, budget.bytes, shares, now
         )
         stage = self._cache.stage
-        self._dispatch = Dispatch(rules, providers, stage, now=now, clock=time.monotonic, scheduler=scheduler)
+        self._dispatch = Dispatch(
+            rules,
+            providers,
+            stage,
+            now=now,
+            clock=time.monotonic,
+            scheduler=scheduler,
+            in_doubt=Doubt(transport.heartbeat),
+        )
         self._stack.push_async_callback(self._dispatch.stop)
         stage.connect(self._dispatch)
         waits = settings.queueing.timeout

@@ -1,11 +1,10 @@
 """The broker that tests run on, and names that no other test uses.
 
-One broker serves the whole run: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a container where a docker engine runs,
+One broker serves a process: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a container where a docker engine runs,
 else Apache Kafka where Java and Maven are, else the embedded one. The header of the run says which, and why not the
 ones before it. TEST_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
 
-With `pytest -n 2` every test that needs a broker runs in one of the two processes: there is one broker still, and tests that
-measure or starve real workers run one after the other. The other process has what needs none.
+With `pytest -n 3` two processes have a broker each, and the third has what needs none (tests/support/lanes.py).
 """
 
 import os
@@ -18,7 +17,7 @@ from hypothesis import settings
 
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
 from tests.support.broker import REAL_KAFKA, Choice, choose, start
-from tests.support.lanes import BROKER, lane_of
+from tests.support.lanes import LONGEST, lane_of
 
 # Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -45,8 +44,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that takes a broker by a fixture of a fixture, which its file does not name, would get a second broker."""
     for item in items:
-        if "broker" in getattr(item, "fixturenames", ()) and lane_of(item.path) != BROKER:
+        if "broker" in getattr(item, "fixturenames", ()) and lane_of(item.path) not in LONGEST:
             raise pytest.UsageError(f"{item.nodeid} needs a broker, and its file does not name the fixture")
+    items.sort(key=lambda item: _rank(lane_of(item.path)))
+
+
+def _rank(lane: str) -> int:
+    return (*LONGEST, lane).index(lane)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

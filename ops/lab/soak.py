@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,9 +44,11 @@ async def run_soak(options: SoakOptions, say: Say) -> Outcome:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    outcome = await run_schedule(
-        soak_schedule(options), options.folder / "logs", rate_per_s=options.rate_per_s, say=say, stop=stop
-    )
+    options.folder.mkdir(parents=True, exist_ok=True)
+    logs = Path(
+        tempfile.mkdtemp(prefix="logs-", dir=options.folder)
+    )  # books and logs of an earlier run are not this one's
+    outcome = await run_schedule(soak_schedule(options), logs, rate_per_s=options.rate_per_s, say=say, stop=stop)
     page, data = write_report(outcome, options.folder)
     say(f"report: {page} and {data}")
     return outcome

@@ -174,6 +174,8 @@ class World:
             "topics.replication_factor": 3,
             "scaling.limits.max": PARTITIONS,
             "cache.disk.path": str(cache),
+            # Its buffers are full within minutes then, so that an hour shows whether memory grows.
+            "cache.disk.size": "200MB",
             "limits.window": f"{LIMIT.window_s:g}s",
             # Answered requests are remembered by default, so that a lost commit costs no call: half the seeds go without.
             "cache.finished_window": "1s" if self._seed % 2 else "10m",

@@ -34,8 +34,11 @@ class WorkerError(Exception):
 
 
 def headrace_command(*arguments: str) -> list[str]:
-    """The command line of `headrace …` in this interpreter."""
-    return [sys.executable, "-m", "ops.cli", *arguments]
+    """The command line of `headrace …` in this interpreter.
+
+    -P: a folder named `schemas` or `ops` where the command is started is not taken for ours.
+    """
+    return [sys.executable, "-P", "-m", "ops.cli", *arguments]
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

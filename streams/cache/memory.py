@@ -58,9 +58,10 @@ class Segment(Generic[V]):
         self.stats.hits += 1
         return entry[0]
 
-    def put(self, key: bytes, value: V, payload_bytes: int, expires_at: float) -> None:
-        """Keep a value; the least recently used ones make room for it."""
+    def put(self, key: bytes, value: V, payload_bytes: int, expires_at: float, now: float) -> None:
+        """Keep a value; the least recently used ones make room for it, and go besides when they are expired."""
         self.discard(key)
+        self._drop_expired(now)
         size = payload_bytes + ENTRY_BYTES
         if size > self.capacity_bytes:
             self.stats.refused += 1
@@ -83,6 +84,15 @@ class Segment(Generic[V]):
     def clear(self) -> None:
         self._entries.clear()
         self.stats.entries = self.stats.bytes = 0
+
+    def _drop_expired(self, now: float) -> None:
+        """Two a put: what nobody asks for again would otherwise be held until the segment is full."""
+        for _ in range(2):
+            oldest = next(iter(self._entries), None)
+            if oldest is None or self._entries[oldest][2] > now:
+                return
+            self._remove(oldest)
+            self.stats.expired += 1
 
     def _make_room(self, size: int) -> None:
         while self.stats.bytes + size > self.capacity_bytes:

@@ -292,12 +292,12 @@ class CacheStage:
             self._store.put_answer(key, request, answer)
         until = now + self._rules.finished_window_s
         identity = _identity(request)
-        self._memory.metadata.put(identity, key or answer, 0 if key else len(payload), until)
+        self._memory.metadata.put(identity, key or answer, 0 if key else len(payload), until, now)
         self._store.put_finished(identity, request, answer, key, until)
 
     def _remember(self, key: bytes, answer: Answer, now: float) -> None:
         expires_at = min(now + self._rules.memory_ttl_s, answer.expires_at)
-        self._memory.responses.put(key, answer, len(answer.payload), expires_at)
+        self._memory.responses.put(key, answer, len(answer.payload), expires_at, now)
 
     def _land(self, leader: PendingRequest) -> list[PendingRequest]:
         return [] if leader.read_key is None else self._flights.complete(leader.read_key, leader)

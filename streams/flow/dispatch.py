@@ -47,7 +47,7 @@ class Dispatch:
     """Stage: holds requests until they may be dispatched, then sees them through their call.
 
     `now` is the time of the records (Unix seconds), `clock` a monotonic one. `scheduler`: made before, where others look at what
-    waits; one of its own else.
+    waits; one of its own else. `in_doubt`: whether what waits may be another worker's by now, so that no call begins.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Dispatch:
         now: Callable[[], float],
         clock: Callable[[], float],
         scheduler: Scheduler | None = None,
+        in_doubt: Callable[[], bool] = lambda: False,
     ) -> None:
         began = clock()
         self._rules = rules
@@ -65,6 +66,7 @@ class Dispatch:
         self._responder = self._parts = Parts(responder)
         self._now = now
         self._clock = clock
+        self._in_doubt = in_doubt
         self._pool = Pool(rules.pool)
         self._scheduler = scheduler_of(rules, began) if scheduler is None else scheduler
         self._slots, self._agents = self._scheduler.slots, self._scheduler.agents
@@ -149,7 +151,7 @@ class Dispatch:
             clock = self._clock()
             for request in self._coalescer.lingered(clock, all_of_them=self._pool.idle):
                 self._scheduler.let_go(request)
-            sleep_s = self._dispatch(clock)
+            sleep_s = float("inf") if self._in_doubt() else self._dispatch(clock)  # the next tick asks again
         finally:
             self._filling = False
         for at in (self._scheduler.next_retry_at, self._coalescer.next_at):

@@ -257,7 +257,7 @@ class BatchReader:
             why = f"a batch of {len(batch)} bytes that unpacks to more than {self._rules.most_unpacked_bytes}"
             self._begin(set_aside(self.next_fetch_offset, last_offset + 1, 0, "too_large", why), last_offset, 0)
             return 0
-        except (BrokenError, KafkaError, struct.error) as error:
+        except Exception as error:  # aiokafka's reader raises SystemError where a size is negative
             return self._give_up(batch, last_offset, 0, f"it does not unpack: {error}")
         self._begin(made, self.next_fetch_offset - 1, last_offset - self.next_fetch_offset + 1)
         return len(batch)

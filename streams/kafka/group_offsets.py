@@ -175,6 +175,19 @@ def read_commits(response: Any, partitions: Collection[TopicPartition]) -> dict[
     return found
 
 
+def read_refusals(response: Any, positions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    """The error codes of an OffsetCommit answer: of those that were not committed; -1 where it says nothing of a partition."""
+    refused = dict.fromkeys(positions, -1)
+    for topic, numbers in response.topics:
+        for number, error_code in numbers:
+            partition = TopicPartition(topic, number)
+            if error_code:
+                refused[partition] = error_code
+            else:
+                refused.pop(partition, None)
+    return refused
+
+
 class GroupOffsets:
     """Commits of the group that an aiokafka coordinator belongs to."""
 
@@ -210,15 +223,7 @@ class GroupOffsets:
         coordinator = self._coordinator
         await coordinator.ensure_coordinator_known()
         request = Commit(coordinator.group_id, coordinator.generation, coordinator.member_id, positions)
-        response = await coordinator._send_req(request)
-        refused = dict.fromkeys(positions, -1)
-        for topic, numbers in response.topics:
-            for number, error_code in numbers:
-                partition = TopicPartition(topic, number)
-                if error_code:
-                    refused[partition] = error_code
-                else:
-                    refused.pop(partition, None)
+        refused = read_refusals(await coordinator._send_req(request), positions)
         codes = set(refused.values())
         if codes & {ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID}:
             coordinator.reset_generation()
@@ -227,6 +232,23 @@ class GroupOffsets:
         elif any(advice_for_code(code) is Advice.ELSEWHERE and code != _UNKNOWN_TOPIC_OR_PARTITION for code in codes):
             coordinator.coordinator_dead()
         return refused
+
+    async def commit_while_joining(
+        self, positions: Mapping[TopicPartition, Position], generation: int
+    ) -> dict[TopicPartition, int]:
+        """As `commit`, of a member that waits for the others of its group to join again.
+
+        The group takes commits of the generation before until the last member has joined, and refuses them from then on, so that
+        none can overtake those of a partition's next owner. They go past the connection of the coordinator: a broker reads the
+        next request of a connection when the one before is answered, and there the join waits. What is refused changes
+        nothing: the join under way decides.
+        """
+        coordinator = self._coordinator
+        node = coordinator.coordinator_id
+        if node is None:
+            return dict.fromkeys(positions, REBALANCE_IN_PROGRESS)
+        request = Commit(coordinator.group_id, generation, coordinator.member_id, positions)
+        return read_refusals(await coordinator._client.send(node, request), positions)
 
 
 def moved(codes: Collection[int]) -> bool:

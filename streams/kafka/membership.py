@@ -71,11 +71,11 @@ class Membership:
         beat, send = coordinator._do_heartbeat, coordinator._send_req
 
         async def watched() -> bool:
-            member = coordinator.member_id
+            member, sent_at = coordinator.member_id, time.monotonic()
             alive: bool = await beat()
             now = time.monotonic()
             if alive:
-                heartbeat.beat()
+                heartbeat.beat(sent_at)  # its answer may have waited for a process that stood still
             elif coordinator.member_id != member:
                 self.expelled = heartbeat.last_at is not None and now - heartbeat.last_at > self._session_timeout_s
                 # It answered: aiokafka is not to take it for dead and look for another one before it joins again.

@@ -46,14 +46,19 @@ class Committer:
         self.failing_since: float | None = None
         """Monotonic time since which no commit has succeeded though there was something to commit."""
 
-    async def commit(self, partitions: Mapping[TopicPartition, PartitionOffsets]) -> bool:
-        """Commit every partition whose position has moved; whether all were. What was refused is tried again with the next."""
+    async def commit(
+        self, partitions: Mapping[TopicPartition, PartitionOffsets], joining_since: int | None = None
+    ) -> bool:
+        """Commit every partition whose position has moved; whether all were. What was refused is tried again with the next.
+
+        joining_since: of a member that waits for its group to rebalance, the generation that the partitions are from.
+        """
         partitions = dict(partitions)  # an assignment that comes meanwhile changes whose they are
         async with self._lock:
             began = time.monotonic()
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
-                    refused = await self._commit_until_it_fits(partitions)
+                    refused = await self._commit_until_it_fits(partitions, joining_since)
             except (KafkaError, TimeoutError) as error:
                 self._failed(explain_error(error))
                 return False
@@ -84,7 +89,7 @@ class Committer:
             log.warning("commit failed, next try with the next commit", error=why, times=times, **about)
 
     async def _commit_until_it_fits(
-        self, partitions: Mapping[TopicPartition, PartitionOffsets]
+        self, partitions: Mapping[TopicPartition, PartitionOffsets], joining_since: int | None
     ) -> dict[TopicPartition, int] | None:
         """The error codes of those that were not committed; None where there was nothing to commit."""
         positions = self._positions(partitions, partitions)
@@ -94,7 +99,10 @@ class Committer:
         while positions:
             for partition, position in positions.items():
                 partitions[partition].attempt(position)
-            found = await self._offsets.commit(positions)
+            if joining_since is None:
+                found = await self._offsets.commit(positions)
+            else:
+                found = await self._offsets.commit_while_joining(positions, joining_since)
             for partition, position in positions.items():
                 if partition not in found:
                     partitions[partition].commit(position)

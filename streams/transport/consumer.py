@@ -8,7 +8,8 @@ aiokafka runs in the worker's own event loop, not in Faust's second thread: no h
 stops its heartbeats, so that its partitions go to one that lives (docs/decisions/0005-one-event-loop.md).
 
 How a rebalance goes: the flow stops; lists on which no work has begun are taken back; what is finished is committed, within
-a second; calls under way go on. After the assignment, rebalance.py says what was kept, lost and gained.
+a second; calls under way go on, and what they finish is committed until the last member has joined. After the assignment,
+rebalance.py says what was kept, lost and gained.
 """
 
 from __future__ import annotations
@@ -251,8 +252,12 @@ class RecordListConsumer(FaustShape):
             except TimeoutError:
                 pass
             self._commit_due.clear()
-            if self.flow_active or self.draining:  # in a rebalance a commit would only ask for another one
+            if self.flow_active or self.draining:
                 await self.commit()
+            elif (
+                self._owned_generation >= 0
+            ):  # what is answered while the group waits for a member is not to be paid again
+                await self.committer.commit(self.partitions, joining_since=self._owned_generation)
 
     async def _watch_group(self) -> None:
         try:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.fixtures import Measured
-from tests.support.pipeline import PARTITIONS, Pipeline, request, send_steadily
+from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request, send_steadily, wait_until
 from tests.support.positions import Positions, promised_too_early, read_all
 from topics.names import RESPONSES
 
@@ -112,3 +112,75 @@ async def test_a_worker_stopped_past_its_session_loses_nothing_and_takes_part_ag
         assert promised_too_early(committed, records, unfinished) == []
     for (_, earlier), (_, later) in pairwise(read):
         assert {p: (c, later[p]) for p, c in earlier.items() if later[p].next_offset < c.next_offset} == {}
+
+
+@pytest.mark.timeout(120)
+async def test_what_is_answered_while_the_group_waits_for_a_member_is_committed(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    """A join waits for members that stand still; calls go on meanwhile. Whoever gets their partitions must not pay again."""
+    async with (
+        pipeline.fleet(kafka__session_timeout="20s", kafka__heartbeat_interval="300ms") as fleet,
+        pipeline.traffic() as traffic,
+    ):
+        stands, answers = await fleet.start(2)
+        await pipeline.wait_members(2, 30)
+        for number in range(PARTITIONS):
+            for n in range(10):
+                await traffic.send("normal", agent_on(number), request(f"wait-{number}-{n}", latency_ms=6_000))
+        await pipeline.simulator.wait_in_flight(10 * PARTITIONS)
+        stands.signal(signal.SIGSTOP)
+        joining = asyncio.create_task(fleet.start(1))  # whom the group takes when the one that stands still is given up
+        before = (await pipeline.committed()).values()
+        assignments = answers.log_text().count('"partitions assigned"')
+
+        async def half_is_committed() -> bool:
+            return sum(p.next_offset for p in (await pipeline.committed()).values()) >= 10 * PARTITIONS // 2
+
+        began = time.monotonic()
+        try:
+            await wait_until(half_is_committed, 12)
+            waited_s = time.monotonic() - began
+            moved = answers.log_text().count('"partitions assigned"') - assignments
+        finally:
+            stands.signal(signal.SIGCONT)
+        await joining
+        assert await traffic.wait_answered(60)
+        summary = traffic.ledger.summary()
+    measured(f"committed {waited_s:.1f} s after the join began; {summary}")
+
+    assert sum(p.next_offset for p in before) == 0
+    assert moved == 0, "the group had moved on before the commit: nothing was tried"
+    assert (summary.ok, summary.lost) == (10 * PARTITIONS, 0)
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_that_wakes_up_does_not_call_what_others_have_called_meanwhile(
+    pipeline: Pipeline, measured: Measured
+) -> None:
+    """It still holds what waited when it was stopped; until the group has answered it cannot know whose that is."""
+    async with (
+        pipeline.fleet(
+            kafka__session_timeout="3s", kafka__heartbeat_interval="500ms", concurrency__per_host=4
+        ) as fleet,
+        pipeline.traffic() as traffic,
+    ):
+        stopped, _ = await fleet.start(2)
+        await pipeline.wait_members(2, 30)
+        for n in range(160):
+            await traffic.send("normal", f"agent-{n % 16}", request(f"wake-{n}", latency_ms=300))
+        await pipeline.simulator.wait_in_flight(8)
+        stopped.signal(signal.SIGSTOP)
+        stopped_at = time.time()
+        assert await traffic.wait_answered(60)
+        stopped.signal(signal.SIGCONT)
+        woken_at = time.time()
+        await pipeline.wait_members(2, 20)
+        summary = traffic.ledger.summary()
+    calls = pipeline.simulator.calls()
+    before = {call.request_id for call in calls if call.arrived_at < stopped_at}
+    again = [call.request_id for call in calls if call.arrived_at > woken_at and call.request_id not in before]
+    measured(f"{len(again)} calls after waking up, stopped for {woken_at - stopped_at:.1f} s; {summary}")
+
+    assert (summary.ok, summary.lost) == (160, 0)
+    assert again == []

@@ -8,7 +8,7 @@ from tests.support.lanes import lane_of
 
 
 class LaneScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives each process whole lanes; those with the most tests first.
+    """Gives each process whole lanes, in the order of the tests.
 
     In place of `--dist loadgroup`, which pytest 9.2 does without a word: pytest-dev/pytest-xdist#1386.
     """

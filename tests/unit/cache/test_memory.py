@@ -29,8 +29,11 @@ class SegmentModel(RuleBasedStateMachine):
 
     @rule(key=KEYS, value=st.integers(), size=st.integers(0, 6 * ENTRY_BYTES), ttl_s=st.floats(0.1, 20))
     def put(self, key: bytes, value: int, size: int, ttl_s: float) -> None:
-        self.segment.put(key, value, size, self.now + ttl_s)
+        self.segment.put(key, value, size, self.now + ttl_s, self.now)
         self.model = [entry for entry in self.model if entry[0] != key]
+        for _ in range(2):
+            if self.model and self.model[0][3] <= self.now:
+                self.model.pop(0)
         if size + ENTRY_BYTES <= CAPACITY:
             while sum(entry[2] for entry in self.model) + size + ENTRY_BYTES > CAPACITY:
                 self.model.pop(0)
@@ -66,18 +69,27 @@ TestSegmentAgreesWithTheModel = SegmentModel.TestCase
 @given(st.lists(st.tuples(KEYS, st.integers(0, 2000)), max_size=200))
 def test_a_segments_overflow_never_evicts_anothers(puts: list[tuple[bytes, int]]) -> None:
     tier: MemoryTier[bytes] = MemoryTier(10_000, {"responses": 0.7, "metadata": 0.3})
-    tier.metadata.put(b"kept", b"finished", 0, 1e9)
+    tier.metadata.put(b"kept", b"finished", 0, 1e9, 0)
     for key, size in puts:
-        tier.responses.put(key, b"answer", size, 1e9)
+        tier.responses.put(key, b"answer", size, 1e9, 0)
     assert tier.metadata.get(b"kept", 0) == b"finished"
     assert tier.stats()["responses"].bytes <= 7_000
 
 
 def test_a_value_larger_than_its_segment_is_refused_and_replaces_nothing_else() -> None:
     segment: Segment[str] = Segment(CAPACITY)
-    segment.put(b"a", "small", 0, 1e9)
-    segment.put(b"b", "huge", CAPACITY, 1e9)
+    segment.put(b"a", "small", 0, 1e9, 0)
+    segment.put(b"b", "huge", CAPACITY, 1e9, 0)
     assert (segment.get(b"a", 0), segment.get(b"b", 0), segment.stats.refused) == ("small", None, 1)
+
+
+@given(st.floats(1, 100), st.integers(1, 50))
+def test_answers_that_nobody_asks_for_again_are_held_for_twice_their_time_at_most(ttl_s: float, a_ttl: int) -> None:
+    segment: Segment[str] = Segment(10**9)
+    for number in range(20 * a_ttl):
+        now = number * ttl_s / a_ttl
+        segment.put(str(number).encode(), "answer", 0, now + ttl_s, now)
+        assert segment.stats.entries <= 2 * a_ttl + 2
 
 
 def filled(held: dict[str, int]) -> MemoryTier[bytes]:
@@ -85,7 +97,7 @@ def filled(held: dict[str, int]) -> MemoryTier[bytes]:
     tier: MemoryTier[bytes] = MemoryTier(1_000_000, {"responses": 0.7, "metadata": 0.3})
     for name, count in held.items():
         for number in range(count):
-            getattr(tier, name).put(str(number).encode(), b"", 1_000 - ENTRY_BYTES, 1.0)
+            getattr(tier, name).put(str(number).encode(), b"", 1_000 - ENTRY_BYTES, 1.0, 0.0)
     return tier
 
 

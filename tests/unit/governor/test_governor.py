@@ -73,7 +73,7 @@ def test_partitions_are_held_above_the_line_and_released_below(rig: Rig) -> None
 
 def test_the_cache_is_cut_by_what_is_too_much_and_grows_again(rig: Rig) -> None:
     for number in range(200):
-        rig.tier.responses.put(str(number).encode(), b"", 1_000_000 - ENTRY_BYTES, 1e12)
+        rig.tier.responses.put(str(number).encode(), b"", 1_000_000 - ENTRY_BYTES, 1e12, 0.0)
     rig.look(870_000_000)
     rig.look(870_000_000)
     assert 129_000_000 <= rig.tier.held_bytes <= 130_000_000
@@ -83,7 +83,7 @@ def test_the_cache_is_cut_by_what_is_too_much_and_grows_again(rig: Rig) -> None:
     for _ in range(60):
         rig.look(500_000_000)
         for number in range(400):
-            rig.tier.responses.put(str(number).encode(), b"", 1_000_000 - ENTRY_BYTES, 1e12)
+            rig.tier.responses.put(str(number).encode(), b"", 1_000_000 - ENTRY_BYTES, 1e12, 0.0)
     assert rig.tier.size_bytes == 400_000_000 > size
 
 

@@ -12,7 +12,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.kafka.batch_reader import BatchReader, CorruptBatchError, HeavyBatchError, ReadRules
@@ -224,6 +224,21 @@ def test_a_record_that_cannot_be_read_leaves_those_before_it() -> None:
     assert [(each.offset, type(each)) for each in reader.read(10)] == [(1, SetAside), (2, SetAside)]
 
 
+@pytest.mark.parametrize("magic", [0, 1])
+@pytest.mark.parametrize("part", ["key", "value"])
+@pytest.mark.parametrize("size", [-(2**31), -2, 2**31 - 1])
+def test_an_old_message_with_a_size_that_cannot_be_is_corrupt(magic: int, part: str, size: int) -> None:
+    raw = bytearray(legacy(magic, [b"value"], 0))
+    at = 18 if magic == 0 else 26
+    at += 4 + 1 if part == "value" else 0
+    raw[at : at + 4] = size.to_bytes(4, "big", signed=True)
+    reader = of(bytes(raw), 0, 100, ReadRules(MIB, check_crcs=False))
+    with pytest.raises(CorruptBatchError):
+        reader.read(10)
+
+
+@example(bytes(16) + b"\x00\x00\x80" + bytes(7))
+@example(b"\x00" * 8 + b"\x80" + bytes(9) + b"\x80" + bytes(7))
 @given(st.binary(max_size=300))
 def test_any_bytes_are_records_or_corrupt_and_nothing_else(data: bytes) -> None:
     reader = of(data, 0, 100, ReadRules(MIB, check_crcs=False))
