@@ -13,11 +13,14 @@ from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
+import structlog
 from aiohttp import web
 
 from schemas.response import Response
 from streams.front.exchange import Beat, Broken, Delta, Event, Restarted, StillWaits, Whole
 from streams.front.problems import Problem, of_answer, unavailable
+
+log = structlog.get_logger("headrace.front")
 
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream",
@@ -46,17 +49,30 @@ async def write_stream(
     `on_failure` makes the response of a request that failed before anything was told.
     """
     stream: web.StreamResponse | None = None
-    async for event in events:
+    try:
+        async for event in events:
+            if stream is None:
+                if isinstance(event, Whole) and (event.response.error is not None or event.response.payload is None):
+                    return on_failure(event.response), event.response.status
+                stream = web.StreamResponse(headers={**STREAM_HEADERS, **headers})
+                await stream.prepare(request)
+            await _write(request, stream, sse(event, request_id, tells_usage=tells_usage))
+            if isinstance(event, Whole | Broken | StillWaits):
+                await stream.write_eof()
+                return stream, event.response.status if isinstance(event, Whole) else "broken"
+    except ConnectionError:
+        raise
+    except Exception:
         if stream is None:
-            if isinstance(event, Whole) and (event.response.error is not None or event.response.payload is None):
-                return on_failure(event.response), event.response.status
-            stream = web.StreamResponse(headers={**STREAM_HEADERS, **headers})
-            await stream.prepare(request)
-        await _write(request, stream, sse(event, request_id, tells_usage=tells_usage))
-        if isinstance(event, Whole | Broken | StillWaits):
-            await stream.write_eof()
-            return stream, event.response.status if isinstance(event, Whole) else "broken"
-    raise AssertionError("an exchange that has not ended")
+            raise
+        log.exception("a stream broke in the front", request_id=request_id)
+    if stream is None:
+        raise AssertionError("an exchange that told nothing")
+    await _write(
+        request, stream, _error(_faulty(request_id), request_id)
+    )  # whatever it was, no stream is cut in silence
+    await stream.write_eof()
+    return stream, "broken"
 
 
 def sse(event: Event, request_id: str, *, tells_usage: bool) -> bytes:
@@ -119,6 +135,11 @@ def _broken(request_id: str) -> Problem:
         f"GET /v1/requests/{request_id}"
     )
     return Problem(502, "server_error", "stream_broken", message, retryable=True)
+
+
+def _faulty(request_id: str) -> Problem:
+    message = f"a fault of the front's own; the request goes on: GET /v1/requests/{request_id}/stream goes on with it"
+    return Problem(500, "server_error", "internal", message, retryable=True)
 
 
 def _still_waits(request_id: str) -> Problem:
