@@ -244,7 +244,7 @@ DELTAS = _from_the_start(
     Counter(
         "headrace_deltas",
         "Deltas of answers: written, or left out: the broker does not take them, or too many wait.",
-        ["outcome"],
+        ["result"],
     ),
     "written",
     "left_out",
