@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from ops.processes.health import serve_health
+from ops.processes.health import health_routes, serve_health
 from ops.processes.service import CannotStartError, Stop, check_start, unless
 from streams.front.access import Access
 from streams.front.front import Front
@@ -18,6 +18,7 @@ from streams.front.listener import listening
 from streams.front.server import front_app
 from streams.front.tls import Certificate, CertificateError
 from streams.hosts import is_loopback
+from streams.limits.token_estimate import TokenEstimator
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.unhandled import Unhandled
@@ -26,7 +27,7 @@ from topics.plan import Needs
 
 log = structlog.get_logger("headrace.front")
 
-_LAST_ANSWERS_S: Final = 30.0
+LAST_ANSWERS_S: Final = 30.0
 _KEYS_WITHIN_S: Final = 20.0
 
 
@@ -75,13 +76,16 @@ async def run_front(settings: Settings) -> None:
             most_wait_s=own.wait,
             max_body_bytes=settings.requests.max_bytes,
             middlewares=[access.middleware(), receiving(own.body_timeout)],
+            estimator=TokenEstimator(settings.limits.default_output),
         )
+        if own.serve_health == "always" or is_loopback(host):
+            app.add_routes(health_routes(ready))
         if certificate is not None:
             certificate.watch()
             stack.push_async_callback(certificate.stop)
         bounds = Bounds(most_connections(own.max_connections), own.header_timeout, own.body_timeout, own.idle_timeout)
         address = await stack.enter_async_context(
-            listening(app, host, int(port), bounds, certificate, last_answers_s=_LAST_ANSWERS_S)
+            listening(app, host, int(port), bounds, certificate, last_answers_s=LAST_ANSWERS_S)
         )
         stack.callback(front.cancelling.close)
         log.info("ready", listen=address, http=health, keys=len(keys.ring), needs_key=access.needs_key)

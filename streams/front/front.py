@@ -36,7 +36,6 @@ from topics.headers import CE_ID, REQUEST_ID, message_headers, request_headers
 
 log = structlog.get_logger("headrace.front")
 
-_PREFIXES: Final = {"chat.completions": "chatcmpl-", "embeddings": "embd-"}
 _SOURCE: Final = "/headrace/front"
 
 
@@ -97,7 +96,7 @@ class Front:
             raise ProblemError(unavailable("too many requests wait here", code="too_many_waiting", status=429))
         now = datetime.now(UTC)
         where = Where(self._lane.number, int(now.timestamp() * 1000))
-        request_id = new_id(_PREFIXES[inbound.operation], where, secrets.token_bytes(RANDOM_BYTES))
+        request_id = new_id(inbound.id_prefix, where, secrets.token_bytes(RANDOM_BYTES))
         headers = request_headers(
             event_id=request_id,
             source=_SOURCE,

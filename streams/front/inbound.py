@@ -56,18 +56,25 @@ class Inbound:
     tells_usage: bool
     """Whether a stream ends with a chunk that tells the usage (`stream_options.include_usage`)."""
     model: str
+    id_prefix: str
+    """What its id begins with: of which API it is."""
 
     def value(self, request_id: str) -> bytes:
         """The value of its record."""
         return orjson.dumps({"request_id": request_id, **self.fields})
 
 
-def read_inbound(operation: Operation, headers: Mapping[str, str], body: bytes) -> Inbound:
-    """Read an HTTP request. `headers` by lower-case names. The body travels as it came.
+_PREFIXES: Final[Mapping[Operation, str]] = {"chat.completions": "chatcmpl-", "embeddings": "embd-"}
 
-    Raises ProblemError for what the fleet would refuse.
+
+def read_inbound(
+    operation: Operation, headers: Mapping[str, str], body: bytes, *, id_prefix: str | None = None
+) -> Inbound:
+    """Read an HTTP request. `headers` by lower-case names. The body, a payload of the contract, travels as it came.
+
+    `id_prefix`: of the API, where it is not OpenAI's. Raises ProblemError for what the fleet would refuse.
     """
-    payload = _object(body)
+    payload = json_object(body)
     agent_id = headers.get(AGENT) or _text(payload, "safety_identifier") or _text(payload, "user") or NOBODY
     fields: dict[str, Any] = {"agent_id": agent_id, "operation": operation, "payload": orjson.Fragment(body)}
     if conversation := headers.get(CONVERSATION):
@@ -92,10 +99,12 @@ def read_inbound(operation: Operation, headers: Mapping[str, str], body: bytes) 
         streams=operation == "chat.completions" and payload.get("stream") is True,
         tells_usage=isinstance(options, dict) and options.get("include_usage") is True,
         model=payload["model"],
+        id_prefix=id_prefix or _PREFIXES[operation],
     )
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """The body of an HTTP request. Raises ProblemError where it is no JSON object."""
     try:
         found = orjson.loads(body)
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from schemas.response import WireError
+from schemas.response import Response, WireError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,11 @@ def unavailable(message: str, *, code: str, status: int = 503, retry_after_s: fl
     """Nobody's mistake that the client could mend; it may try again."""
     kind = "rate_limit_error" if status == 429 else _SERVER
     return Problem(status, kind, code, message, retryable=True, retry_after_s=retry_after_s)
+
+
+def problem_of(response: Response) -> Problem:
+    """Why a response of the fleet is no good answer."""
+    return of_answer(response.error) if response.error else unavailable("no answer", code="internal")
 
 
 def of_answer(error: WireError) -> Problem:

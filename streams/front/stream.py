@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -17,7 +18,7 @@ from aiohttp import web
 
 from schemas.response import Response
 from streams.front.exchange import Beat, Broken, Delta, Event, Restarted, StillWaits, Whole
-from streams.front.problems import Problem, of_answer, unavailable
+from streams.front.problems import Problem, problem_of
 
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream",
@@ -27,7 +28,7 @@ STREAM_HEADERS: Final = {
 """The last two switch off compression and buffering of proxies: of nginx and of what is built on it."""
 
 DONE: Final = b"data: [DONE]\n\n"
-_BEAT: Final = b": waiting\n\n"
+BEAT: Final = b": waiting\n\n"
 _MOST_STALLED_S: Final = 60.0
 """A client that takes nothing for so long is gone; its answer is on the log."""
 
@@ -41,9 +42,24 @@ async def write_stream(
     tells_usage: bool,
     on_failure: Callable[[Response], web.StreamResponse],
 ) -> tuple[web.StreamResponse, str]:
+    """Tell the events to an OpenAI client; see `write_events`."""
+    return await write_events(
+        request, events, partial(sse, request_id=request_id, tells_usage=tells_usage), headers, on_failure=on_failure
+    )
+
+
+async def write_events(
+    request: web.Request,
+    events: AsyncIterable[Event],
+    bytes_of: Callable[[Event], bytes],
+    headers: Mapping[str, str],
+    *,
+    on_failure: Callable[[Response], web.StreamResponse],
+) -> tuple[web.StreamResponse, str]:
     """Tell the events to the client; what it was answered with, and how it ended: a status of the contract, or `broken`.
 
-    `on_failure` makes the response of a request that failed before anything was told.
+    `bytes_of`: an event in the words of its API. `on_failure` makes the response of a request that failed before anything was
+    told.
     """
     stream: web.StreamResponse | None = None
     async for event in events:
@@ -52,7 +68,7 @@ async def write_stream(
                 return on_failure(event.response), event.response.status
             stream = web.StreamResponse(headers={**STREAM_HEADERS, **headers})
             await stream.prepare(request)
-        await _write(request, stream, sse(event, request_id, tells_usage=tells_usage))
+        await _write(request, stream, bytes_of(event))
         if isinstance(event, Whole | Broken | StillWaits):
             await stream.write_eof()
             return stream, event.response.status if isinstance(event, Whole) else "broken"
@@ -68,17 +84,17 @@ def sse(event: Event, request_id: str, *, tells_usage: bool) -> bytes:
                 for index, chunk in enumerate(chunks)
             )
         case Beat():
-            return _BEAT
+            return BEAT
         case Restarted(cursor):
             return b"event: restarted\nid: %b\ndata: %b\n\n" % (cursor.encode(), _restarted(request_id))
         case Whole(response) if response.error is None and response.payload is not None:
             return (_usage(response.payload) if tells_usage else b"") + DONE
         case Whole(response):
-            problem = of_answer(response.error) if response.error else unavailable("no answer", code="internal")
+            problem = problem_of(response)
         case Broken():
-            problem = _broken(request_id)
+            problem = broken(request_id)
         case StillWaits():
-            problem = _still_waits(request_id)
+            problem = still_waits(request_id)
     return _error(problem, request_id)
 
 
@@ -113,7 +129,7 @@ def _error(problem: Problem, request_id: str) -> bytes:
     return b"data: " + orjson.dumps(body) + b"\n\n"
 
 
-def _broken(request_id: str) -> Problem:
+def broken(request_id: str) -> Problem:
     message = (
         "the stream broke off and cannot go on where it stopped, because another attempt says otherwise; the whole answer: "
         f"GET /v1/requests/{request_id}"
@@ -121,6 +137,6 @@ def _broken(request_id: str) -> Problem:
     return Problem(502, "server_error", "stream_broken", message, retryable=True)
 
 
-def _still_waits(request_id: str) -> Problem:
+def still_waits(request_id: str) -> Problem:
     message = f"nothing came for too long; the request goes on: GET /v1/requests/{request_id}/stream goes on with it"
     return Problem(504, "server_error", "still_waiting", message)

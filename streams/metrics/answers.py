@@ -59,11 +59,7 @@ class AnswerCounts(Collector):
     @property
     def by_tags(self) -> Mapping[Tags, Durations]:
         """The counts, as they go on; cancelled requests are none."""
-        return {
-            Tags(*key[:3], key[3]): durations
-            for key, durations in self._by_key.items()
-            if key[3] != "cancelled"
-        }
+        return {Tags(*key[:3], key[3]): durations for key, durations in self._by_key.items() if key[3] != "cancelled"}
 
     def described(self) -> tuple[tuple[str, str, tuple[str, ...], str], ...]:
         """Name, kind, labels and meaning of both."""

@@ -229,14 +229,14 @@ SCALING_OUTCOMES = Counter(
 )
 SUPERVISED = Gauge(
     "headrace_supervised_processes",
-    "Processes of this supervisor by kind (worker, control) and state: starting, ready, draining, waiting, given_up.",
+    "Processes of this supervisor by kind (worker, control, front) and state: starting, ready, draining, waiting, given_up.",
     ["kind", "state"],
 )
 SUPERVISED_RESTARTS = _from_the_start(
     Counter(
         "headrace_supervised_restarts", "Processes of this supervisor that ended by themselves, by kind.", ["kind"]
     ),
-    *("worker", "control"),
+    *("worker", "control", "front"),
 )
 
 # front
@@ -268,8 +268,8 @@ FRONT_CONNECTIONS = Gauge("headrace_front_connections", "Connections of HTTP cli
 FRONT_CLOSED = _from_the_start(
     Counter(
         "headrace_front_closed_connections",
-        "Connections that the front ended, by why: idle, late_head, full (front.max_connections).",
-        ["why"],
+        "Connections that the front ended, by reason: idle, late_head, full (front.max_connections).",
+        ["reason"],
     ),
     *("idle", "late_head", "full"),
 )

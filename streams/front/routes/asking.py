@@ -11,8 +11,8 @@ from schemas.response import Response
 from streams.front.exchange import Exchange
 from streams.front.front import Front
 from streams.front.inbound import Inbound
-from streams.front.problems import Problem, ProblemError
-from streams.front.routes.replies import problem_of, told
+from streams.front.problems import Problem, ProblemError, problem_of
+from streams.front.routes.replies import told
 from streams.metrics import definitions as metrics
 
 

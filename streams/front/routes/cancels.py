@@ -29,8 +29,13 @@ class CancelRoutes:
             raise ProblemError(invalid("no front gives such ids", code="request_not_found", status=404))
         if request_id not in self._front.waiting and (answer := await self._front.find(request_id)) is not None:
             return json_reply({"id": request_id, "object": "request", "state": answer.status})
-        try:
-            await self._front.cancel(cancel_of_id(request_id))
-        except (KafkaError, TimeoutError) as error:
-            raise ProblemError(unavailable("the broker takes no cancels now", code="not_published")) from error
+        await publish_cancel(self._front, request_id)
         return json_reply({"id": request_id, "object": "request", "state": "cancelling"}, 202)
+
+
+async def publish_cancel(front: Front, request_id: str) -> None:
+    """Put a cancel of that id on the log. Raises ProblemError where the broker does not take it."""
+    try:
+        await front.cancel(cancel_of_id(request_id))
+    except (KafkaError, TimeoutError) as error:
+        raise ProblemError(unavailable("the broker takes no cancels now", code="not_published")) from error

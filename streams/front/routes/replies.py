@@ -10,34 +10,58 @@ from aiohttp import web
 
 from schemas.response import Response
 from streams.front.inbound import Inbound
-from streams.front.problems import Problem, of_answer, unavailable
+from streams.front.problems import Problem, problem_of
+from streams.front.refusal import Api
+from streams.front.refusal import refusal as response_of
 
 JSON: Final = "application/json"
+
+HEADRACE_ID: Final = "x-headrace-id"
+HTTP_ID: Final = web.RequestKey("http_id", str)
+"""The id of an HTTP request, for its answer's `x-request-id` where no request of the fleet came of it."""
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type=JSON, headers=headers)
 
 
-def refusal(problem: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(
-        body=problem.body(), status=problem.status, content_type=JSON, headers={**problem.headers(), **(headers or {})}
+def lower_headers(request: web.Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def speaks_anthropic(request: web.Request) -> bool:
+    """Whether the client is one of Anthropic's API: by the path, or by the version that all of them send."""
+    return (
+        request.path == "/v1/messages"
+        or request.path.startswith("/v1/messages/")
+        or "anthropic-version" in request.headers
     )
 
 
-def problem_of(response: Response) -> Problem:
-    """Why there is no good answer."""
-    return of_answer(response.error) if response.error else unavailable("no answer", code="internal")
+def failed(request: web.Request, response: Response, headers: Mapping[str, str]) -> web.Response:
+    return refusal(request, problem_of(response), headers)
 
 
-def failed(response: Response, headers: Mapping[str, str]) -> web.Response:
-    return refusal(problem_of(response), headers)
+def refusal(request: web.Request, problem: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The problem in the words of the client's API."""
+    request_id = (headers or {}).get(HEADRACE_ID) or request.get(HTTP_ID)
+    api: Api | None = "anthropic" if speaks_anthropic(request) else None
+    return response_of(problem, request.path, headers, api=api, request_id=request_id)
+
+
+async def tell_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Every answer says which request it is of: OpenAI's clients read `x-request-id`, Anthropic's `request-id`."""
+    told_id = response.headers.get(HEADRACE_ID) or request.get(HTTP_ID)
+    if told_id is not None:
+        response.headers.setdefault("x-request-id", told_id)
+        if speaks_anthropic(request):
+            response.headers.setdefault("request-id", told_id)
 
 
 def told(request_id: str, inbound: Inbound, response: Response) -> dict[str, str]:
     """What became of the request, beside its answer."""
     return {
-        "x-headrace-id": request_id,
+        HEADRACE_ID: request_id,
         "x-headrace-class": inbound.priority,
         "x-headrace-queue-ms": f"{response.timing.queue_ms:.0f}",
         "x-headrace-provider": response.provider or "",
@@ -50,5 +74,5 @@ def accepted(request_id: str) -> web.Response:
     return json_reply(
         {"id": request_id, "object": "request", "state": "waiting"},
         202,
-        {"x-headrace-id": request_id, "location": f"/v1/requests/{request_id}", "preference-applied": "respond-async"},
+        {HEADRACE_ID: request_id, "location": f"/v1/requests/{request_id}", "preference-applied": "respond-async"},
     )

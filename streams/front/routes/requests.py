@@ -52,6 +52,6 @@ class RequestRoutes:
                 request_id,
                 {"x-headrace-id": request_id},
                 tells_usage=request.query.get("include_usage") == "true",
-                on_failure=lambda response: failed(response, {"x-headrace-id": request_id}),
+                on_failure=lambda response: failed(request, response, {"x-headrace-id": request_id}),
             )
         return stream

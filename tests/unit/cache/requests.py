@@ -90,7 +90,7 @@ class Calls:
         return True
 
     def cancel(self, request: PendingRequest, outcome: Outcome) -> EndedAs:
-        raise AssertionError("nothing is cancelled here: tests/unit/cancels does that")
+        raise AssertionError("nobody cancels anything here")
 
     def names(self) -> list[str]:
         return [request.request_id for request in self.requests]

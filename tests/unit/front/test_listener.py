@@ -1,4 +1,4 @@
-"""Where clients connect: bounds of time and number, and requests that are no HTTP. A real listener on loopback, no fleet behind it."""
+"""Where clients connect: bounds of time and number, and requests that are no HTTP. A real listener, no fleet behind it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ async def test_beyond_the_most_that_work_a_connection_is_refused_and_none_under_
 
 
 BROKEN = {
-    "length and chunks": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n"
+    b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "two lengths": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
     "length that is no number": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: +3\r\n\r\nabc",
     "negative length": b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: -3\r\n\r\nabc",
