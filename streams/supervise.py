@@ -32,7 +32,17 @@ _WELL_AFTER_S: Final = 60.0
 """A loop that ran for so long was well: its next fault is a first one."""
 
 _ASIDE: Final = frozenset(
-    {"samples", "worker_gauges", "cache_upkeep", "cache_reader", "cache_publisher", "keys", "front_tls"}
+    {
+        "samples",
+        "worker_gauges",
+        "cache_upkeep",
+        "cache_reader",
+        "cache_publisher",
+        "keys",
+        "front_tls",
+        "cancels",
+        "front_cancels",
+    }
 )
 """Loops without which requests are answered all the same."""
 

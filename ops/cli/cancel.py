@@ -52,8 +52,8 @@ def cancel(
     loaded = load(settings)
     try:
         written = cancel_of(request_id, agent, record, reason)
-    except NotNamedError as error:
-        fail(str(error))
+    except NotNamedError as why:
+        fail(str(why))
     answer = run(write_cancel(loaded, written, seconds("--within", within) if wait else None))
     if not wait:
         print_json_line(orjson.loads(written.to_json())) if as_json else say(f"cancelling {one_line(request_id)}")

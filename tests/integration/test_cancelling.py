@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -91,6 +92,26 @@ async def test_calls_of_clients_that_hang_up_are_closed_within_three_seconds_and
             "low": 1,
             "async": 1,
         }
+
+
+async def test_clients_that_hang_up_at_once_leave_no_call_behind(pipeline: Pipeline) -> None:
+    """Wherever their request is by then: read, published, or on its way. aio-libs/aiohttp#2595, BerriAI/litellm#31499."""
+    async with fronts(pipeline) as serving:
+        address = urlsplit(serving.urls[0])
+        for number in range(20):
+            value = orjson.dumps(body(f"at-once-{number}"))
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-length: {len(value)}\r\n\r\n"
+            _, writer = await asyncio.open_connection(address.hostname, address.port)
+            writer.write(head.encode() + value)
+            await writer.drain()
+            await asyncio.sleep(number / 1000)
+            writer.close()
+        await asyncio.sleep(WITHIN_S)
+        await wait_closed(pipeline, 0)
+        await pipeline.wait_all_committed(20)
+        published = await read_all(pipeline.client_options, [REQUESTS_NORMAL])
+        assert len(await read_all(pipeline.client_options, [CANCELS])) >= len(published)
+        assert all(call.ended_at is not None for call in pipeline.simulator.calls())
 
 
 async def test_a_call_that_another_client_waits_for_goes_on(pipeline: Pipeline) -> None:

@@ -33,6 +33,9 @@ LABELS = {
     "action",
     "state",
     "fault",
+    "stage",
+    "outcome",
+    "why",
     "loop",
 }
 
