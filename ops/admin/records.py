@@ -15,8 +15,8 @@ from schemas import limits
 from streams.kafka.cluster import cluster_of
 from streams.kafka.list_offsets import end_offsets
 from streams.kafka.pacing import pace_empty_fetches
+from streams.kafka.provision import ProvisionError, unreachable
 from topics.access import missing_acl
-from topics.provision import ProvisionError, unreachable
 
 _POLL_MS: Final = 200
 

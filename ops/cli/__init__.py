@@ -4,7 +4,8 @@ Each command is one module of this package, imported only when it runs, and list
 rule holds for all of them: the module has `app = typer.Typer(help=…)`. With a single `@app.command()` the command
 stands alone (`headrace worker --settings FILE`); with several, or with an `@app.callback()`, it is a group (`headrace
 topics apply`). Every command takes `--settings FILE` (`ops.cli.console.settings_option`) and imports what is heavy
-inside its function. A `SettingsError` that leaves a command becomes one line.
+inside its function. A `HeadraceError` that leaves a
+command becomes one line and its exit code, here and nowhere else.
 
 Exit codes: 0, done; 1, done, and something is wrong with what was found; 2, could not start, with one line on stderr
 that says what to do; 130, interrupted.
@@ -117,14 +118,13 @@ def main() -> None:
     except BrokenPipeError:
         _leave_pipe()
     except Exception as error:
-        # Imported here: only a command that read the settings can fail for them.
-        from streams.settings.errors import SettingsError
+        from streams.errors import HeadraceError
 
-        if not isinstance(error, SettingsError):
+        if not isinstance(error, HeadraceError):
             raise
         from ops.cli.console import fail
 
-        fail(str(error))
+        fail(str(error), error.exit_code)
 
 
 def _leave_pipe() -> NoReturn:

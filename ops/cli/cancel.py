@@ -60,10 +60,10 @@ def cancel(
         return
     if answer is None:
         fail(f"no answer to {one_line(request_id)} was seen within {within}: it had ended, or is not here", FOUND_WRONG)
-    error = answer.get("error") or {}
+    ended_as = str((answer.get("error") or {}).get("type") or answer.get("status"))
     if as_json:
         print_json_line(answer)
     else:
-        say(f"{one_line(request_id)}  {one_line(str(error.get('type') or answer.get('status')))}")
-    if error.get("type") != "cancelled":
+        say(f"{one_line(request_id)}  {one_line(ended_as)}")
+    if ended_as != "cancelled":
         raise typer.Exit(FOUND_WRONG)

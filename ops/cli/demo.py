@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, settings_option
+from ops.cli.console import FOUND_WRONG, settings_option
 
 if TYPE_CHECKING:
     from ops.load.report import LoadResult
@@ -51,17 +51,13 @@ def demo(
 
     from ops.cli.result import Reporter
     from ops.cli.running import run
-    from ops.demo import DemoError, DemoOptions, run_demo
-    from ops.processes.fleet import WorkerError
+    from ops.demo import DemoOptions, run_demo
     from streams.settings import load_effective
 
     effective = load_effective(settings)
     reporter = Reporter(json_file)
     console: Console = reporter.console
-    try:
-        run(run_demo(effective, DemoOptions(seconds, workers, broker, rate, front), console, reporter))
-    except (DemoError, WorkerError) as error:
-        fail(str(error))
+    run(run_demo(effective, DemoOptions(seconds, workers, broker, rate, front), console, reporter))
     result: LoadResult | None = reporter.result
     if result is None or result.summary.lost:
         raise typer.Exit(FOUND_WRONG)

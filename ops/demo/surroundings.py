@@ -12,9 +12,10 @@ from ops.admin.records import open_reader, partitions_of, unreachable_in_one_lin
 from ops.brokers import Broker, BrokerError, start_broker_async
 from ops.processes.child import ChildProcess
 from ops.processes.fleet import WorkerProcess, clean_environment, headrace_command
+from streams.errors import HeadraceError
+from streams.kafka import provision
+from streams.kafka.assignor import StickyAssignor
 from streams.settings import Effective, Settings
-from streams.transport.assignor import StickyAssignor
-from topics import provision
 from topics.catalogue import catalogue
 
 Say = Callable[[str], None]
@@ -29,7 +30,7 @@ _LOOK_EVERY_S: Final = 0.05
 _FRONT_ENDS_WITHIN_S: Final = 5.0
 
 
-class DemoError(Exception):
+class DemoError(HeadraceError):
     """Why the demo cannot run: one line that says what is wrong and what to do."""
 
 

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from ops.admin.records import from_the_end, open_reader, partitions_of, unreachable_in_one_line
 from ops.load.ledger import Ledger
 from schemas import limits
+from streams.errors import HeadraceError
 from topics.headers import REQUEST_ID, Headers, request_headers
 from topics.names import V1, Priority, TopicNames
 from topics.partitioner import contract_partitioner
@@ -23,8 +24,10 @@ _SOURCE = "/headrace/load"
 _POLL_MS = 200
 
 
-class SendError(Exception):
+class SendError(HeadraceError):
     """The broker did not take a request."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import orjson
 
 from ops.processes.child import ChildProcess
+from streams.errors import HeadraceError
 
 _LOOK_EVERY_S: Final = 0.05
 _LAST_LINES: Final = 3
@@ -29,7 +30,7 @@ _SET_FOR_ALL: Final = {
 }
 
 
-class WorkerError(Exception):
+class WorkerError(HeadraceError):
     """A worker did not start; the message ends with the last lines of its log."""
 
 

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.errors import HeadraceError
 from streams.heartbeat import Heartbeat
 from streams.kafka.group_offsets import GroupOffsets
 from streams.kafka.repeats import Repeats
@@ -38,7 +39,7 @@ _REMEDIES: Final = {
 }
 
 
-class GroupRefusedError(Exception):
+class GroupRefusedError(HeadraceError):
     """Why a process cannot take part in its group: one line that says what is wrong and how to mend it."""
 
 

@@ -41,10 +41,12 @@ def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
 
 
 def chunks_of_text(text: str, size: int, calls: bool = False) -> list[bytes]:
-    """A stream of this text, as a provider sends it; with `calls` it is a tool's arguments."""
+    """A stream of this text, as a provider sends it; with `calls` it is a tool's arguments: each attempt names its own."""
     found = [chunk({"role": "assistant", "content": ""})]
     if calls:
-        found.append(chunk({"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": ""}}]}))
+        found.append(
+            chunk({"tool_calls": [{"index": 0, "id": f"t{text}", "function": {"name": "f", "arguments": ""}}]})
+        )
     for at in range(0, len(text), size):
         piece = text[at : at + size]
         found.append(
@@ -56,7 +58,7 @@ def chunks_of_text(text: str, size: int, calls: bool = False) -> list[bytes]:
 def message_of(text: str, calls: bool = False) -> dict[str, Any]:
     if not calls:
         return {"content": text}
-    return {"content": None, "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": text}}]}
+    return {"content": None, "tool_calls": [{"id": f"t{text}", "function": {"name": "f", "arguments": text}}]}
 
 
 @dataclass(frozen=True)
