@@ -15,8 +15,8 @@ from tests.support.pipeline import Pipeline
 
 EXAMPLES = 2000 if os.environ.get("TEST_FULL") == "1" else 30
 SCHEMATHESIS = Path(os.environ.get("SCHEMATHESIS", Path(sys.executable).with_name("schemathesis")))
-HONEST = ["2xx", "4xx", "503", "504"]
-"""503 and 504 tell of the fleet, or of a deadline of no time."""
+HONEST = ["2xx", "4xx", "501", "503", "504"]
+"""501 says what is not served; 503 and 504 tell of the fleet, or of a deadline of no time."""
 
 
 @pytest.mark.long
