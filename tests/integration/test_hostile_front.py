@@ -76,7 +76,7 @@ async def test_a_few_thousand_hostile_requests_are_no_fault_of_the_front_and_har
         assert serving.processes[0].alive
         log = serving.processes[0].log_text()
     assert bad(statuses) == {}
-    assert statuses["400"] > 500
+    assert statuses["400"] > 300
     assert len(taken_s) > 5
     assert files <= _CLIENTS_OF_KAFKA
     assert grown < 60_000_000

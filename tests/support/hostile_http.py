@@ -100,6 +100,8 @@ def hostile_request(pick: random.Random) -> bytes:
         "host: 127.0.0.1",
     ]
     lines += pick.sample(_HEADERS, pick.randrange(4))
+    if pick.random() < 0.8:
+        lines.append("connection: close")
     lines.append(f"content-length: {pick.choice((len(body), len(body), len(body), len(body) + 1, -1, 10**30))}")
     if pick.random() < 0.05:
         lines += ["x: y"] * 500
@@ -139,7 +141,7 @@ async def exchange(host: str, port: int, sent: bytes, pick: random.Random) -> by
         for piece in (sent[:cut], sent[cut:]) if pick.random() < 0.3 else (sent,):
             writer.write(piece)
             await writer.drain()
-        if pick.random() < 0.7:
+        if pick.random() < 0.2:
             writer.write_eof()
         async with asyncio.timeout(1.0):
             while piece := await reader.read(65_536):
