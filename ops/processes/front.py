@@ -22,7 +22,7 @@ from streams.limits.token_estimate import TokenEstimator
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.unhandled import Unhandled
-from topics.access import READ, WRITE
+from topics.access import READ, READ_WRITE, WRITE
 from topics.plan import Needs
 
 log = structlog.get_logger("headrace.front")
@@ -36,7 +36,7 @@ def topics_of_front(settings: Settings) -> Needs:
     names = settings.topics.names
     read = (names.front_responses, names.deltas, names.front_keys)
     written = (*names.requests, names.cancels)
-    return {**dict.fromkeys(written, WRITE), **dict.fromkeys(read, READ)}
+    return {**dict.fromkeys(written, WRITE), **dict.fromkeys(read, READ), names.front_claims: READ_WRITE}
 
 
 async def run_front(settings: Settings) -> None:
