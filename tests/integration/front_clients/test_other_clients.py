@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.long]
 _HERE = Path(__file__).parent
 
 
-async def run(*command: str, within_s: float, folder: Path | None = None, **environment: str) -> str:
+async def run(
+    *command: str, within_s: float, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, stdout=PIPE, stderr=STDOUT, env={**os.environ, **environment}
+        *command, cwd=folder, stdout=PIPE, stderr=STDOUT, env={**os.environ, **(environment or {})}
     )
     try:
         async with asyncio.timeout(within_s):
@@ -39,7 +42,7 @@ async def test_the_vercel_ai_sdk(front_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "node"
     shutil.copytree(_HERE / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
     await run(npm, "ci", "--no-audit", "--no-fund", within_s=250, folder=folder)
-    said = await run(node, "client.js", within_s=250, folder=folder, FRONT_URL=front_url)
+    said = await run(node, "client.js", within_s=250, folder=folder, environment={"FRONT_URL": front_url})
     assert said.strip().endswith("ok")
 
 
@@ -51,6 +54,6 @@ async def test_langchain_and_litellm(front_url: str, tmp_path: Path) -> None:
     lock = str(_HERE / "python" / "requirements.lock")
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
     await run(*pip, "-r", lock, within_s=600)
-    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # nothing is asked of the network
-    said = await run(python, str(_HERE / "python" / "client.py"), within_s=250, FRONT_URL=front_url, **local)
+    environment = {"FRONT_URL": front_url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # nothing is asked of the network
+    said = await run(python, str(_HERE / "python" / "client.py"), within_s=250, environment=environment)
     assert said.strip().endswith("ok")
