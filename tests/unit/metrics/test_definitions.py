@@ -17,6 +17,8 @@ LABELS = {
     "component",
     "operation",
     "api",
+    "stage",
+    "outcome",
     "result",
     "reason",
     "status",
