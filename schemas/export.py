@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from schemas.cache_entry import CACHE_ENTRY
 from schemas.cancel import Cancel
+from schemas.claim import Claim
 from schemas.dead_letter import DeadLetter
 from schemas.delta import DELTA
 from schemas.front_key import FrontKey
@@ -31,6 +32,7 @@ MESSAGES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "cancel": TypeAdapter(Cancel),
     "cache_entry": CACHE_ENTRY,
     "front_key": TypeAdapter(FrontKey),
+    "claim": TypeAdapter(Claim),
     "lease": LEASE,
     "metric_sample": METRIC_SAMPLE,
     "metric_window": TypeAdapter(MetricWindow),

@@ -26,6 +26,7 @@ _OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     names.RESPONSES: (_SENDS,),
     names.FRONT_RESPONSES: (_SENDS, _RECEIVES),
     names.FRONT_KEYS: (_RECEIVES,),
+    names.FRONT_CLAIMS: (_SENDS, _RECEIVES),
     names.DELTAS: (_SENDS, _RECEIVES),
     names.DEAD_LETTERS: (_SENDS,),
     names.CANCELS: (_RECEIVES,),

@@ -94,6 +94,17 @@ def catalogue(
             cleanup_policy="compact",
             segment_ms=str(_DAY_MS),
         ),
+        # As long as the answers that claims lead to. In short segments: a starting front reads all that is left.
+        topic(
+            names.front_claims,
+            ("claim",),
+            "SHA-256 of the caller and its Idempotency-Key, in hex",
+            1,
+            1,
+            control,
+            segment_ms=str(_HOUR_MS),
+            **clock,
+        ),
         topic(
             names.deltas,
             ("delta",),

@@ -22,6 +22,7 @@ class TopicNames:
     responses: str
     front_responses: str
     front_keys: str
+    front_claims: str
     deltas: str
     dead_letters: str
     cancels: str
@@ -46,6 +47,7 @@ class TopicNames:
             responses=f"{prefix}agent.responses",
             front_responses=f"{prefix}agent.responses.front",
             front_keys=f"{prefix}agent.keys",
+            front_claims=f"{prefix}agent.claims",
             deltas=f"{prefix}agent.deltas",
             dead_letters=f"{prefix}agent.requests.dlq",
             cancels=f"{prefix}agent.cancels",
@@ -69,6 +71,7 @@ class TopicNames:
             self.responses,
             self.front_responses,
             self.front_keys,
+            self.front_claims,
             self.deltas,
             self.dead_letters,
             self.cancels,
@@ -86,6 +89,7 @@ REQUESTS_HIGH, REQUESTS_NORMAL, REQUESTS_LOW = REQUEST_TOPICS
 RESPONSES: Final = V1.responses
 FRONT_RESPONSES: Final = V1.front_responses
 FRONT_KEYS: Final = V1.front_keys
+FRONT_CLAIMS: Final = V1.front_claims
 DELTAS: Final = V1.deltas
 DEAD_LETTERS: Final = V1.dead_letters
 CANCELS: Final = V1.cancels

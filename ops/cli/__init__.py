@@ -1,11 +1,18 @@
 """The `headrace` command.
 
-Each command is one module of this package, imported only when it runs, and listed in `COMMANDS` with its help line. One
-rule holds for all of them: the module has `app = typer.Typer(help=…)`. With a single `@app.command()` the command
+Each command is one module of this package, named as the command, imported only when it runs, and listed in `COMMANDS` below
+with its help line. What they share:
+
+    lazy        how a command is found and imported; begin here and with `main` below
+    console     --settings, one-line failures, output; plain: strangers' text on a terminal; result: what came of a load
+    running     commands that talk to a broker, on an event loop
+    process     worker, control, front and up: how a process begins and ends
+    config_text settings as text
+
+One rule holds for all commands: the module has `app = typer.Typer(help=…)`. With a single `@app.command()` the command
 stands alone (`headrace worker --settings FILE`); with several, or with an `@app.callback()`, it is a group (`headrace
 topics apply`). Every command takes `--settings FILE` (`ops.cli.console.settings_option`) and imports what is heavy
-inside its function. A `HeadraceError` that leaves a
-command becomes one line and its exit code, here and nowhere else.
+inside its function. A `HeadraceError` that leaves a command becomes one line and its exit code, here and nowhere else.
 
 Exit codes: 0, done; 1, done, and something is wrong with what was found; 2, could not start, with one line on stderr
 that says what to do; 130, interrupted.

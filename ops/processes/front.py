@@ -22,7 +22,7 @@ from streams.limits.token_estimate import TokenEstimator
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
 from streams.unhandled import Unhandled
-from topics.access import READ, WRITE
+from topics.access import READ, READ_WRITE, WRITE
 from topics.plan import Needs
 
 log = structlog.get_logger("headrace.front")
@@ -36,7 +36,7 @@ def topics_of_front(settings: Settings) -> Needs:
     names = settings.topics.names
     read = (names.front_responses, names.deltas, names.front_keys)
     written = (*names.requests, names.cancels)
-    return {**dict.fromkeys(written, WRITE), **dict.fromkeys(read, READ)}
+    return {**dict.fromkeys(written, WRITE), **dict.fromkeys(read, READ), names.front_claims: READ_WRITE}
 
 
 async def run_front(settings: Settings) -> None:
@@ -60,11 +60,10 @@ async def run_front(settings: Settings) -> None:
         health = await stack.enter_async_context(serve_health(settings.http.listen, ready))
         keys = KeyReader(settings.kafka.client_options(), settings.topics.names.front_keys)
         stack.push_async_callback(keys.stop)
-        starting = [asyncio.create_task(_read_keys(keys)), asyncio.create_task(stack.enter_async_context(front))]
-        for task in starting:
-            if not await unless(stop.asked, task):
-                await asyncio.gather(*starting, return_exceptions=True)
-                return
+        if not await unless(stop.asked, asyncio.create_task(_read_keys(keys))):
+            return
+        if not await unless(stop.asked, asyncio.create_task(stack.enter_async_context(front))):
+            return
         always = own.require_keys == "always" or not is_loopback(host)
         if not is_loopback(host):
             _insist_on_keys(settings, keys)

@@ -23,6 +23,7 @@ from streams.front.cancelling import Cancelling
 from streams.front.exchange import Event, Exchange, Inbox
 from streams.front.finder import Finder
 from streams.front.follower import Cursor
+from streams.front.idempotency.claim_log import ClaimLog
 from streams.front.ids import RANDOM_BYTES, Where, new_id, read_id
 from streams.front.inbound import Inbound
 from streams.front.lane import Lane
@@ -54,6 +55,7 @@ class Front:
         self._replays = Replays(client, names)
         self.cancelling = Cancelling(self.cancel, settings.front.cancel_grace)
         self._producer = make_producer(**{**producer_options(settings), "enable_idempotence": True})
+        self.claims = ClaimLog(client, names.front_claims, self._producer)
 
     async def __aenter__(self) -> Self:
         try:
@@ -63,6 +65,8 @@ class Front:
             self._stack.push_async_callback(self.cancelling.stop)
             self.cancelling.start()
             await self._lane.start()
+            self._stack.push_async_callback(self.claims.stop)
+            await self.claims.start()
         except BaseException:
             await self._stack.aclose()
             raise
@@ -76,15 +80,23 @@ class Front:
         """Whether answers arrive here, so that requests may be taken."""
         return self._lane.reading.is_set()
 
-    async def exchange(self, inbound: Inbound) -> Exchange:
-        """Publish a request whose answer is told as it comes. Raises as `publish`."""
+    def make_id(self, prefix: str) -> str:
+        """A new id, whose answer comes here."""
+        where = Where(self._lane.number, int(time.time() * 1000))
+        return new_id(prefix, where, secrets.token_bytes(RANDOM_BYTES))
+
+    async def exchange(self, inbound: Inbound, request_id: str | None = None) -> Exchange:
+        """Publish a request whose answer is told as it comes. Arguments and what it raises: as `publish`."""
         inbox = Inbox()
-        request_id, answer = await self.publish(inbound, inbox)
+        request_id, answer = await self.publish(inbound, inbox, request_id)
         return Exchange(request_id, self._lane.number, answer, inbox, self._settings.front.wait, self.forget)
 
-    async def publish(self, inbound: Inbound, inbox: Inbox | None = None) -> tuple[str, asyncio.Future[bytes]]:
+    async def publish(
+        self, inbound: Inbound, inbox: Inbox | None = None, request_id: str | None = None
+    ) -> tuple[str, asyncio.Future[bytes]]:
         """Put the request on the log; its id, and its answer to come. Whoever calls it calls `forget` with the id.
-        `inbox`: where deltas go, which are asked for then.
+        `inbox`: where deltas go, which are asked for then. `request_id`: of a request that is asked
+        again; else it gets a new one.
 
         Raises ProblemError for what the caller's key may not ask for, and where the broker does not take it: then it is not known
         to be on the log, and may be sent again.
@@ -95,14 +107,13 @@ class Front:
         if self.waiting.full:
             raise ProblemError(unavailable("too many requests wait here", code="too_many_waiting", status=429))
         now = datetime.now(UTC)
-        where = Where(self._lane.number, int(now.timestamp() * 1000))
-        request_id = new_id(inbound.id_prefix, where, secrets.token_bytes(RANDOM_BYTES))
+        request_id = request_id or self.make_id(inbound.id_prefix)
         headers = request_headers(
             event_id=request_id,
             source=_SOURCE,
             time=now,
             reply_to=self._names.front_responses,
-            reply_partition=where.lane,
+            reply_partition=self._lane.number,
             stream=inbox is not None,
         )
         answer = self.waiting.expect(request_id, inbox)

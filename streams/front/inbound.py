@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from schemas.errors import explain
 from schemas.limits import ID_CHARS
 from schemas.request import Operation, Request
+from streams.front.idempotency.claims import body_of, scope_of
 from streams.front.problems import ProblemError, invalid
 from topics.names import PRIORITIES, Priority
 
@@ -23,6 +24,7 @@ TIMEOUT: Final = "x-headrace-timeout"
 CONVERSATION: Final = "x-headrace-conversation"
 CACHE: Final = "x-headrace-cache"
 PREFER: Final = "prefer"
+IDEMPOTENCY_KEY: Final = "idempotency-key"
 
 NOBODY: Final = "http"
 """The agent of requests that name none."""
@@ -43,6 +45,14 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """Whose key, and what was asked with it: hashes, of which neither can be read."""
+
+    scope: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """A request that is ready to be published, but for its id."""
 
@@ -56,6 +66,7 @@ class Inbound:
     tells_usage: bool
     """Whether a stream ends with a chunk that tells the usage (`stream_options.include_usage`)."""
     model: str
+    idempotency: IdempotencyKey | None
     id_prefix: str
     """What its id begins with: of which API it is."""
 
@@ -75,6 +86,7 @@ def read_inbound(
     `id_prefix`: of the API, where it is not OpenAI's. Raises ProblemError for what the fleet would refuse.
     """
     payload = json_object(body)
+    prefix = id_prefix or _PREFIXES[operation]
     agent_id = headers.get(AGENT) or _text(payload, "safety_identifier") or _text(payload, "user") or NOBODY
     fields: dict[str, Any] = {"agent_id": agent_id, "operation": operation, "payload": orjson.Fragment(body)}
     if conversation := headers.get(CONVERSATION):
@@ -99,8 +111,19 @@ def read_inbound(
         streams=operation == "chat.completions" and payload.get("stream") is True,
         tells_usage=isinstance(options, dict) and options.get("include_usage") is True,
         model=payload["model"],
-        id_prefix=id_prefix or _PREFIXES[operation],
+        idempotency=_idempotency(headers, agent_id, prefix, body),
+        id_prefix=prefix,
     )
+
+
+def _idempotency(headers: Mapping[str, str], agent_id: str, api: str, body: bytes) -> IdempotencyKey | None:
+    key = headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return None
+    if not 0 < len(key) <= ID_CHARS:
+        raise ProblemError(invalid(f"{IDEMPOTENCY_KEY} has 1 to {ID_CHARS} characters", param=IDEMPOTENCY_KEY))
+    caller = "\0".join((headers.get("authorization", ""), headers.get("x-api-key", ""), agent_id))
+    return IdempotencyKey(scope_of(caller, key), body_of(api, body))
 
 
 def json_object(body: bytes) -> dict[str, Any]:

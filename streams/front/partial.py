@@ -66,7 +66,9 @@ class Choice:
     def says(self) -> bool:
         return bool(self.calls or self.others or any(self.texts.values()))
 
-    def add(self, delta: Mapping[str, Any]) -> None:
+    def add(self, delta: Mapping[str, Any]) -> bool:
+        """Take a delta; whether calls in it were given other numbers, because theirs do not tell them apart."""
+        renumbered = False
         for name, value in delta.items():
             if value is None or name == "role":
                 continue
@@ -75,14 +77,20 @@ class Choice:
             elif name == "tool_calls" and isinstance(value, list):
                 for place, piece in enumerate(value):
                     if isinstance(piece, dict):
-                        self.calls.setdefault(self._number_of(piece, place), Call()).add(piece)
+                        number = self._number_of(piece, place)
+                        renumbered = renumbered or piece.get("index") != number
+                        piece["index"] = number
+                        self.calls.setdefault(number, Call()).add(piece)
             elif isinstance(value, list):
                 self.others[name] = [*self.others.get(name, ()), *value]
             else:
                 self.others[name] = value
+        return renumbered
 
     def _number_of(self, piece: Mapping[str, Any], place: int) -> int:
-        """Of a call. Some servers give every call the index 0, or none, and tell them apart by their ids (Gemini)."""
+        """Of a call. Some servers give every call the index 0, or none, and tell them apart by their ids (Gemini:
+        NousResearch/hermes-agent#62940): who joins by the index would make one call of them.
+        """
         index, named = piece.get("index"), piece.get("id")
         number = index if isinstance(index, int) else place if not self.calls else max(self.calls)
         known = self.calls.get(number)
@@ -152,12 +160,14 @@ class Partial:
         """Whether it has any text, call or other content."""
         return any(choice.says for choice in self.choices.values())
 
-    def add(self, chunk: Mapping[str, Any]) -> None:
-        """Take a `chat.completion.chunk`, as `is_chunk` has it."""
+    def add(self, chunk: Mapping[str, Any]) -> bool:
+        """Take a `chat.completion.chunk`, as `is_chunk` has it; whether calls in it were given other numbers."""
+        renumbered = False
         for place, given in enumerate(chunk["choices"]):
             choice = self._choice(given, place)
-            choice.add(given.get("delta") or {})
+            renumbered = choice.add(given.get("delta") or {}) or renumbered
             choice.reason = given.get("finish_reason") or choice.reason
+        return renumbered
 
     def has_ended_as(self, whole: Partial) -> bool:
         """Whether it was told to the end of each choice that the whole has, and is that answer. Fields that are neither texts nor

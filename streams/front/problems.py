@@ -6,6 +6,7 @@ says (openai-python, `_base_client.py`). What is told as retryable here is what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -70,6 +71,8 @@ _OF_THE_FLEET: Final[Mapping[str, tuple[int, str]]] = {
     "cancelled": (499, _INVALID),  # as google.rpc.Code maps CANCELLED, and nginx logs it
 }
 _QUEUE_FULL_RETRY_S: Final = 1.0
+_WOULD_WAIT: Final = re.compile(r"it would wait (\d+(?:\.\d+)?) s\b", re.ASCII)
+"""How streams/flow/refusals.py says that a request was not queued, because its time would end before its turn."""
 
 
 def invalid(message: str, *, code: str = "invalid_request", param: str | None = None, status: int = 400) -> Problem:
@@ -91,10 +94,13 @@ def problem_of(response: Response) -> Problem:
 def of_answer(error: WireError) -> Problem:
     """The problem that a response of the fleet tells of.
 
-    A provider's refusal that trying again cannot change is about the request: 400, as the provider itself would have said.
+    A provider's refusal that trying again cannot change is about the request: 400, as the provider itself would have said. One
+    whose predicted wait is longer than its time was never queued: 429, and when to come again.
     """
     status, kind = _OF_THE_FLEET.get(error.type, (500, _SERVER))
+    wait_s = _QUEUE_FULL_RETRY_S if error.type == "queue_full" else None
+    if error.type == "deadline" and (predicted := _WOULD_WAIT.match(error.message)):
+        status, kind, wait_s = 429, "rate_limit_error", float(predicted[1])
     if error.type == "provider_error" and not error.retryable:
         status, kind = 400, _INVALID
-    wait_s = _QUEUE_FULL_RETRY_S if error.type == "queue_full" else None
     return Problem(status, kind, error.type, error.message, retryable=error.retryable, retry_after_s=wait_s)

@@ -25,6 +25,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.kafka.backoff import Backoff
 from streams.kafka.connection import Connection
 from streams.kafka.connection_causes import explain_connection
@@ -206,10 +207,8 @@ class ReconnectingClient(AIOKafkaClient):  # type: ignore[misc]
                 bootstrap=self._bootstrap_servers,
                 times=times,
             )
-        first_s, last_s = _BACK_OFF_S
-        pause_s = min(last_s, first_s * 2 ** min(self._failures, 10))
         self._failures += 1
-        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+        await asyncio.sleep(equal_jitter_s(exponential_s(self._failures, *_BACK_OFF_S)))
         return False
 
     async def _ask_node(self, node_id: Any, request: Metadata, cluster_metadata: Any, within_s: float) -> Said:

@@ -7,7 +7,24 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+from streams.front.ids import Where, new_id
+
+_IDS = [
+    new_id("resp_", Where(lane, since_ms), bytes(8))
+    for lane in (0, 15, 16, 65_535)
+    for since_ms in (0, 1_700_000_000_000, 2**48 - 1)
+]
+"""Of no request, but of the form that fronts give: any lane, any time."""
 _PATHS = (
+    "/v1/messages/count_tokens",
+    "/v1/responses",
+    *(f"/v1/responses/{each}" for each in _IDS),
+    *(f"/v1/requests/{each}" for each in _IDS),
+    *(f"/v1/requests/{each}/stream?starting_after=0.0.0" for each in _IDS[:3]),
+    *(f"/v1/responses/{each}?stream=true&starting_after=7" for each in _IDS[:3]),
+    "/v1/requests/chatcmpl-%ff%00/cancel",
+    "/openapi.json",
+    "/metrics",
     "/v1/chat/completions",
     "/v1/embeddings",
     "/v1/models",
@@ -56,6 +73,10 @@ _BODIES = (
     b'{"model": ["small"], "messages": [{}], "user": {"a": 1}}',
     b'{"model": "' + b"m" * 1000 + b'", "messages": [{}]}',
     b'{"model": "small", "input": []}',
+    b'{"model": "small", "input": [{"role": "user", "content": [{"type": "input_image", "image_url": 1}]}]}',
+    b'{"model": "small", "max_tokens": 1, "messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}',
+    b'{"model": "small", "max_tokens": 1, "messages": [[]], "tools": {}, "system": 1, "thinking": []}',
+    b'{"model": "small", "input": "x", "tools": [1], "text": 1, "reasoning": [], "background": "yes"}',
     b"\x00" * 1000,
     b"x" * 200_000,
 )
@@ -79,6 +100,8 @@ def hostile_request(pick: random.Random) -> bytes:
         "host: 127.0.0.1",
     ]
     lines += pick.sample(_HEADERS, pick.randrange(4))
+    if pick.random() < 0.8:
+        lines.append("connection: close")
     lines.append(f"content-length: {pick.choice((len(body), len(body), len(body), len(body) + 1, -1, 10**30))}")
     if pick.random() < 0.05:
         lines += ["x: y"] * 500
@@ -118,7 +141,7 @@ async def exchange(host: str, port: int, sent: bytes, pick: random.Random) -> by
         for piece in (sent[:cut], sent[cut:]) if pick.random() < 0.3 else (sent,):
             writer.write(piece)
             await writer.drain()
-        if pick.random() < 0.7:
+        if pick.random() < 0.2:
             writer.write_eof()
         async with asyncio.timeout(1.0):
             while piece := await reader.read(65_536):

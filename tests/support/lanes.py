@@ -12,7 +12,7 @@ from typing import Final
 
 CHAOS: Final = "a broker, for faults"
 BROKER: Final = "a broker"
-_NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker): |mark\.chaos\b")
+_NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker|front_url): |mark\.chaos\b")
 
 LONGEST: Final = (CHAOS, BROKER)
 """Begun first."""

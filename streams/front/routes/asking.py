@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from schemas.response import Response
-from streams.front.exchange import Exchange
+from streams.front.exchange import Exchange, Whole
 from streams.front.front import Front
+from streams.front.idempotency.keyed import Earlier, Mine, ToldAgain, UnderWay, resolve
 from streams.front.inbound import Inbound
 from streams.front.problems import Problem, ProblemError, problem_of
 from streams.front.routes.replies import told
@@ -42,13 +43,24 @@ class Asking:
         self._front = front
         self._most_wait_s = most_wait_s
 
-    async def exchange(self, inbound: Inbound) -> Exchange:
-        """Publish a request whose answer is told as it comes. Raises ProblemError."""
-        return await self._front.exchange(inbound)
+    async def exchange(self, inbound: Inbound) -> Exchange | ToldAgain:
+        """Publish a request whose answer is told as it comes, or find the one that its key stands for. Raises ProblemError."""
+        if inbound.idempotency is None:
+            return await self._front.exchange(inbound)
+        known = await resolve(self._front, inbound)
+        if isinstance(known, Mine):
+            return await self._front.exchange(inbound, known.request_id)
+        return ToldAgain(self._front, known)
 
     async def ask(self, inbound: Inbound) -> Answered | Accepted:
         """Raises ProblemError where there is no good answer, with the headers that tell of the request."""
-        request_id, answer = await self._front.publish(inbound)
+        known = None if inbound.idempotency is None else await resolve(self._front, inbound)
+        if isinstance(known, Earlier):
+            answered = _answered(known.request_id, inbound, known.response)
+            return replace(answered, headers={**answered.headers, "idempotent-replayed": "true"})
+        if isinstance(known, UnderWay):
+            return await self._follow(known, inbound)
+        request_id, answer = await self._front.publish(inbound, None, known.request_id if known else None)
         try:
             if inbound.preference.respond_async:
                 return Accepted(request_id)
@@ -63,14 +75,31 @@ class Asking:
                 raise ProblemError(_still_waits(request_id, wait_s), {"x-headrace-id": request_id}) from None
         finally:
             self._front.forget(request_id)
-        return _answered(request_id, inbound, value)
+        try:
+            response = Response.model_validate_json(value)
+        except ValidationError as error:
+            raise ProblemError(Problem(502, "server_error", "internal", "the fleet's answer cannot be read")) from error
+        return _answered(request_id, inbound, response)
+
+    async def _follow(self, known: UnderWay, inbound: Inbound) -> Answered | Accepted:
+        """Wait for the answer that another client of this front waits for."""
+        preference = inbound.preference
+        if preference.respond_async:
+            return Accepted(known.request_id)
+        wait_s = self._most_wait_s if preference.wait_s is None else min(self._most_wait_s, preference.wait_s)
+        try:
+            async with asyncio.timeout(wait_s), ToldAgain(self._front, known) as told_again:
+                async for event in told_again:
+                    if isinstance(event, Whole):
+                        return _answered(known.request_id, inbound, event.response)
+        except TimeoutError:
+            pass
+        if preference.wait_s is not None:
+            return Accepted(known.request_id)
+        raise ProblemError(_still_waits(known.request_id, wait_s), {"x-headrace-id": known.request_id})
 
 
-def _answered(request_id: str, inbound: Inbound, value: bytes) -> Answered:
-    try:
-        response = Response.model_validate_json(value)
-    except ValidationError as error:
-        raise ProblemError(Problem(502, "server_error", "internal", "the fleet's answer cannot be read")) from error
+def _answered(request_id: str, inbound: Inbound, response: Response) -> Answered:
     metrics.FRONT_REQUESTS.labels(inbound.operation, response.status).inc()
     headers = told(request_id, inbound, response)
     if response.error is not None or response.payload is None:

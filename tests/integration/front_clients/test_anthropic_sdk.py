@@ -23,7 +23,7 @@ def sdk(front_url: str, **options: Any) -> Any:
 
 
 def asking(text: str, **more: Any) -> dict[str, Any]:
-    return {"model": "small", "max_tokens": 64, "messages": [{"role": "user", "content": text}], **more}
+    return {"model": "small", "max_tokens": 200, "messages": [{"role": "user", "content": text}], **more}
 
 
 async def test_a_message_is_answered_and_counted(front_url: str) -> None:

@@ -233,3 +233,18 @@ def test_what_is_no_place_is_none(text: str) -> None:
 @given(st.integers(0, 10**6), st.integers(-1, 10**18), st.integers(0, 10**8))
 def test_a_place_is_read_back(lane: int, offset: int, number: int) -> None:
     assert Cursor.read(str(Cursor(lane, offset, number))) == Cursor(lane, offset, number)
+
+
+def test_parallel_calls_with_one_index_are_numbered() -> None:
+    """Gemini's OpenAI endpoint gives each the index 0, and SDKs would join their arguments: NousResearch/hermes-agent#62940."""
+    calls = [{"index": 0, "id": f"c{n}", "function": {"name": "f", "arguments": f'{{"n": {n}}}'}} for n in range(3)]
+    sent = [Sent(7 + n, 1, n, [chunk({"tool_calls": [call]})]) for n, call in enumerate(calls)]
+    told = run(Follower(3), sent, response(answer({"content": None, "tool_calls": calls}, "tool_calls")))
+    numbers = [
+        orjson.loads(each)["choices"][0]["delta"]["tool_calls"][0]["index"]
+        for event in told[:3]
+        if isinstance(event, Delta)
+        for each in event.chunks
+    ]
+    assert numbers == [0, 1, 2]
+    assert isinstance(told[-1], Whole)

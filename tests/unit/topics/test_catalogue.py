@@ -19,7 +19,7 @@ def test_requests_responses_and_dead_letters_have_the_same_partitions() -> None:
 def test_the_brokers_clock_stamps_requests_responses_leases_and_samples() -> None:
     stamped = {name for name, spec in BY_NAME.items() if spec.config.get("message.timestamp.type") == "LogAppendTime"}
     answers = {"agent.responses", "agent.responses.front", "agent.deltas"}
-    assert stamped == {*REQUEST_TOPICS, *answers, "agent.cancels", "limits.leases", "metrics.samples"}
+    assert stamped == {*REQUEST_TOPICS, *answers, "agent.cancels", "agent.claims", "limits.leases", "metrics.samples"}
 
 
 def test_a_dead_letter_is_allowed_to_be_larger_than_any_request() -> None:

@@ -1,0 +1,104 @@
+"""What becomes of a request with an `Idempotency-Key`: it is asked now, it was answered before, or it is under way here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final, Self
+
+from aiokafka.errors import KafkaError
+
+from schemas.response import Response
+from streams.front.exchange import Event
+from streams.front.follower import Follower
+from streams.front.front import Front
+from streams.front.ids import read_id
+from streams.front.inbound import Inbound
+from streams.front.problems import ProblemError, invalid, unavailable
+
+_ROUNDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """It is to be published under this id. Where another front has published it too, the fleet answers both for one call."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """It was answered before."""
+
+    request_id: str
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """This front waits for its answer already."""
+
+    request_id: str
+
+
+async def resolve(front: Front, inbound: Inbound) -> Mine | Earlier | UnderWay:
+    """Raises ProblemError where the key is another body's, and where claims cannot be written now.
+
+    A failure that may pass is not kept: the same key may try again then, under a new id.
+    """
+    key = inbound.idempotency
+    assert key is not None
+    for _ in range(_ROUNDS):
+        failed = None
+        if (held := front.claims.holder(key.scope)) is not None:
+            request_id, body = held
+            if body != key.body:
+                message = "this Idempotency-Key was used with another body"
+                raise ProblemError(invalid(message, code="idempotency_key_reused", status=422))
+            response = None if request_id in front.waiting else await front.find(request_id)
+            if request_id in front.waiting:
+                return UnderWay(request_id)
+            if response is None:
+                return Mine(request_id)
+            if response.error is None or not response.error.retryable:
+                return Earlier(request_id, response)
+            failed = request_id
+        request_id = front.make_id(inbound.id_prefix)
+        try:
+            await front.claims.claim(key.scope, request_id, key.body, failed)
+        except (KafkaError, TimeoutError) as error:
+            raise ProblemError(unavailable("the broker takes no claims now", code="not_published")) from error
+        if front.claims.holder(key.scope) == (request_id, key.body):
+            return Mine(request_id)
+    raise ProblemError(unavailable("others use this Idempotency-Key now", code="idempotency_key_in_use", status=409))
+
+
+class ToldAgain:
+    """The events of a request that was asked before: of its whole answer, or as they come."""
+
+    def __init__(self, front: Front, known: Earlier | UnderWay) -> None:
+        self.request_id = known.request_id
+        self._front = front
+        self._known = known
+        self._stack = AsyncExitStack()
+        self._events: AsyncIterator[Event] | Iterable[Event] = ()
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._known, Earlier):
+            where = read_id(self.request_id)
+            self._events = Follower(where.lane if where else 0).whole(self._known.response)
+        else:
+            self._events = await self._stack.enter_async_context(self._front.replay(self.request_id, None))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        if isinstance(self._events, AsyncIterator):
+            async for event in self._events:
+                yield event
+        else:
+            for event in self._events:
+                yield event

@@ -1,0 +1,56 @@
+"""LangChain, LiteLLM and the Vercel AI SDK against a front: each in an environment of its own, made from hashed lock files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.long]
+
+_HERE = Path(__file__).parent
+
+
+async def run(*command: str, within_s: float, folder: Path | None = None, **environment: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stdout=PIPE, stderr=STDOUT, env={**os.environ, **environment}
+    )
+    try:
+        async with asyncio.timeout(within_s):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, said.decode(errors="replace")[-3000:]
+    return said.decode(errors="replace")
+
+
+@pytest.mark.timeout(600)
+async def test_the_vercel_ai_sdk(front_url: str, tmp_path: Path) -> None:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node is not installed")
+    folder = tmp_path / "node"
+    shutil.copytree(_HERE / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
+    await run(npm, "ci", "--no-audit", "--no-fund", within_s=250, folder=folder)
+    said = await run(node, "client.js", within_s=250, folder=folder, FRONT_URL=front_url)
+    assert said.strip().endswith("ok")
+
+
+@pytest.mark.timeout(900)
+async def test_langchain_and_litellm(front_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "venv"
+    await run(sys.executable, "-m", "venv", str(folder), within_s=60)
+    python = str(folder / "bin" / "python")
+    lock = str(_HERE / "python" / "requirements.lock")
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
+    await run(*pip, "-r", lock, within_s=600)
+    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # nothing is asked of the network
+    said = await run(python, str(_HERE / "python" / "client.py"), within_s=250, FRONT_URL=front_url, **local)
+    assert said.strip().endswith("ok")
