@@ -186,6 +186,7 @@ def test_whenever_a_request_is_cancelled_it_has_exactly_one_answer(kind: str) ->
 async def _live(kind: str, plan: Sequence[tuple[str, int]]) -> None:
     async with rigged(small=2) as rig:
         made = [ask(f"{n % 4}", agent=f"a{n}") if kind == "chat" else embed(f"{n}") for n in range(8)]
+        sources = [each.source for each in made]
         came, asked = set[int](), dict[int, bool]()
         for action, number in plan:
             await _step(rig, made, came, asked, action, number)
@@ -193,7 +194,7 @@ async def _live(kind: str, plan: Sequence[tuple[str, int]]) -> None:
         for number in came:
             request = made[number]
             assert rig.delivered.type_of(request)  # one answer, not two: see there
-            assert request.source.finished == [0]  # type: ignore[attr-defined]
+            assert sources[number].finished == [0]  # type: ignore[attr-defined]
             answered_before = asked.get(number)
             if number not in asked:
                 assert rig.delivered.type_of(request) != "cancelled"
