@@ -32,7 +32,7 @@ class Front(Section):
     )
     lanes: Count = setting(
         16,
-        "Partitions of agent.responses.front; a front reads one of them, so fronts beyond that share.",
+        "Partitions of agent.responses.front and agent.deltas; a front reads one, so fronts beyond that share.",
         ge=1,
         le=1000,
     )
