@@ -212,11 +212,10 @@ def test_there_is_at_most_one_terminal_event_and_nothing_after_it(steps: list[st
     events = MessageEvents("msg_1")
     kinds: list[str] = []
     for step in steps:
-        made = {
-            "take": lambda: events.take(chunk({"content": "x"}, "stop")),
-            "end": events.end,
-            "fail": lambda: events.fail(Problem(502, "server_error", "x", "x")),
-        }[step]()
+        if step == "take":
+            made = events.take(chunk({"content": "x"}, "stop"))
+        else:
+            made = events.end() if step == "end" else events.fail(Problem(502, "server_error", "x", "x"))
         kinds += [event["type"] for event in made]
     ends = [index for index, kind in enumerate(kinds) if kind in ("message_stop", "error")]
     assert ends in ([], [len(kinds) - 1])
