@@ -7,10 +7,11 @@
     provider_sim/   an LLM provider without a key or a bill
     load/, data/    traces, and requests made from them
     demo/           the whole product on one machine
+    lab/            a cluster that breaks under a fleet, and whether the promise held: `headrace soak`
     simulation/     flow and scaling on a virtual clock
     bench/          the product beside its peers
     grafana/, prometheus/, kubernetes/    dashboards, alerts and manifests
 
-The last two lines are of the checkout alone: they do not travel in the wheel. ops imports streams, topics and schemas; none of
-them imports ops.
+bench/ and the last line are of the checkout alone: they do not travel in the wheel. ops imports streams, topics and schemas;
+none of them imports ops.
 """

@@ -2,7 +2,14 @@
 
 Each message is a frozen pydantic model: strict where a wrong type would do harm (a number is no agent_id), tolerant of
 top-level fields that it does not know, so that a v1 reader survives what is added later. A v1 field never changes its
-meaning. Nothing here knows of topics or of the pipeline.
+meaning. Nothing here knows of topics or of the pipeline. Read in this order:
+
+    message             what all models share; limits: their sizes; errors: a validation error in one line
+    request, response   what an agent asks and gets; dead_letter: a record that was given up
+    cache_entry, lease  between workers: cached answers, and parts of a provider's limit
+    metric_sample, metric_window    what workers did (histogram: durations that merge)
+    scaling_decision, scaling_event how many workers there should be, and what came of it
+    export              all of them as JSON Schema, in exported/
 """
 
 from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse_cache_entry

@@ -18,7 +18,8 @@ setting, kafka/ the wall around the client library.
 
 Loose files: pipeline.py is every seam between stages (Stage, Responder, Permit, Outcome); worker.py puts the stages of one worker
 together, control.py those of a control process, app.py the Faust apps. Shared by stages: slots.py, route_shares.py, backoff.py,
-heartbeat.py, record_clock.py, supervise.py and unhandled.py (background work), identity.py.
+heartbeat.py, record_clock.py, supervise.py and unhandled.py (background work), identity.py. errors.py: the root of errors that
+end a command.
 
 Floors, held by `make lint`: a package imports from lower floors only, and no stage imports another.
 
@@ -34,6 +35,7 @@ Floors, held by `make lint`: a package imports from lower floors only, and no st
     supervise, unhandled
     metrics
     backoff, heartbeat, identity, record_clock, settings, slots
+    errors
 
 Words: docs/glossary.md. Tasks, states and surprises: docs/internals.md. Read pipeline.py, then the front page of each package
 above, in that order.

@@ -31,7 +31,19 @@ _LONGEST_PAUSE_S: Final = 5.0
 _WELL_AFTER_S: Final = 60.0
 """A loop that ran for so long was well: its next fault is a first one."""
 
-_ASIDE: Final = frozenset({"samples", "worker_gauges", "cache_upkeep", "cache_reader", "cache_publisher", "keys"})
+_ASIDE: Final = frozenset(
+    {
+        "samples",
+        "worker_gauges",
+        "cache_upkeep",
+        "cache_reader",
+        "cache_publisher",
+        "keys",
+        "front_tls",
+        "cancels",
+        "front_cancels",
+    }
+)
 """Loops without which requests are answered all the same."""
 
 _running: set[asyncio.Task[Any]] = set()

@@ -13,17 +13,18 @@ from streams.pipeline import Hit, HitResponder, Outcome, PendingRequest
 
 
 class Unanswered:
-    """Stands before `responder`, the end of the pipeline. 0.5 us a request that is no hit; a hit is not noted."""
+    """Stands before `responder`, the end of the pipeline. 1 to 2 us a request that is no hit; a hit is not noted."""
 
     def __init__(self, responder: HitResponder) -> None:
         self._responder = responder
-        self._by_id: dict[str, dict[PendingRequest, None]] = {}
+        self._by_id: dict[str, PendingRequest | dict[PendingRequest, None]] = {}
+        """A dictionary where there are several of an id: most ids are their request's alone."""
         self._left: set[PendingRequest] = set()
         self.refusal: Callable[[PendingRequest], Outcome | None] = lambda _: None
         """How a request that is about to be called ends without a call; None: it goes on."""
 
     def __len__(self) -> int:
-        return sum(map(len, self._by_id.values()))
+        return sum(len(found) if isinstance(found, dict) else 1 for found in self._by_id.values())
 
     def note(self, request: PendingRequest) -> bool:
         """It is to be called, or to join a call. False where it was refused, and answered, instead."""
@@ -31,12 +32,20 @@ class Unanswered:
         if refused is not None:
             self._responder.respond(request, refused)
             return False
-        self._by_id.setdefault(request.request_id, {})[request] = None
+        found = self._by_id.setdefault(request.request_id, request)
+        if isinstance(found, dict):
+            found[request] = None
+        elif found is not request:
+            self._by_id[request.request_id] = {found: None, request: None}
         return True
 
     def find(self, request_id: str) -> Iterator[PendingRequest]:
         """Requests of this id, which need not be of one agent, that are not answered yet."""
-        yield from list(self._by_id.get(request_id, ()))
+        found = self._by_id.get(request_id)
+        if isinstance(found, dict):
+            yield from list(found)
+        elif found is not None:
+            yield found
 
     def has_left(self, request: PendingRequest) -> bool:
         """Whether it was answered before the call for it has ended."""
@@ -70,13 +79,16 @@ class Unanswered:
 
     def drop_moved(self) -> None:
         """Partitions have moved: forget the requests that are another worker's now, however they end here."""
-        for request_id, requests in list(self._by_id.items()):
-            for request in [each for each in requests if not each.source.live]:
-                del requests[request]
-            if not requests:
-                del self._by_id[request_id]
+        for request_id in list(self._by_id):
+            for request in self.find(request_id):
+                if not request.source.live:
+                    self._gone(request)
 
     def _gone(self, request: PendingRequest) -> None:
-        requests = self._by_id.get(request.request_id)
-        if requests is not None and requests.pop(request, self) is None and not requests:
+        found = self._by_id.get(request.request_id)
+        if found is request:
             del self._by_id[request.request_id]
+        elif isinstance(found, dict):
+            found.pop(request, None)
+            if not found:
+                del self._by_id[request.request_id]

@@ -15,6 +15,7 @@ import aiohttp
 import structlog
 from aiokafka.errors import KafkaError
 
+from streams.errors import HeadraceError
 from streams.metrics import definitions as metrics
 
 log = structlog.get_logger("headrace.supervise")
@@ -24,8 +25,10 @@ _OF_ONE_CONNECTION: Final = ("protocol", "transport", "socket", "asyncgen", "cli
 """Keys of the context of asyncio's exception handler (docs.python.org, loop.call_exception_handler) and of aiohttp's."""
 
 
-class FaultError(Exception):
+class FaultError(HeadraceError):
     """The process cannot go on: a fault of its own, in one line."""
+
+    exit_code = 1
 
 
 class Unhandled:

@@ -1,8 +1,13 @@
-"""Where messages travel: the catalogue of topics, the partitioner, the headers, and provisioning.
+"""Where messages travel: names and settings of topics, the partition of a key, the headers of records.
 
-In: the contract. Out: names and settings of topics, the partition of a key, record headers, and a broker whose topics
-are as the contract wants them. Knows the messages (schemas/) and nothing of the pipeline. `topics.provision` is not
-imported here: only those who look at a broker's topics need its admin client.
+Knows the messages (schemas/) and nothing of the pipeline; asks no broker. Read in this order:
+    names          what the topics are called, with a prefix or without
+    catalogue      the topics of the contract with their settings; asyncapi: the same as a document
+    partitioner    the partition of a key, the same in every language (golden_vectors.json)
+    headers        what travels beside a record's value
+    plan           what differs between the catalogue and a broker's topics; access: which ACLs are missing
+    broker_errors  what to do about each error of a broker
+Making and comparing topics on a broker: streams/kafka/provision.py.
 """
 
 from topics.catalogue import DEFAULT_PARTITIONS, TopicSpec, catalogue

@@ -7,17 +7,16 @@ to itself; what clears the cache of a running fleet goes through the topic, wher
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaProducer
 from rocksdict import Rdict
 
-from ops.admin.records import open_reader, partitions_of, read_until, unreachable_in_one_line
+from ops.admin.records import open_reader, open_writer, partitions_of, read_until
 from schemas.request import Request
 from streams.cache.disk import DiskTable
 from streams.cache.errors import StoreError, opening_error
@@ -28,7 +27,6 @@ from streams.cache.rocks import POSITIONS, TableOptions, disk_bytes, open_beside
 from streams.cache.store_dirs import store_dirs
 from streams.kafka.list_offsets import begin_offsets, end_offsets
 from streams.settings import Settings
-from topics.partitioner import contract_partitioner
 
 _SENT_AT_ONCE: Final = 1_000
 _ATTEMPTS: Final = 3
@@ -173,7 +171,7 @@ async def live_keys(client_options: Mapping[str, Any], topic: str, chosen: Colle
 
 async def delete_keys(client_options: Mapping[str, Any], topic: str, keys: Collection[bytes]) -> None:
     """Publish a deletion of each key: every worker drops it from memory and disk. Raises ProvisionError, KafkaError."""
-    async with _producer(client_options) as producer:
+    async with open_writer(client_options, linger_ms=5, enable_idempotence=False) as producer:
         waiting = []
         for key in keys:
             waiting.append(await producer.send(topic, key=key, value=None))
@@ -181,17 +179,6 @@ async def delete_keys(client_options: Mapping[str, Any], topic: str, keys: Colle
                 await waiting.pop(0)
         for acked in waiting:
             await acked
-
-
-@asynccontextmanager
-async def _producer(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(**client_options, acks="all", linger_ms=5, partitioner=contract_partitioner)
-    try:
-        async with unreachable_in_one_line(client_options):
-            await producer.start()
-        yield producer
-    finally:
-        await producer.stop()
 
 
 async def worker_figures(address: str) -> dict[str, float]:

@@ -13,13 +13,12 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from ops.admin.records import open_reader, partitions_of, read_until, unreachable_in_one_line
+from ops.admin.records import open_reader, open_writer, partitions_of, read_until
 from ops.admin.tail import printable, value_fields, when
 from schemas import limits
 from schemas.dead_letter import DeadLetter
 from streams.kafka.list_offsets import begin_offsets, end_offsets
 from topics.names import TopicNames
-from topics.partitioner import contract_partitioner
 
 ADDED: Final = frozenset(DeadLetter.model_fields)
 """Headers that a dead letter has and its original had not."""
@@ -165,19 +164,8 @@ async def open_sender(client_options: Mapping[str, Any], names: TopicNames) -> A
     """A sender on a producer of its own. Raises ProvisionError where the broker does not answer or a topic is missing."""
     async with open_reader(client_options) as consumer:
         await partitions_of(consumer, names.requests)
-    producer = AIOKafkaProducer(
-        **client_options,
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=limits.ANSWER_RECORD_BYTES,
-        partitioner=contract_partitioner,
-    )
-    try:
-        async with unreachable_in_one_line(client_options):
-            await producer.start()
+    async with open_writer(client_options) as producer:
         yield Sender(producer, names)
-    finally:
-        await producer.stop()
 
 
 async def _begins(

@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from pydantic import ValidationError
+from topics.provision import ProvisionError
 
 from ops.admin.records import open_reader, partitions_of, read_until
 from ops.load.traffic import SendError
@@ -24,7 +25,6 @@ from streams.kafka.reconnect import make_producer
 from streams.settings import Settings
 from topics.access import missing_acl
 from topics.headers import message_headers
-from topics.provision import ProvisionError
 
 _SOURCE: Final = "/headrace/keys"
 

@@ -1,4 +1,5 @@
-"""Reading topics without a consumer group: every partition, from the end, the beginning or an offset; nothing is committed.
+"""Reading topics without a consumer group: every partition, from the end, the beginning or an offset; nothing is committed. And
+a producer that writes as the contract wants it.
 
 What a person or a test needs to look on: it moves no partition of the fleet and leaves no trace on the broker.
 """
@@ -7,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
@@ -15,8 +16,9 @@ from schemas import limits
 from streams.kafka.cluster import cluster_of
 from streams.kafka.list_offsets import end_offsets
 from streams.kafka.pacing import pace_empty_fetches
+from streams.kafka.provision import ProvisionError, unreachable
 from topics.access import missing_acl
-from topics.provision import ProvisionError, unreachable
+from topics.partitioner import contract_partitioner
 
 _POLL_MS: Final = 200
 
@@ -57,6 +59,30 @@ async def open_reader(client_options: Mapping[str, Any], **options: Any) -> Asyn
         yield consumer
     finally:
         await consumer.stop()
+
+
+@asynccontextmanager
+async def open_writer(client_options: Mapping[str, Any], **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """A started producer that writes as the contract wants it: its partitions, acks of all replicas, records of any size allowed.
+
+    Raises BrokerUnreachableError.
+    """
+    producer = AIOKafkaProducer(
+        **{
+            **client_options,
+            "acks": "all",
+            "enable_idempotence": True,
+            "max_request_size": limits.ANSWER_RECORD_BYTES,
+            "partitioner": contract_partitioner,
+            **options,
+        }
+    )
+    try:
+        async with unreachable_in_one_line(client_options):
+            await producer.start()
+        yield producer
+    finally:
+        await producer.stop()
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:

@@ -20,7 +20,8 @@ from ops.bench.run import BenchError, Run
 from ops.bench.upstream import LISTENS
 from ops.bench.work import REQUEST_TOPICS, Load
 from ops.brokers import Broker, BrokerError, start_broker_async
-from topics import catalogue, provision
+from streams.kafka import provision
+from topics import catalogue
 from topics.names import DEAD_LETTERS, RESPONSES
 
 Say = Callable[[str], None]

@@ -13,13 +13,14 @@ import orjson
 from ops.bench.meter import RESULT
 from ops.processes.child import ChildProcess
 from ops.processes.fleet import clean_environment
+from streams.errors import HeadraceError
 
 _LOOK_EVERY_S: Final = 0.05
 ROOT: Final = Path(__file__).parents[2]
 """Where the packages are; a peer's interpreter finds the shared work here."""
 
 
-class BenchError(Exception):
+class BenchError(HeadraceError):
     """Why something cannot be measured: one line."""
 
 

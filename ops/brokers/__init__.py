@@ -4,6 +4,10 @@
 the single binary of the `noida-db` wheel, `start_broker("HOST:PORT")` hands on a broker that runs elsewhere. What comes
 back is a `Broker`: ready to serve, on loopback, ended at the end of its `with` block or of this process, even when this
 process is killed. What the embedded broker lacks is listed in docs/brokers.md.
+
+    choose      from a word to a running broker; base: what each offers. Read these first
+    apache      one node (kafka_jars: where its jars come from); cluster: three nodes that tests may kill, stop and move
+    embedded    the binary; ready: free ports, and whether a broker serves yet
 """
 
 from ops.brokers.base import Broker, BrokerError, Progress

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from streams.errors import HeadraceError
+
 Progress = Callable[[str], None]
 """Takes one line of progress for people; a broker that needs a minute to be fetched says so."""
 
 
-class BrokerError(Exception):
+class BrokerError(HeadraceError):
     """A broker could not be started or reached; the message is one line: what is wrong and what to do."""
 
 

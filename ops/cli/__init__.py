@@ -1,10 +1,18 @@
 """The `headrace` command.
 
-Each command is one module of this package, imported only when it runs, and listed in `COMMANDS` with its help line. One
-rule holds for all of them: the module has `app = typer.Typer(help=…)`. With a single `@app.command()` the command
+Each command is one module of this package, named as the command, imported only when it runs, and listed in `COMMANDS` below
+with its help line. What they share:
+
+    lazy        how a command is found and imported; begin here and with `main` below
+    console     --settings, one-line failures, output; plain: strangers' text on a terminal; result: what came of a load
+    running     commands that talk to a broker, on an event loop
+    process     worker, control, front and up: how a process begins and ends
+    config_text settings as text
+
+One rule holds for all commands: the module has `app = typer.Typer(help=…)`. With a single `@app.command()` the command
 stands alone (`headrace worker --settings FILE`); with several, or with an `@app.callback()`, it is a group (`headrace
 topics apply`). Every command takes `--settings FILE` (`ops.cli.console.settings_option`) and imports what is heavy
-inside its function. A `SettingsError` that leaves a command becomes one line.
+inside its function. A `HeadraceError` that leaves a command becomes one line and its exit code, here and nowhere else.
 
 Exit codes: 0, done; 1, done, and something is wrong with what was found; 2, could not start, with one line on stderr
 that says what to do; 130, interrupted.
@@ -30,6 +38,7 @@ _ALL: Final[Mapping[str, Entry]] = {
     "front": Entry("ops.cli.front", "Serve HTTP clients with an OpenAI SDK.", _RUN),
     "keys": Entry("ops.cli.keys", "Make, list and revoke keys of the front.", _SET_UP),
     "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
+    "cancel": Entry("ops.cli.cancel", "End a request that nobody wants any more.", _USE),
     "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
     "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),
     "agents": Entry("ops.cli.agents", "See which agents use a worker most.", _USE),
@@ -116,14 +125,13 @@ def main() -> None:
     except BrokenPipeError:
         _leave_pipe()
     except Exception as error:
-        # Imported here: only a command that read the settings can fail for them.
-        from streams.settings.errors import SettingsError
+        from streams.errors import HeadraceError
 
-        if not isinstance(error, SettingsError):
+        if not isinstance(error, HeadraceError):
             raise
         from ops.cli.console import fail
 
-        fail(str(error))
+        fail(str(error), error.exit_code)
 
 
 def _leave_pipe() -> NoReturn:

@@ -147,9 +147,7 @@ def _bench(
     from rich.console import Console
 
     from ops.bench.ground import standing
-    from ops.bench.run import BenchError
     from ops.cli.running import run
-    from ops.processes.fleet import WorkerError
 
     load(settings)  # benchmarks have settings of their own; checked, so that one --settings does for every command
     for file in (json_file, chart):
@@ -167,10 +165,7 @@ def _bench(
         async with standing(broker, say) as ground:
             return await measure(ground)
 
-    try:
-        report = run(work())
-    except (BenchError, WorkerError) as error:
-        fail(str(error))
+    report = run(work())
     _show(report, console)
     if chart is not None:
         chart.write_text(_chart(report))

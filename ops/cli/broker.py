@@ -45,7 +45,7 @@ def run(
     settings_file: settings_option = None,
 ) -> None:
     """Run a broker in the foreground; prints its address when it serves, Ctrl-C stops it."""
-    from ops.brokers import BrokerError, start_broker
+    from ops.brokers import start_broker
 
     if port is None:
         port = _port_of(load(settings_file).kafka.bootstrap_servers)
@@ -54,8 +54,6 @@ def run(
         started = start_broker(
             kind.value, port=port, data_dir=data_dir, progress=lambda line: print(line, file=sys.stderr, flush=True)
         )
-    except BrokerError as error:
-        fail(str(error))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     stop = threading.Event()

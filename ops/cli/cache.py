@@ -80,14 +80,10 @@ def get(
     import orjson
 
     from ops.admin.cache import find_entry
-    from streams.cache.errors import StoreError
 
     loaded = load(settings)
     key = _key(what, loaded)
-    try:
-        found = find_entry(loaded.cache.disk.path, key)
-    except StoreError as error:
-        fail(str(error))
+    found = find_entry(loaded.cache.disk.path, key)
     if found is None:
         fail(f"not cached here: {key.hex()}", FOUND_WRONG)
     details = {"key": key.hex(), **found.details(time.time())}
@@ -129,13 +125,9 @@ def compact(as_json: JsonOption = False, settings: settings_option = None) -> No
     from ops.admin.cache import compact as compact_stores
     from ops.admin.cache import table_options
     from ops.cli.running import run
-    from streams.cache.errors import StoreError
 
     loaded = load(settings)
-    try:
-        came = run(compact_stores(loaded.cache.disk.path, table_options(loaded)))
-    except StoreError as error:
-        fail(str(error))
+    came = run(compact_stores(loaded.cache.disk.path, table_options(loaded)))
     _report(came, loaded, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from ops.cli.plain import one_line, plain, plain_json
-from streams.settings import Settings, SettingsError, load_settings
+from streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -35,11 +35,8 @@ def fail(message: str, code: int = CANNOT_START) -> NoReturn:
 
 
 def load(path: Path | None) -> Settings:
-    """The settings, or the end of the command with one line that says what is wrong with them."""
-    try:
-        return load_settings(path)
-    except SettingsError as error:
-        fail(str(error))
+    """The settings. Raises SettingsError."""
+    return load_settings(path)
 
 
 def print_json(value: Any) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, settings_option
+from ops.cli.console import FOUND_WRONG, settings_option
 
 if TYPE_CHECKING:
     from ops.load.report import LoadResult
@@ -18,6 +18,8 @@ Examples:
     headrace demo
 
     headrace demo --seconds 20 --rate 50 --workers 3 --broker apache
+
+    headrace demo --front --seconds 600           http://127.0.0.1:4000/v1 for your own client meanwhile
 
     headrace demo --broker 127.0.0.1:9092 --json result.json
 
@@ -38,6 +40,7 @@ def demo(
         ),
     ] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second, on average.")] = 25,
+    front: Annotated[bool, typer.Option("--front", help="Also a front, on front.listen, for your own client.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result as flat JSON; - for stdout.")
     ] = None,
@@ -48,17 +51,13 @@ def demo(
 
     from ops.cli.result import Reporter
     from ops.cli.running import run
-    from ops.demo import DemoError, DemoOptions, run_demo
-    from ops.processes.fleet import WorkerError
+    from ops.demo import DemoOptions, run_demo
     from streams.settings import load_effective
 
     effective = load_effective(settings)
     reporter = Reporter(json_file)
     console: Console = reporter.console
-    try:
-        run(run_demo(effective, DemoOptions(seconds, workers, broker, rate), console, reporter))
-    except (DemoError, WorkerError) as error:
-        fail(str(error))
+    run(run_demo(effective, DemoOptions(seconds, workers, broker, rate, front), console, reporter))
     result: LoadResult | None = reporter.result
     if result is None or result.summary.lost:
         raise typer.Exit(FOUND_WRONG)

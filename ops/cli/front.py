@@ -2,7 +2,7 @@
 
 import typer
 
-from ops.cli.console import fail, load, settings_option
+from ops.cli.console import load, settings_option
 
 app = typer.Typer(help="Serve HTTP clients with an OpenAI SDK until SIGTERM.")
 
@@ -24,28 +24,7 @@ answers; an answer that came later is found by its id on any front.
 @app.command(epilog=_EXAMPLES)
 def front(settings: settings_option = None) -> None:
     """Take requests over HTTP, put them on Kafka, and answer when the fleet has. Logs go to stderr."""
-    import asyncio
-
-    from ops.processes import logs
+    from ops.cli.process import run_process
     from ops.processes.front import run_front
-    from ops.processes.service import CannotStartError
-    from streams.unhandled import FaultError
 
-    loaded = load(settings)
-    logging = loaded.logging
-    logs.configure(
-        logging.level,
-        logging.format,
-        secrets=loaded.secrets(missing_too=False),
-        lines_per_second=logging.lines_per_second,
-    )
-    try:
-        asyncio.run(run_front(loaded))
-    except CannotStartError as error:
-        fail(str(error))
-    except FaultError as error:
-        fail(str(error), 1)
-    except OSError as error:
-        if error.errno is None or "bind" not in str(error):
-            raise
-        fail(f"front.listen = {loaded.front.listen!r}: {error.strerror}")
+    run_process(run_front, load(settings), listens="front.listen", secrets_missing_too=False)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import orjson
 
-from ops.cli.console import FOUND_WRONG, fail
+from ops.cli.console import fail
 from ops.cli.plain import plain_json
 
 Result = TypeVar("Result")
@@ -18,21 +18,13 @@ Result = TypeVar("Result")
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end. SIGTERM ends it as Ctrl-C does: what it started is ended first, the exit code is 130.
 
-    A broker that does not answer or refuses, and a missing topic, end the command with one line and exit code 2; a
-    request that the broker did not take with exit code 1.
+    Raises what the work raises; a HeadraceError then ends the command with its line (ops/cli/__init__.py).
     """
-    from ops.load.traffic import SendError
-    from topics.provision import ProvisionError
-
     # What the client logs while it tries would stand beside the one line that says how it ended.
     for library in ("aiokafka", "asyncio"):
         logging.getLogger(library).addHandler(logging.NullHandler())
     try:
         return asyncio.run(_with_sigterm(work))
-    except ProvisionError as error:
-        fail(str(error))
-    except SendError as error:
-        fail(str(error), FOUND_WRONG)
     except asyncio.CancelledError:
         _interrupted()
     except KeyboardInterrupt:

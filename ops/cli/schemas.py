@@ -24,13 +24,18 @@ def export(
         bool, typer.Option("--check", help="Write nothing; exit 1 if a file there is not what would be written.")
     ] = False,
 ) -> None:
-    """Write one JSON Schema a message, and asyncapi.json, which ties them to the topics."""
+    """Write one JSON Schema a message, asyncapi.json, which ties them to the topics, and openapi.json of the front."""
     from schemas.export import EXPORTED, encode_document, json_schemas, stale, write
+    from streams.front import openapi
     from topics.asyncapi import document
     from topics.catalogue import catalogue
 
     target = EXPORTED if directory is None else directory
-    documents = {**json_schemas(), "asyncapi.json": encode_document(document(catalogue()))}
+    documents = {
+        **json_schemas(),
+        "asyncapi.json": encode_document(document(catalogue())),
+        "openapi.json": encode_document(openapi.document()),
+    }
     try:
         if check:
             if names := stale(documents, target):

@@ -60,7 +60,7 @@ def flow(
     """
     from rich.console import Console
 
-    from ops.load.trace import SHIPPED_TRACE, TraceError, read_trace
+    from ops.load.trace import SHIPPED_TRACE, read_trace
     from ops.simulation.report import result_of, wait_plot
     from ops.simulation.run import simulate
     from ops.simulation.trace_load import Load, load_of
@@ -73,10 +73,7 @@ def flow(
     shares = _mix(mix)
     host_slots = slots or loaded.concurrency.per_host
     path = trace or SHIPPED_TRACE
-    try:
-        rows = read_trace(path)
-    except TraceError as error:
-        fail(str(error))
+    rows = read_trace(path)
     if len(rows) < 2:
         fail(f"{path}: a trace of {len(rows)} requests has no rate")
     results = []

@@ -40,12 +40,9 @@ def soak(
     import logging
     import tempfile
 
-    from ops.brokers import BrokerError
     from ops.lab.figures import one_line
     from ops.lab.report import bars
     from ops.lab.soak import SoakOptions, run_soak
-    from ops.processes.fleet import WorkerError
-    from topics.provision import ProvisionError
 
     load(settings)  # a soak has settings of its own; checked, so that one --settings does for every command
     for library in ("aiokafka", "asyncio"):
@@ -54,7 +51,7 @@ def soak(
     options = SoakOptions(hours * 3600, seed, folder, faults, rate)
     try:
         outcome = asyncio.run(run_soak(options, lambda line: print(line, flush=True)))
-    except (BrokerError, ProvisionError, WorkerError, RuntimeError) as error:
+    except RuntimeError as error:
         fail(str(error))
     print(one_line(outcome))
     for name, seen, reached in bars(outcome):

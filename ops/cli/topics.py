@@ -1,24 +1,20 @@
 """`headrace topics`: make, list and compare the contract's topics."""
 
-import asyncio
-import logging
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, load, print_json, settings_option
+from ops.cli.console import FOUND_WRONG, load, print_json, settings_option
+from ops.cli.running import run
 
 if TYPE_CHECKING:
+    from streams.kafka.provision import Report, TopicState
     from topics.catalogue import TopicSpec
-    from topics.provision import Report, TopicState
 
 app = typer.Typer(help="Make, list and compare the contract's topics on a broker.", no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-
-Result = TypeVar("Result")
 
 
 @app.command()
@@ -33,29 +29,29 @@ def apply(
     as_json: JsonOption = False,
 ) -> None:
     """Create what is missing, report what differs. Exit 1 if something still differs."""
-    from topics import provision
+    from streams.kafka import provision
 
     options, wanted = _target(settings)
-    report = _run(provision.apply(options, wanted, allow_repartition=allow_repartition, alter_configs=alter_configs))
+    report = run(provision.apply(options, wanted, allow_repartition=allow_repartition, alter_configs=alter_configs))
     _finish(report, as_json=as_json, count=len(wanted))
 
 
 @app.command()
 def check(settings: settings_option = None, as_json: JsonOption = False) -> None:
     """Compare only: one line a difference, exit 1 if there is one."""
-    from topics import provision
+    from streams.kafka import provision
 
     options, wanted = _target(settings)
-    _finish(_run(provision.check(options, wanted)), as_json=as_json, count=len(wanted))
+    _finish(run(provision.check(options, wanted)), as_json=as_json, count=len(wanted))
 
 
 @app.command(name="list")
 def list_topics(settings: settings_option = None, as_json: JsonOption = False) -> None:
     """Show the contract's topics and what the broker has of them."""
-    from topics import provision
+    from streams.kafka import provision
 
     options, wanted = _target(settings)
-    states = _run(provision.listing(options, wanted))
+    states = run(provision.listing(options, wanted))
     rows = [
         {
             "topic": state.spec.name,
@@ -88,17 +84,6 @@ def _target(settings_file: Path | None) -> "tuple[dict[str, Any], tuple[TopicSpe
         settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, settings.topics.names
     )
     return settings.kafka.client_options(), wanted
-
-
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    from topics.provision import ProvisionError
-
-    # What the client logs while it tries would stand beside the one line that says how it ended.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    try:
-        return asyncio.run(work)
-    except ProvisionError as error:
-        fail(str(error))
 
 
 def _finish(report: "Report", *, as_json: bool, count: int) -> None:

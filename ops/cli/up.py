@@ -16,6 +16,8 @@ Examples:
 
   headrace up --workers 4                     four, whatever is decided
 
+  headrace up --front                         and the front door, on front.listen
+
   headrace up --controls 2 --logs /var/log/headrace
 
   headrace scaling explain                    in another terminal: the last decisions in sentences
@@ -32,48 +34,37 @@ def up(
         int | None, typer.Option(min=1, max=1000, help="So many workers, whatever is decided.", show_default=False)
     ] = None,
     controls: Annotated[int, typer.Option(min=0, max=3, help="Control processes: 2 take turns, 0 run elsewhere.")] = 1,
+    front: Annotated[bool, typer.Option("--front", help="Also a front, on front.listen.")] = False,
     log_dir: Annotated[
         Path | None,
         typer.Option("--logs", metavar="DIR", help="Where each process has a log file; else a new temporary folder."),
     ] = None,
     settings: settings_option = None,
 ) -> None:
-    """Keep workers and the control process running here, restart what ends, and scale as decided, until SIGTERM."""
-    import asyncio
+    """Keep workers, the control process and a front running here, restart what ends, and scale as decided, until SIGTERM."""
     import contextlib
     import tempfile
+    from functools import partial
 
-    from ops.processes import logs
+    from ops.cli.process import run_process
     from ops.processes.private_files import keep_files_private
-    from ops.processes.service import CannotStartError
     from ops.processes.supervisor.supervise import UpOptions, run_supervisor
     from streams.settings import load_effective
-    from streams.unhandled import FaultError
 
     effective = load_effective(settings)
     loaded = effective.settings
-    keep_files_private()
+    keep_files_private()  # the folder of logs, too
     loaded.ensure_provider()
     if effective.origin(("scaling", "realizer")) == "default":  # nobody asked that decisions be only looked at
         scaling = loaded.scaling.model_copy(update={"realizer": "process"})
         loaded = loaded.model_copy(update={"scaling": scaling})
-    logging = loaded.logging
-    logs.configure(logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second)
     folder = log_dir or Path(tempfile.mkdtemp(prefix="headrace-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"--logs {folder}: {error.strerror}")
     try:
-        asyncio.run(run_supervisor(loaded, UpOptions(folder, settings, workers, controls)))
-    except CannotStartError as error:
-        fail(str(error))
-    except FaultError as error:
-        fail(str(error), 1)
-    except OSError as error:
-        if error.errno is None or "bind" not in str(error):
-            raise
-        fail(f"http.listen = {loaded.http.listen!r}: {error.strerror}")
+        run_process(partial(run_supervisor, options=UpOptions(folder, settings, workers, controls, front)), loaded)
     finally:
         if log_dir is None:
             with contextlib.suppress(OSError):  # it stays if there is a log in it

@@ -2,7 +2,7 @@
 
 import typer
 
-from ops.cli.console import fail, load, settings_option
+from ops.cli.console import load, settings_option
 
 app = typer.Typer(help="Run one worker until SIGTERM.")
 
@@ -22,27 +22,9 @@ With 1 after the same drain where a fault of its own leaves it no other way, wit
 @app.command(epilog=_EXAMPLES)
 def worker(settings: settings_option = None) -> None:
     """Take requests from Kafka, call the providers, answer. Logs go to stderr; `ready` is logged once partitions are assigned."""
-    import asyncio
-
-    from ops.processes import logs
-    from ops.processes.private_files import keep_files_private
-    from ops.processes.service import CannotStartError
+    from ops.cli.process import run_process
     from ops.processes.worker import run_worker
-    from streams.cache.errors import StoreError
-    from streams.unhandled import FaultError
 
     loaded = load(settings)
-    keep_files_private()
     loaded.ensure_provider()
-    logging = loaded.logging
-    logs.configure(logging.level, logging.format, secrets=loaded.secrets(), lines_per_second=logging.lines_per_second)
-    try:
-        asyncio.run(run_worker(loaded))
-    except (CannotStartError, StoreError) as error:
-        fail(str(error))
-    except FaultError as error:
-        fail(str(error), 1)
-    except OSError as error:
-        if error.errno is None or "bind" not in str(error):
-            raise
-        fail(f"http.listen = {loaded.http.listen!r}: {error.strerror}")
+    run_process(run_worker, loaded)

@@ -20,6 +20,7 @@ from ops.demo.surroundings import (
     insist_no_fleet,
     open_broker,
     prepare_topics,
+    running_front,
     running_simulator,
 )
 from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
@@ -48,6 +49,7 @@ class DemoOptions:
     workers: int = 2
     broker: str | None = None
     rate_per_s: float = 25.0
+    front: bool = False
 
 
 async def run_demo(
@@ -86,6 +88,8 @@ async def run_demo(
         fleet = await stack.enter_async_context(Fleet(settings_file, folder))
         await fleet.start(options.workers)
         say(f"workers: {', '.join(f'{worker.name} (http://{worker.http}/metrics)' for worker in fleet.workers)}")
+        if options.front:
+            say(f"front: {await stack.enter_async_context(running_front(settings_file, folder / 'front.log'))}/v1")
         ledger = Ledger()
         traffic = await stack.enter_async_context(Traffic(base.kafka.client_options(), ledger, names=base.topics.names))
         player = Player(traffic)
@@ -122,6 +126,7 @@ def demo_settings(base: Settings, url: str, group_id: str, store: Path) -> Setti
         {
             "kafka": base.kafka.model_copy(update={"group_id": group_id}),
             "topics": base.topics,
+            "front": base.front,
             "concurrency": {"per_host": CONNECTIONS},
             "cache": {"disk": {"path": store}},
             "providers": [

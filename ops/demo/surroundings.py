@@ -11,10 +11,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from ops.admin.records import open_reader, partitions_of, unreachable_in_one_line
 from ops.brokers import Broker, BrokerError, start_broker_async
 from ops.processes.child import ChildProcess
-from ops.processes.fleet import clean_environment, headrace_command
+from ops.processes.fleet import WorkerProcess, clean_environment, headrace_command
+from streams.errors import HeadraceError
+from streams.kafka import provision
+from streams.kafka.assignor import StickyAssignor
 from streams.settings import Effective, Settings
-from streams.transport.assignor import StickyAssignor
-from topics import provision
 from topics.catalogue import catalogue
 
 Say = Callable[[str], None]
@@ -26,9 +27,10 @@ one is there soon after the last request. 125 tokens/s is the pace of a fast pro
 _SIMULATOR_SAYS: Final = "listens on "
 _SIMULATOR_WITHIN_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.05
+_FRONT_ENDS_WITHIN_S: Final = 5.0
 
 
-class DemoError(Exception):
+class DemoError(HeadraceError):
     """Why the demo cannot run: one line that says what is wrong and what to do."""
 
 
@@ -113,6 +115,17 @@ async def running_simulator(log_file: Path) -> AsyncIterator[str]:
         yield await _url_of(child)
     finally:
         await asyncio.to_thread(child.stop)
+
+
+@asynccontextmanager
+async def running_front(settings_file: Path, log_file: Path) -> AsyncIterator[str]:
+    """A front in a process of its own; gives its address. Raises WorkerError."""
+    process = WorkerProcess("front", settings_file, log_file, command="front")
+    try:
+        await process.wait_ready()
+        yield str(process.ready_line["listen"])
+    finally:
+        await process.stop(_FRONT_ENDS_WITHIN_S)
 
 
 async def _url_of(child: ChildProcess) -> str:

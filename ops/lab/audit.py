@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
-from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
+from aiokafka.admin import NewPartitions
 
 from ops.admin.records import open_reader, partitions_of, read_until
 from ops.lab.book import Asked, Ended, read_asked, read_ended
 from ops.load.traffic import request_id_of
+from streams.kafka.admin import rotate_replicas, running_admin
 from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES
 
 
 async def read_topics(
-    client_options: Mapping[str, Any], provider_of: Mapping[str, str]
+    client_options: Mapping[str, object], provider_of: Mapping[str, str]
 ) -> tuple[dict[str, Asked], list[Ended]]:
     """Every request by id, and every answer and dead letter."""
     asked: dict[str, Asked] = {}
@@ -40,58 +39,33 @@ async def read_topics(
     return {name: replace(one, records=seen[name]) for name, one in asked.items()}, ended
 
 
-async def uncommitted(client_options: Mapping[str, Any], group_id: str) -> int:
+async def uncommitted(client_options: Mapping[str, object], group_id: str) -> int:
     """How many records of the request topics the group has not committed."""
-    admin = AIOKafkaAdminClient(**client_options)
-    await admin.start()
-    try:
+    async with running_admin(client_options) as admin:
         found = await admin.list_consumer_group_offsets(group_id)
-    finally:
-        await admin.close()
     async with open_reader(client_options) as consumer:
         ends = await consumer.end_offsets(await partitions_of(consumer, REQUEST_TOPICS))
     return sum(max(0, end - (found[place].offset if place in found else 0)) for place, end in ends.items())
 
 
-async def out_of_sync(client_options: Mapping[str, Any]) -> int:
+async def out_of_sync(client_options: Mapping[str, object]) -> int:
     """How many partitions of the request and response topics lack a replica in sync."""
-    admin = AIOKafkaAdminClient(**client_options)
-    await admin.start()
-    try:
+    async with running_admin(client_options) as admin:
         topics = await admin.describe_topics([*REQUEST_TOPICS, RESPONSES])
-    finally:
-        await admin.close()
     return sum(len(part["isr"]) < len(part["replicas"]) for topic in topics for part in topic["partitions"])
 
 
-async def add_partitions(client_options: Mapping[str, Any], topic: str, count: int) -> None:
+async def add_partitions(client_options: Mapping[str, object], topic: str, count: int) -> None:
     """Grow a topic by `count` partitions."""
-    admin = AIOKafkaAdminClient(**client_options)
-    await admin.start()
-    try:
+    async with running_admin(client_options) as admin:
         (found,) = await admin.describe_topics([topic])
         await admin.create_partitions({topic: NewPartitions(len(found["partitions"]) + count)})
-    finally:
-        await admin.close()
 
 
-async def rotate_leaders(client_options: Mapping[str, Any]) -> None:
+async def rotate_leaders(client_options: Mapping[str, object]) -> None:
     """Make another replica the preferred leader of every partition of the request and response topics.
 
     The controller moves leadership within `leader.imbalance.check.interval.seconds`.
     """
-    admin = AIOKafkaAdminClient(**client_options)
-    await admin.start()
-    try:
-        topics = await admin.describe_topics([*REQUEST_TOPICS, RESPONSES])
-        wanted: Any = [
-            (
-                topic["topic"],
-                [(part["partition"], [*part["replicas"][1:], part["replicas"][0]], {}) for part in topic["partitions"]],
-                {},
-            )
-            for topic in topics
-        ]
-        await admin._send_request(AlterPartitionReassignmentsRequest(10_000, wanted, {}))
-    finally:
-        await admin.close()
+    async with running_admin(client_options) as admin:
+        await rotate_replicas(admin, [*REQUEST_TOPICS, RESPONSES])

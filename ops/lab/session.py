@@ -17,7 +17,7 @@ from ops.lab.run import RATE_PER_S, Outcome, Say, run_schedule
 from ops.lab.schedule import Schedule
 from ops.lab.shrink import shrink
 from ops.processes.fleet import WorkerError
-from topics.provision import ProvisionError
+from streams.kafka.provision import ProvisionError
 
 _MOST_BESIDES_S: Final = 600.0
 """For the start, for waiting and for the end: more is a lab that hangs."""

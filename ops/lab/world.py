@@ -21,7 +21,7 @@ from ops.lab.book import Limit
 from ops.lab.proxy import Proxy
 from ops.lab.simulator import SimulatedProvider
 from ops.processes.fleet import WorkerError, WorkerProcess
-from topics import provision
+from streams.kafka import provision
 from topics.catalogue import catalogue
 
 PARTITIONS: Final = 6

@@ -1,8 +1,12 @@
-"""Load: from a recorded trace to requests with a time, free of Kafka.
+"""Load: from a recorded trace to requests, sent when they are due, and books of what came back.
 
-In comes a trace of arrivals (`read_trace`), out come `PlannedRequest`s in the order in which they are due: `schedule`
-keeps the trace's inter-arrival times and token counts and gives each arrival an agent and a chat, `plan_requests`
-writes the request that travels. Everything is deterministic: the same trace, options and seed give the same requests.
+    trace       a trace of arrivals, read. Read it first
+    schedule    when which agent asks: the trace's inter-arrival times and token counts, with an agent and a chat each
+    request     the request that travels for an arrival
+    traffic     requests out and answers in, over Kafka; play: at their times
+    ledger      who was asked and who was answered (pure); report: how that is shown
+
+All but `traffic` and `play` are free of Kafka, and deterministic: the same trace, options and seed give the same requests.
 """
 
 from ops.load.request import PlannedRequest, PriorityMix, plan_requests

@@ -108,10 +108,6 @@ class Ledger:
         """Sent, and neither answered nor dead, in the order in which they were sent."""
         return [name for name, entry in self._entries.items() if not entry.answers and not entry.dead_letters]
 
-    def duplicate_ids(self) -> list[str]:
-        """Answered more than once, or dead more than once."""
-        return [name for name, entry in self._entries.items() if entry.answers > 1 or entry.dead_letters > 1]
-
     def statuses(self) -> Iterator[tuple[str, str | None]]:
         """Every id with the status of its first answer, None without one."""
         return ((name, entry.status) for name, entry in self._entries.items())

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from streams.errors import HeadraceError
+
 SHIPPED_TRACE = Path(__file__).parents[1] / "data" / "AzureLLMInferenceTrace_conv.csv.gz"
 """Conversations of one hour of 2023-11-16, 19,366 requests; CC-BY 4.0, see the folder."""
 
@@ -20,7 +22,7 @@ COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?")
 
 
-class TraceError(ValueError):
+class TraceError(HeadraceError, ValueError):
     """A trace that cannot be read; the message has the file, the line and what is wrong with it."""
 
 

@@ -12,19 +12,20 @@ from typing import Any, Self
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from ops.admin.records import from_the_end, open_reader, partitions_of, unreachable_in_one_line
+from ops.admin.records import from_the_end, open_reader, open_writer, partitions_of
 from ops.load.ledger import Ledger
-from schemas import limits
+from streams.errors import HeadraceError
 from topics.headers import REQUEST_ID, Headers, request_headers
 from topics.names import V1, Priority, TopicNames
-from topics.partitioner import contract_partitioner
 
 _SOURCE = "/headrace/load"
 _POLL_MS = 200
 
 
-class SendError(Exception):
+class SendError(HeadraceError):
     """The broker did not take a request."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +87,7 @@ class Traffic:
                 consumer, self._names.requests
             )  # missing ones would be made by the producer's first look
             await from_the_end(consumer, await partitions_of(consumer, self._topics))
-            self._producer = AIOKafkaProducer(
-                **self._client_options,
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=2,
-                max_request_size=limits.ANSWER_RECORD_BYTES,
-                partitioner=contract_partitioner,
-            )
-            self._stack.push_async_callback(self._producer.stop)
-            async with unreachable_in_one_line(self._client_options):
-                await self._producer.start()
+            self._producer = await self._stack.enter_async_context(open_writer(self._client_options, linger_ms=2))
             self._reading = asyncio.create_task(self._read(consumer))
             self._reading.add_done_callback(lambda _: self._moved.set())
             self._stack.push_async_callback(self._stop_reading)

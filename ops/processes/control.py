@@ -10,9 +10,8 @@ from typing import Any, Final
 import structlog
 
 from ops.processes.health import serve_health
-from ops.processes.service import CannotStartError, Stop, check_start, unless, wait_broken
+from ops.processes.service import Stop, check_start, unless, wait_broken
 from streams.control import Control
-from streams.kafka.membership import GroupRefusedError
 from streams.settings import Settings
 from streams.unhandled import Unhandled
 from topics.access import READ, READ_WRITE, WRITE
@@ -37,20 +36,12 @@ def topics_of_control(settings: Settings) -> Needs:
 
 
 async def run_control(settings: Settings) -> None:
-    """As `_run`; a group that takes this process not at all is a reason not to start."""
-    try:
-        await _run(settings, Unhandled.watch())
-    except GroupRefusedError as error:
-        raise CannotStartError(str(error)) from error
-
-
-async def _run(settings: Settings, unhandled: Unhandled) -> None:
     """Run until SIGTERM or SIGINT, then leave the group, so that another takes over at once.
 
-    Raises CannotStartError, SettingsError for secrets that are not there, RealizeError, and FaultError for what broke
-    the control.
+    Raises CannotStartError, GroupRefusedError, SettingsError for secrets that are not there, RealizeError, and FaultError for
+    what broke the control.
     """
-    stop = Stop.on_signals()
+    unhandled, stop = Unhandled.watch(), Stop.on_signals()
     await check_start(settings, topics_of_control(settings))
     async with AsyncExitStack() as stack:
         control = Control(settings)

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import orjson
 
 from ops.processes.child import ChildProcess
+from streams.errors import HeadraceError
 
 _LOOK_EVERY_S: Final = 0.05
 _LAST_LINES: Final = 3
@@ -29,7 +30,7 @@ _SET_FOR_ALL: Final = {
 }
 
 
-class WorkerError(Exception):
+class WorkerError(HeadraceError):
     """A worker did not start; the message ends with the last lines of its log."""
 
 
@@ -89,6 +90,11 @@ class WorkerProcess:
     def exit_code(self) -> int | None:
         """None while it runs; -9 after `kill`."""
         return self._child.exit_code
+
+    @property
+    def ready_line(self) -> Mapping[str, Any]:
+        """What it logged as `ready`; empty until it has."""
+        return self._ready or {}
 
     @property
     def http(self) -> str | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from ops.processes.health import serve_health
+from ops.processes.health import health_routes, serve_health
 from ops.processes.service import CannotStartError, Stop, check_start, unless
 from streams.front.access import Access
 from streams.front.front import Front
@@ -27,7 +27,7 @@ from topics.plan import Needs
 
 log = structlog.get_logger("headrace.front")
 
-_LAST_ANSWERS_S: Final = 30.0
+LAST_ANSWERS_S: Final = 30.0
 _KEYS_WITHIN_S: Final = 20.0
 
 
@@ -35,7 +35,8 @@ def topics_of_front(settings: Settings) -> Needs:
     """What a front needs."""
     names = settings.topics.names
     read = (names.front_responses, names.deltas, names.front_keys)
-    return {**dict.fromkeys(names.requests, WRITE), **dict.fromkeys(read, READ), names.front_claims: READ_WRITE}
+    written = (*names.requests, names.cancels)
+    return {**dict.fromkeys(written, WRITE), **dict.fromkeys(read, READ), names.front_claims: READ_WRITE}
 
 
 async def run_front(settings: Settings) -> None:
@@ -59,11 +60,10 @@ async def run_front(settings: Settings) -> None:
         health = await stack.enter_async_context(serve_health(settings.http.listen, ready))
         keys = KeyReader(settings.kafka.client_options(), settings.topics.names.front_keys)
         stack.push_async_callback(keys.stop)
-        starting = [asyncio.create_task(_read_keys(keys)), asyncio.create_task(stack.enter_async_context(front))]
-        for task in starting:
-            if not await unless(stop.asked, task):
-                await asyncio.gather(*starting, return_exceptions=True)
-                return
+        if not await unless(stop.asked, asyncio.create_task(_read_keys(keys))):
+            return
+        if not await unless(stop.asked, asyncio.create_task(stack.enter_async_context(front))):
+            return
         always = own.require_keys == "always" or not is_loopback(host)
         if not is_loopback(host):
             _insist_on_keys(settings, keys)
@@ -77,13 +77,16 @@ async def run_front(settings: Settings) -> None:
             middlewares=[access.middleware(), receiving(own.body_timeout)],
             estimator=TokenEstimator(settings.limits.default_output),
         )
+        if own.serve_health == "always" or is_loopback(host):
+            app.add_routes(health_routes(ready))
         if certificate is not None:
             certificate.watch()
             stack.push_async_callback(certificate.stop)
         bounds = Bounds(most_connections(own.max_connections), own.header_timeout, own.body_timeout, own.idle_timeout)
         address = await stack.enter_async_context(
-            listening(app, host, int(port), bounds, certificate, last_answers_s=_LAST_ANSWERS_S)
+            listening(app, host, int(port), bounds, certificate, last_answers_s=LAST_ANSWERS_S)
         )
+        stack.callback(front.cancelling.close)
         log.info("ready", listen=address, http=health, keys=len(keys.ring), needs_key=access.needs_key)
         broken = asyncio.create_task(unhandled.wait())
         stack.callback(broken.cancel)

@@ -36,17 +36,6 @@ async def serve_health(
     else's name leads here, a page in a browser has been told so by its own DNS. Raises OSError where the address is taken.
     """
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
-        if failing := ailing():
-            return web.Response(text=f"not ready: {', '.join(failing)} failed and begins again\n", status=503)
-        return web.Response(text="ready\n") if ready() else web.Response(text="not ready\n", status=503)
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
-
     def document(make: Callable[[], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             if hosts is not None and not is_asked_for_by_name(request.host, hosts):
@@ -74,7 +63,7 @@ async def serve_health(
         return answer
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    app.add_routes(health_routes(ready))
     app.add_routes([web.get(path, document(make)) for path, make in (documents or {}).items()])
     app.add_routes([web.post(path, action(act)) for path, act in (actions or {}).items()])
     runner = web.AppRunner(app, access_log=None)
@@ -87,6 +76,23 @@ async def serve_health(
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def health_routes(ready: Callable[[], bool]) -> list[web.RouteDef]:
+    """/healthz, /readyz and /metrics, for an application."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if failing := ailing():
+            return web.Response(text=f"not ready: {', '.join(failing)} failed and begins again\n", status=503)
+        return web.Response(text="ready\n") if ready() else web.Response(text="not ready\n", status=503)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)]
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -14,15 +14,16 @@ from typing import Any, Final, Self
 import structlog
 from aiokafka.errors import KafkaError, NodeNotReadyError
 
+from streams.errors import HeadraceError
+from streams.kafka import provision
 from streams.kafka.membership import GroupRefusedError
+from streams.kafka.provision import BrokerUnreachableError, ProvisionError
 from streams.scaling.realizers import RealizeError
 from streams.settings import Settings
 from streams.supervise import end, is_told_to_stop
 from streams.unhandled import FaultError, Unhandled
-from topics import provision
 from topics.catalogue import TopicSpec, catalogue
 from topics.plan import Difference, Needs
-from topics.provision import BrokerUnreachableError, ProvisionError
 
 log = structlog.get_logger("headrace.service")
 
@@ -34,7 +35,7 @@ _ASK_AGAIN_S: Final = 0.5
 _ONE_CLOCK: Final = "message.timestamp.type"  # without the broker's time no lease holds
 
 
-class CannotStartError(Exception):
+class CannotStartError(HeadraceError):
     """Why the process cannot start: one line that says what is wrong and how to mend it."""
 
 

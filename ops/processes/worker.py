@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from ops.processes.health import serve_health
-from ops.processes.service import CannotStartError, Stop, check_start, unless, wait_broken
-from streams.kafka.membership import GroupRefusedError
+from ops.processes.service import Stop, check_start, unless, wait_broken
 from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.unhandled import FaultError, Unhandled
@@ -37,20 +36,12 @@ def needed_topics(settings: Settings) -> Needs:
 
 
 async def run_worker(settings: Settings) -> None:
-    """As `_run`; a group that takes this process not at all is a reason not to start."""
-    try:
-        await _run(settings, Unhandled.watch())
-    except GroupRefusedError as error:
-        raise CannotStartError(str(error)) from error
-
-
-async def _run(settings: Settings, unhandled: Unhandled) -> None:
     """Run until SIGTERM or SIGINT, then drain and leave the group.
 
-    Raises CannotStartError, SettingsError for secrets that are not there, and FaultError, after the same drain, for what broke
-    the worker.
+    Raises CannotStartError, GroupRefusedError, SettingsError for secrets that are not there, and FaultError, after the same
+    drain, for what broke the worker.
     """
-    stop = Stop.on_signals()
+    unhandled, stop = Unhandled.watch(), Stop.on_signals()
     await check_start(settings, needed_topics(settings))
     async with AsyncExitStack() as stack:
         worker = Worker(settings)

@@ -1,10 +1,14 @@
 """An LLM provider that costs nothing: an HTTP server in the OpenAI and Anthropic formats, with limits, latency and faults.
 
-In comes a chat completion, message or embeddings call, out goes an answer that is a function of its body, whole or as a
-stream, after a time that the latency model or the request itself asks for. Limits are real: what does not fit is refused
-with 429 (`limits`). Faults come at random by share or to all (`SimSettings`), or by name in one request (its `headrace_sim`
-field, `Hint`). Every call is counted by the request's own id, in memory (`GET /admin/stats`) and, if asked, in a ledger
-file, so that a test can tell exactly how often each request was paid for. See docs/simulator.md.
+    service     what becomes of one call. Read it first; server (HTTP/1.1) and http2 are around it
+    settings    what it does to all calls (`SimSettings`), and what one call asks for itself (its `headrace_sim` field, `Hint`)
+    behaviour   how long a call takes and how it ends; limits: what does not fit is refused with 429
+    answers     an answer as a function of the request's body; anthropic: the same in that format
+    events      an answer as a stream; reply: how it goes out, well or badly
+    ledger      who was paid how often, in memory (`GET /admin/stats`) and in a file
+    anthropic_strict, anthropic_strict_messages    what the Messages API refuses
+
+docs/simulator.md says how to use it.
 """
 
 from ops.provider_sim.server import ProviderSim

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from streams.errors import HeadraceError
+
 _NOT_DAMAGE: Final = (
     "Permission denied", "Operation not permitted", "No space left", "Disk quota exceeded", "Read-only file system",
     "Too many open files", "Input/output error", "Stale file handle", "Cannot allocate memory", "temporarily unavailable",
@@ -18,7 +20,7 @@ _DAMAGE: Final = ("Corruption", "Invalid argument", "Not implemented", "MANIFEST
 """RocksDB's words for files that are not what they should be, or missing. Nobody else's hand is in the folder: ours is locked."""
 
 
-class StoreError(Exception):
+class StoreError(HeadraceError):
     """The store cannot be used as asked."""
 
 

@@ -7,7 +7,6 @@ writes each fetch with the positions behind it in one go: what is before a posit
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +18,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.cache.disk import DiskTable, Entry
 from streams.cache.errors import StoreClosedError, StoreError
 from streams.cache.layout import MAX_KEY_BYTES, Positions
@@ -26,7 +26,8 @@ from streams.kafka.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.kafka.cluster import cluster_of
 from streams.kafka.fetch import Fetch
 from streams.kafka.list_offsets import begin_offsets, end_offsets
-from streams.kafka.reconnect import made_anew, make_consumer
+from streams.kafka.log_reader import log_reader
+from streams.kafka.reconnect import made_anew
 from streams.kafka.records import Record
 from streams.supervise import end, supervised
 from topics.headers import CE_SOURCE
@@ -39,7 +40,7 @@ _MOST_RECORDS: Final = 2_000
 _WAIT_S: Final = 0.5
 _PAUSE_S: Final = 0.05
 """Between fetches: another worker's answers may come in company, where each by itself would cost a fetch."""
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.4, 10.0
 
 
 @dataclass(slots=True)
@@ -126,8 +127,7 @@ class EntryReader:
                 "cached answers of other workers are not read now, trying again", error=str(error) or repr(error)
             )
         self.store_failed = isinstance(error, StoreError)
-        pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures, 10))
-        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+        await asyncio.sleep(equal_jitter_s(exponential_s(self._failures, _FIRST_RETRY_S, _LAST_RETRY_S)))
         if self.store_failed:
             try:
                 await self._table.reopen()  # RocksDB writes nothing after a full disk until then
@@ -137,20 +137,13 @@ class EntryReader:
                 log.info("the cache store is open again", after_failures=self._failures)
 
     async def _read_until_partitions_change(self) -> None:
-        consumer = make_consumer(
-            **{
-                **self._client_options,
-                "group_id": None,
-                "enable_auto_commit": False,
-                "auto_offset_reset": "earliest",
-                "isolation_level": "read_committed",
-                "fetch_max_wait_ms": 100,
-                "fetch_max_bytes": _FETCH_BYTES,
-                "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
-            }
-        )
-        try:
-            await consumer.start()
+        async with log_reader(
+            self._client_options,
+            isolation_level="read_committed",
+            fetch_max_wait_ms=100,
+            fetch_max_bytes=_FETCH_BYTES,
+            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+        ) as consumer:
             partitions = await self._partitions(consumer)
             if not partitions:
                 raise KafkaError(f"the topic {self._topic} is not there; `headrace topics apply` makes it")
@@ -168,8 +161,6 @@ class EntryReader:
                     look_again_at = loop.time() + self._partitions_every_s
                     if await self._partitions(consumer) not in (partitions, []):
                         return
-        finally:
-            await consumer.stop()
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         """All partitions of the topic, looked up without asking for it by name, which might create it."""

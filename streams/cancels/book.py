@@ -14,7 +14,7 @@ from schemas.cancel import Cancel
 from streams.pipeline import PendingRequest
 
 MOST: Final = 20_000
-"""Cancels that are remembered; of more, the newest. 400 bytes each, 1.2 KB with the longest names."""
+"""Cancels that are remembered; of more, the newest. 500 bytes each, 1.5 KB with the longest names."""
 KEPT_S: Final = 3600.0
 """As long as the topic keeps them, and as a request may take (`requests.max_timeout`)."""
 

@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.cancel import Cancel, parse_cancel
 from schemas.limits import CANCEL_RECORD_BYTES, MIB
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.cancels.book import KEPT_S, MOST
 from streams.kafka.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.kafka.fetch import Fetch
@@ -23,11 +24,12 @@ from streams.supervise import end, supervised
 log = structlog.get_logger("headrace.cancels")
 
 _MOST_RECORDS: Final = 500
-"""Between two looks at everything else: parsing takes 3 us a record."""
+"""Between two looks at everything else: parsing takes 13 us a record."""
 _WAIT_S: Final = 0.5
 _PAUSE_S: Final = 0.02
 _WITHIN_S: Final = 5.0
 """How long a start waits for the last hour's cancels: a broker that is slow is no reason for a worker not to work."""
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 _LOG_APPEND_TIME: Final = 1
 
 
@@ -50,11 +52,12 @@ class CancelReader:
         self._behind: int | None = None
         """The end at the start: what is before it is read before the first request."""
         self._caught_up = asyncio.Event()
+        self._failures = 0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to read; returns once the last hour is read, or after 5 s."""
-        self._task = supervised("cancels", self._read)
+        self._task = supervised("cancels", self._run)
         try:
             async with asyncio.timeout(_WITHIN_S):
                 await self._caught_up.wait()
@@ -65,7 +68,18 @@ class CancelReader:
         if self._task is not None:
             await end([self._task])
 
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._read()
+            except Exception as error:  # a worker works without cancels
+                self._failures += 1
+                if self._failures == 1:
+                    log.warning("cancels are not read now, trying again", error=str(error) or repr(error))
+                await asyncio.sleep(equal_jitter_s(exponential_s(self._failures, _FIRST_RETRY_S, _LAST_RETRY_S)))
+
     async def _read(self) -> None:
+        """Until the topic is made anew."""
         # Uncommitted: else one transaction that stays open would hold up everybody's cancels.
         consumer = make_consumer(
             **{
@@ -84,13 +98,14 @@ class CancelReader:
             fetch = Fetch(consumer, pause_s=_PAUSE_S)
             consumer.assign([self._partition])
             consumer.seek(self._partition, await self._begin_at(consumer))
+            self._failures = 0
             self._look_caught_up()
             while True:
                 await self._take_fetched(fetch)
                 if made_anew(consumer, self._partition.topic):
                     log.warning("the topic was made anew, cancels are read from its start", topic=self._partition.topic)
                     self._next = None
-                    raise ConnectionResetError("the topic was made anew")
+                    return
         finally:
             await consumer.stop()
 

@@ -20,7 +20,7 @@ from streams.delivery.receipts import Both, Paid
 from streams.kafka.cluster import Cluster
 from streams.kafka.records import Origin, Original, Record
 from streams.metrics import definitions as metrics
-from streams.pipeline import Hit, Outcome, PendingRequest, Rejected, Source, error_outcome
+from streams.pipeline import Hit, Outcome, PendingRequest, Rejected, Source, error_outcome, is_cancelled
 from topics.headers import response_headers, response_headers_of, rfc3339, shared_by_responses
 from topics.names import V1, TopicNames
 from topics.partitioner import partition_for
@@ -104,9 +104,8 @@ class Delivery:
                 self._on_undeliverable(request, receipt, outcome.attempts),
             ),
         )
-        metrics.RESPONSES.count(
-            request.priority, _ended_by(outcome), request.request.operation, outcome.status, total_s
-        )
+        counted = "cancelled" if is_cancelled(outcome) else outcome.status
+        metrics.RESPONSES.count(request.priority, _ended_by(outcome), request.request.operation, counted, total_s)
 
     def respond_hits(self, hits: Sequence[Hit], found_in: CacheResult) -> None:
         """As `respond` of each; what they share is made once (docs/performance.md has the cost)."""

@@ -12,7 +12,6 @@ topic that is a caller's own is given up after a while, and holds nothing (reply
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ import structlog
 from aiokafka.errors import NodeNotReadyError
 from aiokafka.structs import TopicPartition
 
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.delivery.batch import Batch, Message
 from streams.delivery.reply_trouble import GRACE_S, ReplyTroubles
 from streams.kafka.cluster import NO_LEADER, Cluster
@@ -274,10 +274,10 @@ class Outbox:
         self._jobs.start(self._send_again(lane, batch), partial(self._resume, [lane]))
 
     async def _send_again(self, lane: _Lane, batch: Batch) -> None:
-        pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(batch.attempts - 1, 10))
+        pause_s = exponential_s(batch.attempts, _FIRST_RETRY_S, _LAST_RETRY_S)
         if batch.of_a_caller:
             pause_s = min(pause_s, max(_FIRST_RETRY_S, self._troubles.left_s(lane.to.topic, time.monotonic())))
-        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+        await asyncio.sleep(equal_jitter_s(pause_s))
         if batch.live:
             lane.undecided = None
             lane.waiting.appendleft(batch)

@@ -30,8 +30,8 @@ class Call:
     """Those of the group that were answered while it is under way."""
     cut: Outcome | None = None
     """What it ends in, where nobody waits for it any more."""
-    _task: asyncio.Task[None] | None = None
-    _begun: bool = False
+    task: asyncio.Task[None] | None = None
+    begun: bool = False
 
 
 class Calls:
@@ -53,7 +53,7 @@ class Calls:
     def start(self, call: Call) -> None:
         """Make the call."""
         self._of.update(dict.fromkeys(call.group, call))
-        call._task = task = asyncio.create_task(self._run(call))
+        call.task = task = asyncio.create_task(self._run(call))
         self._calls[task] = call
         task.add_done_callback(self._on_end)
 
@@ -65,8 +65,8 @@ class Calls:
         """End a call that nobody waits for any more, with this outcome."""
         if call.cut is None:
             call.cut = outcome
-            if call._begun and call._task is not None:
-                call._task.cancel()
+            if call.begun and call.task is not None:
+                call.task.cancel()
 
     async def stop(self) -> None:
         """Cancel all; their requests are not answered."""
@@ -88,14 +88,14 @@ class Calls:
     async def _outcome(self, call: Call) -> Outcome:
         if call.cut is not None:  # before it began
             return call.cut
-        call._begun = True
+        call.begun = True
         try:
             return await call.permit.call(call.called)
         except (Exception, asyncio.CancelledError) as error:  # unanswered, a record would hold its partition for ever
             if is_told_to_stop(error):
-                if call.cut is None or self._stopped or call._task is None:
+                if call.cut is None or self._stopped or call.task is None:
                     raise
-                call._task.uncancel()
+                call.task.uncancel()
                 return call.permit.cut_off(call.cut)
             fault("calls", error, "a call broke by a fault of the pipeline's own", request_id=call.called.request_id)
             return OWN_FAULT

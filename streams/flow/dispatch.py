@@ -253,7 +253,7 @@ class Dispatch:
 
     def _answer(self, call: Call, outcome: Outcome) -> None:
         try:
-            self._end(call.group, outcome, call.left, is_cut=outcome is call.cut)
+            self._end(call.group, outcome, call.left, is_cut=call.cut is not None)
         except (
             Exception
         ) as error:  # one of a group may be answered twice; none at all would hold its partition for ever

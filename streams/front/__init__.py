@@ -9,6 +9,7 @@ Read in this order:
     front       published, waited for, answered
     waiting     who waits for which answer. Pure; lane: where the answers come from; finder: answers that nobody waited for
     problems    what went wrong, as the SDKs expect it; chunks: a whole answer as a stream. Pure
+    cancelling  clients that go away, and explicit cancels
     ids         which name the lane and the time. Pure
     routes      a file an API; server: puts them together
 """

@@ -20,7 +20,19 @@ from aiokafka.structs import ConsumerRecord
 from schemas.response import Response
 from streams.front.follower import Broken, Cursor, Delta, Follower, Restarted, Whole
 
-__all__ = ["Beat", "Broken", "Cursor", "Delta", "Event", "Exchange", "Inbox", "Restarted", "StillWaits", "Whole"]
+__all__ = [
+    "Beat",
+    "Broken",
+    "Cursor",
+    "Delta",
+    "Event",
+    "Exchange",
+    "Faulted",
+    "Inbox",
+    "Restarted",
+    "StillWaits",
+    "Whole",
+]
 
 BEAT_S: Final = 10.0
 """A stream is silent for no longer: load balancers cut what is silent for 60 s, some for 30."""
@@ -38,7 +50,12 @@ class StillWaits:
     """The end: its client has waited enough; the request goes on."""
 
 
-Event = Delta | Restarted | Beat | Whole | Broken | StillWaits
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """The end, which whoever tells the events makes of a fault of its own; the request goes on."""
+
+
+Event = Delta | Restarted | Beat | Whole | Broken | StillWaits | Faulted
 
 
 class Inbox:

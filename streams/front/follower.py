@@ -170,11 +170,12 @@ class Follower:
             raise ValueError("a delta with something that is no chunk")
         passing = [(chunk, parsed) for chunk, parsed in read if parsed["choices"] or not parsed.get("usage")]
         into = self._told if self._catching is None else self._catching
-        for _, parsed in passing:
-            into.add(parsed)
+        told: list[bytes] = []
+        for chunk, parsed in passing:
+            told.append(orjson.dumps(parsed) if into.add(parsed) else chunk)
             self._head = parsed
         if self._catching is None:
-            return self._at(offset, [chunk for chunk, _ in passing])
+            return self._at(offset, told)
         return self._catch_up(offset, self._catching)
 
     def _catch_up(self, offset: int, catching: Partial) -> list[Told]:

@@ -15,9 +15,11 @@ import structlog
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from schemas.cancel import Cancel
 from schemas.response import Response
 from streams.app import producer_options
 from streams.front.access import admit
+from streams.front.cancelling import Cancelling
 from streams.front.exchange import Event, Exchange, Inbox
 from streams.front.finder import Finder
 from streams.front.follower import Cursor
@@ -31,7 +33,7 @@ from streams.front.waiting import Waiting
 from streams.kafka import closing
 from streams.kafka.reconnect import make_producer
 from streams.settings import Settings
-from topics.headers import CE_ID, REQUEST_ID, request_headers
+from topics.headers import CE_ID, REQUEST_ID, message_headers, request_headers
 
 log = structlog.get_logger("headrace.front")
 
@@ -51,6 +53,7 @@ class Front:
         self._lane = Lane(client, topics, random.randrange(settings.front.lanes), self._on_record)
         self._finder = Finder(client, names, settings.front.lanes)
         self._replays = Replays(client, names)
+        self.cancelling = Cancelling(self.cancel, settings.front.cancel_grace)
         self._producer = make_producer(**{**producer_options(settings), "enable_idempotence": True})
         self.claims = ClaimLog(client, names.front_claims, self._producer)
 
@@ -59,6 +62,8 @@ class Front:
             await self._producer.start()
             self._stack.push_async_callback(closing.stop, self._producer)
             self._stack.push_async_callback(self._lane.stop)
+            self._stack.push_async_callback(self.cancelling.stop)
+            self.cancelling.start()
             await self._lane.start()
             self._stack.push_async_callback(self.claims.stop)
             await self.claims.start()
@@ -112,6 +117,7 @@ class Front:
             stream=inbox is not None,
         )
         answer = self.waiting.expect(request_id, inbox)
+        trip = self.cancelling.note(inbound, request_id, answer)
         try:
             record = await self._producer.send_and_wait(
                 self._names.topic_of[inbound.priority],
@@ -126,8 +132,16 @@ class Front:
         except BaseException:
             self.waiting.forget(request_id)
             raise
-        self.waiting.published(request_id, f"{record.topic}:{record.partition}:{record.offset}".encode())
+        trip.record = f"{record.topic}:{record.partition}:{record.offset}"
+        self.waiting.published(request_id, trip.record.encode())
         return request_id, answer
+
+    async def cancel(self, cancel: Cancel) -> None:
+        """End a request. Raises KafkaError, TimeoutError where the broker does not take the cancel."""
+        headers = message_headers("cancel", event_id=secrets.token_hex(16), source=_SOURCE, time=datetime.now(UTC))
+        await self._producer.send_and_wait(
+            self._names.cancels, cancel.to_json(), key=cancel.request_id.encode(), partition=0, headers=headers
+        )
 
     def forget(self, request_id: str) -> None:
         """Nobody waits here for the answer any more."""

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from streams.front.guards import Bounds, Guards
 from streams.front.problems import invalid
@@ -27,6 +28,7 @@ _BACKLOG: Final = 1024
 _HANDSHAKE_S: Final = 10.0
 _MOST_HEADERS: Final = 128
 _HEADER_BYTES: Final = 16_384
+_OF_CLIENTS: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 _LINGER_S: Final = 2.0
 """How long what is left of a refused body is still taken, so that its client can read the refusal."""
 
@@ -101,13 +103,18 @@ class _Handler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         kind = type(exc).__name__
-        if status >= 500:
-            log.error("a request failed in the front", kind=kind)
-        else:
-            log.debug("a request that is no HTTP", kind=kind)
+        self.log_exception(exc_info=exc)
+        if isinstance(exc, ConnectionError):
+            raise exc  # its client has gone: nobody is left to tell
         metrics.FRONT_HTTP.labels("other", f"{status // 100}xx").inc()
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         response = refusal(invalid(f"this is no HTTP request that can be read: {kind}", code="http", status=status), "")
         response.force_close()
         return response
+
+    def log_exception(self, *_: object, exc_info: BaseException | None = None, **__: object) -> None:
+        if isinstance(exc_info, _OF_CLIENTS):
+            log.debug("a request that is no HTTP, or whose client has gone", kind=type(exc_info).__name__)
+        else:
+            log.error("a connection failed in the front", kind=type(exc_info).__name__)

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+_TEXTS: Final = frozenset(
+    {"content", "refusal", "reasoning_content", "reasoning", "reasoning_text", "thinking", "text"}
+)
+"""Fields of a message that come in pieces; other strings are told as a whole."""
 
 
 @dataclass(slots=True)
@@ -61,21 +66,42 @@ class Choice:
     def says(self) -> bool:
         return bool(self.calls or self.others or any(self.texts.values()))
 
-    def add(self, delta: Mapping[str, Any]) -> None:
+    def add(self, delta: Mapping[str, Any]) -> bool:
+        """Take a delta; whether calls in it were given other numbers, because theirs do not tell them apart."""
+        renumbered = False
         for name, value in delta.items():
             if value is None or name == "role":
                 continue
-            if isinstance(value, str):
+            if isinstance(value, str) and name in _TEXTS:
                 self.texts[name] = self.texts.get(name, "") + value
             elif name == "tool_calls" and isinstance(value, list):
                 for place, piece in enumerate(value):
                     if isinstance(piece, dict):
-                        index = piece.get("index")
-                        self.calls.setdefault(index if isinstance(index, int) else place, Call()).add(piece)
+                        number = self._number_of(piece, place)
+                        renumbered = renumbered or piece.get("index") != number
+                        piece["index"] = number
+                        self.calls.setdefault(number, Call()).add(piece)
             elif isinstance(value, list):
                 self.others[name] = [*self.others.get(name, ()), *value]
             else:
                 self.others[name] = value
+        return renumbered
+
+    def _number_of(self, piece: Mapping[str, Any], place: int) -> int:
+        """Of a call. Some servers give every call the index 0, or none, and tell them apart by their ids (Gemini:
+        NousResearch/hermes-agent#62940): who joins by the index would make one call of them.
+        """
+        index, named = piece.get("index"), piece.get("id")
+        number = index if isinstance(index, int) else place if not self.calls else max(self.calls)
+        known = self.calls.get(number)
+        if known is not None and named and known.head.get("id", named) != named:
+            return max(self.calls) + 1
+        return number
+
+    def is_the_same_as(self, whole: Choice) -> bool:
+        """Whether its texts are the whole's, and its calls those."""
+        ids = [{call.head.get("id") for call in each.calls.values()} for each in (self, whole)]
+        return ids[0] == ids[1] and all(self.texts.get(name, "") == text for name, text in whole.texts.items())
 
     def missing(self, whole: Choice) -> dict[str, Any] | None:
         """The delta that brings what the whole has beyond it, perhaps empty; None where this is not where the whole begins."""
@@ -97,9 +123,9 @@ class Choice:
             known = self.others.get(name)
             if isinstance(value, list) and isinstance(known, list) and value[: len(known)] == known:
                 value = value[len(known) :]
-            elif known is not None and known != value:
+            elif known is not None and known != value and isinstance(value, list):
                 return None
-            if value and known != value:
+            if value and (known is None or isinstance(value, list)):
                 delta[name] = value
         return delta
 
@@ -120,7 +146,12 @@ class Partial:
                 continue
             choice = partial._choice(given, place)
             message = given.get("message")
-            choice.add(message if isinstance(message, dict) else {})
+            message = message if isinstance(message, dict) else {}
+            calls = message.get("tool_calls")
+            if isinstance(calls, list):
+                numbered = [{"index": at, **call} for at, call in enumerate(calls) if isinstance(call, dict)]
+                message = {**message, "tool_calls": numbered}
+            choice.add(message)
             choice.reason = given.get("finish_reason") or "stop"
         return partial
 
@@ -129,16 +160,21 @@ class Partial:
         """Whether it has any text, call or other content."""
         return any(choice.says for choice in self.choices.values())
 
-    def add(self, chunk: Mapping[str, Any]) -> None:
-        """Take a `chat.completion.chunk`, as `is_chunk` has it."""
+    def add(self, chunk: Mapping[str, Any]) -> bool:
+        """Take a `chat.completion.chunk`, as `is_chunk` has it; whether calls in it were given other numbers."""
+        renumbered = False
         for place, given in enumerate(chunk["choices"]):
             choice = self._choice(given, place)
-            choice.add(given.get("delta") or {})
+            renumbered = choice.add(given.get("delta") or {}) or renumbered
             choice.reason = given.get("finish_reason") or choice.reason
+        return renumbered
 
     def has_ended_as(self, whole: Partial) -> bool:
-        """Whether it was told to the end of each choice that the whole has."""
-        return all(index in self.choices and self.choices[index].reason for index in whole.choices)
+        """Whether it was told to the end of each choice that the whole has, and is that answer. Fields that are neither texts nor
+        calls do not count: a stream may have them otherwise than the whole.
+        """
+        told = [(self.choices.get(index), choice) for index, choice in whole.choices.items()]
+        return all(mine is not None and mine.reason and mine.is_the_same_as(choice) for mine, choice in told)
 
     def missing(self, whole: Partial) -> list[dict[str, Any]] | None:
         """Choices of chunks that bring what the whole has beyond it, in order; None where it is not where the whole begins."""

@@ -9,11 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from streams.front.front import Front
+from streams.front.openapi import document
 from streams.front.routes.anthropic import AnthropicRoutes
 from streams.front.routes.asking import Asking
+from streams.front.routes.cancels import CancelRoutes
 from streams.front.routes.faults import problems
 from streams.front.routes.openai import OpenAIRoutes
-from streams.front.routes.replies import tell_request_id
+from streams.front.routes.replies import json_reply, tell_request_id
 from streams.front.routes.requests import RequestRoutes
 from streams.front.routes.responses import ResponsesRoutes
 from streams.limits.token_estimate import TokenEstimator
@@ -34,11 +36,17 @@ def front_app(
     asking = Asking(front, most_wait_s)
     app = web.Application(
         client_max_size=max_body_bytes,
-        middlewares=[*middlewares, problems],
+        middlewares=[*middlewares, front.cancelling.middleware(), problems],
     )
     app.on_response_prepare.append(tell_request_id)
     app.add_routes(OpenAIRoutes(asking, models, int(time.time())).table())
     app.add_routes(AnthropicRoutes(asking, estimator).table())
     app.add_routes(ResponsesRoutes(front, asking).table())
     app.add_routes(RequestRoutes(front).table())
+    app.add_routes(CancelRoutes(front).table())
+    app.add_routes([web.get("/openapi.json", _openapi)])
     return app
+
+
+async def _openapi(_: web.Request) -> web.Response:
+    return json_reply(document())

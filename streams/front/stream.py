@@ -14,11 +14,14 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
+import structlog
 from aiohttp import web
 
 from schemas.response import Response
-from streams.front.exchange import Beat, Broken, Delta, Event, Restarted, StillWaits, Whole
+from streams.front.exchange import Beat, Broken, Delta, Event, Faulted, Restarted, StillWaits, Whole
 from streams.front.problems import Problem, problem_of
+
+log = structlog.get_logger("headrace.front")
 
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream",
@@ -62,17 +65,28 @@ async def write_events(
     told.
     """
     stream: web.StreamResponse | None = None
-    async for event in events:
+    try:
+        async for event in events:
+            if stream is None:
+                if isinstance(event, Whole) and (event.response.error is not None or event.response.payload is None):
+                    return on_failure(event.response), event.response.status
+                stream = web.StreamResponse(headers={**STREAM_HEADERS, **headers})
+                await stream.prepare(request)
+            await _write(request, stream, bytes_of(event))
+            if isinstance(event, Whole | Broken | StillWaits):
+                await stream.write_eof()
+                return stream, event.response.status if isinstance(event, Whole) else "broken"
+    except ConnectionError:
+        raise
+    except Exception:
         if stream is None:
-            if isinstance(event, Whole) and (event.response.error is not None or event.response.payload is None):
-                return on_failure(event.response), event.response.status
-            stream = web.StreamResponse(headers={**STREAM_HEADERS, **headers})
-            await stream.prepare(request)
-        await _write(request, stream, bytes_of(event))
-        if isinstance(event, Whole | Broken | StillWaits):
-            await stream.write_eof()
-            return stream, event.response.status if isinstance(event, Whole) else "broken"
-    raise AssertionError("an exchange that has not ended")
+            raise
+        log.exception("a stream broke in the front", request_id=headers.get("x-headrace-id"))
+    if stream is None:
+        raise AssertionError("an exchange that told nothing")
+    await _write(request, stream, bytes_of(Faulted()))  # whatever it was, no stream is cut in silence
+    await stream.write_eof()
+    return stream, "broken"
 
 
 def sse(event: Event, request_id: str, *, tells_usage: bool) -> bytes:
@@ -95,6 +109,8 @@ def sse(event: Event, request_id: str, *, tells_usage: bool) -> bytes:
             problem = broken(request_id)
         case StillWaits():
             problem = still_waits(request_id)
+        case Faulted():
+            problem = faulty(request_id)
     return _error(problem, request_id)
 
 
@@ -135,6 +151,11 @@ def broken(request_id: str) -> Problem:
         f"GET /v1/requests/{request_id}"
     )
     return Problem(502, "server_error", "stream_broken", message, retryable=True)
+
+
+def faulty(request_id: str) -> Problem:
+    message = f"a fault of the front's own; the request goes on: GET /v1/requests/{request_id}/stream goes on with it"
+    return Problem(500, "server_error", "internal", message, retryable=True)
 
 
 def still_waits(request_id: str) -> Problem:

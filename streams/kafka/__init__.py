@@ -9,7 +9,10 @@ Read in this order:
     fetcher       what fetch stands on: when which broker is asked (fetch_session, pacing), and what came (batch_reader, unpack,
                   set_aside, tolerant); checked_logs and log_epochs: whether a log was cut
     membership    a consumer's place in its group; group_offsets: commits; returning: members that were all dropped at once
-    cluster       leaders, partitions, produce requests (produce, record_batch); list_offsets: begins and ends of logs
-    election      who of several is the one
-    reconnect     clients that find their cluster again (metadata, connection, backoff, repeats); closing: how they end
+    cluster       leaders, partitions, produce requests (produce, record_batch); list_offsets: begins and ends of logs;
+                  log_reader: a consumer of no group
+    election      who of several is the one; assignor: which worker gets which partitions
+    provision     topics made and compared (admin, allowed); connection_causes: why a broker cannot be reached
+    reconnect     clients that find their cluster again (metadata, metadata_request, connection, backoff,
+                  repeats); closing: how they end
 """

@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
+from streams.kafka.allowed import allowed_operations
 from streams.kafka.produce import ALL_IN_SYNC, produce
-from topics.access import Allowed, allowed_operations
+from topics.access import Allowed
 
 NO_LEADER: Final = -1
 

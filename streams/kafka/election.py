@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -40,7 +40,7 @@ class Election:
 
     def __init__(
         self,
-        client_options: Mapping[str, Any],
+        client_options: Mapping[str, object],
         topic: str,
         group_id: str,
         session_timeout_s: float,

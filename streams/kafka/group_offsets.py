@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     KafkaConnectionError,
@@ -191,7 +192,7 @@ def read_refusals(response: Any, positions: Collection[TopicPartition]) -> dict[
 class GroupOffsets:
     """Commits of the group that an aiokafka coordinator belongs to."""
 
-    def __init__(self, coordinator: Any) -> None:
+    def __init__(self, coordinator: GroupCoordinator) -> None:
         self._coordinator = coordinator
 
     async def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Position]:

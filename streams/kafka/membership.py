@@ -7,7 +7,6 @@ before the first assignment a refusal that lasts ends the start, with one line; 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Set
 from typing import Any, Final, Protocol
@@ -17,6 +16,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.backoff import equal_jitter_s
+from streams.errors import HeadraceError
 from streams.heartbeat import Heartbeat
 from streams.kafka.group_offsets import GroupOffsets
 from streams.kafka.repeats import Repeats
@@ -38,7 +39,7 @@ _REMEDIES: Final = {
 }
 
 
-class GroupRefusedError(Exception):
+class GroupRefusedError(HeadraceError):
     """Why a process cannot take part in its group: one line that says what is wrong and how to mend it."""
 
 
@@ -133,7 +134,7 @@ class Membership:
                     raise
                 self._on_refusal(error)
                 self._coordinator.request_rejoin()  # a heartbeat that was refused is not sent again without it
-                await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+                await asyncio.sleep(equal_jitter_s(pause_s))
                 pause_s = min(_LAST_RETRY_S, 2 * pause_s) if self._joined else _FIRST_RETRY_S
 
     def _on_refusal(self, error: KafkaError) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from aiokafka.protocol.metadata import MetadataResponse_v1
 
+from streams.kafka.metadata_request import NO_ID
 from topics.broker_errors import name_of
-from topics.metadata_request import NO_ID
 
 _UNKNOWN_TOPIC: Final = 3
 

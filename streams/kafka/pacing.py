@@ -8,10 +8,12 @@ broker another. With the floor it makes 20, and a record waits 25 ms longer on a
 import asyncio
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
+
 EMPTY_FETCH_FLOOR_S = 0.05
 
 
-def pace_empty_fetches(consumer: Any, floor_s: float = EMPTY_FETCH_FLOOR_S) -> None:
+def pace_empty_fetches(consumer: AIOKafkaConsumer, floor_s: float = EMPTY_FETCH_FLOOR_S) -> None:
     """Make a started `AIOKafkaConsumer` take at least `floor_s` seconds over every fetch that brings nothing."""
     fetcher = consumer._fetcher
     fetch = fetcher._proc_fetch_request

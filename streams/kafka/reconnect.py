@@ -25,14 +25,15 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.backoff import equal_jitter_s, exponential_s
 from streams.kafka.backoff import Backoff
 from streams.kafka.connection import Connection
+from streams.kafka.connection_causes import explain_connection
 from streams.kafka.metadata import KnownTopics
+from streams.kafka.metadata_request import Metadata
 from streams.kafka.repeats import Repeats
 from streams.supervise import supervised
 from topics.broker_errors import Advice, advice_for
-from topics.connection_causes import explain_connection
-from topics.metadata_request import Metadata
 
 log = structlog.get_logger("headrace.transport")
 
@@ -206,10 +207,8 @@ class ReconnectingClient(AIOKafkaClient):  # type: ignore[misc]
                 bootstrap=self._bootstrap_servers,
                 times=times,
             )
-        first_s, last_s = _BACK_OFF_S
-        pause_s = min(last_s, first_s * 2 ** min(self._failures, 10))
         self._failures += 1
-        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+        await asyncio.sleep(equal_jitter_s(exponential_s(self._failures, *_BACK_OFF_S)))
         return False
 
     async def _ask_node(self, node_id: Any, request: Metadata, cluster_metadata: Any, within_s: float) -> Said:
@@ -283,19 +282,19 @@ def reconnecting(client: AIOKafkaClient) -> None:
     client._connecting = {}
 
 
-def _fresh(options: Mapping[str, Any]) -> dict[str, Any]:
+def _fresh(options: Mapping[str, object]) -> dict[str, object]:
     age_ms = METADATA_MAX_AGE_S * 1000 * random.uniform(1 - _JITTER, 1)
     return {"metadata_max_age_ms": round(age_ms), **options}
 
 
-def make_consumer(*topics: str, **options: Any) -> AIOKafkaConsumer:
+def make_consumer(*topics: str, **options: object) -> AIOKafkaConsumer:
     """An AIOKafkaConsumer with these options that finds its cluster again."""
     consumer = AIOKafkaConsumer(*topics, **_fresh(options))
     reconnecting(consumer._client)
     return consumer
 
 
-def make_producer(**options: Any) -> AIOKafkaProducer:
+def make_producer(**options: object) -> AIOKafkaProducer:
     """An AIOKafkaProducer with these options that finds its cluster again."""
     producer = AIOKafkaProducer(**_fresh(options))
     reconnecting(producer.client)

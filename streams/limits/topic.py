@@ -20,7 +20,8 @@ from schemas.lease import LeaseMessage, parse_lease
 from streams.backoff import equal_jitter_s, exponential_s
 from streams.kafka.election import Election
 from streams.kafka.list_offsets import end_offsets
-from streams.kafka.reconnect import made_anew, make_consumer
+from streams.kafka.log_reader import log_reader
+from streams.kafka.reconnect import made_anew
 from streams.limits.route import Route
 from streams.limits.worker.shared_budget import SharedBudget
 from streams.metrics import definitions as metrics
@@ -106,11 +107,7 @@ class LeaseTopic:
     # ---- reading
 
     async def _read(self) -> None:
-        consumer = make_consumer(
-            **{**self._client_options, "enable_auto_commit": False, "auto_offset_reset": "earliest", "group_id": None}
-        )
-        try:
-            await consumer.start()
+        async with log_reader(self._client_options) as consumer:
             consumer.assign([self._partition])
             ends = await end_offsets(consumer, [self._partition])
             if self._next is not None and self._next > ends[self._partition]:
@@ -128,8 +125,6 @@ class LeaseTopic:
                 records = await consumer.getmany(self._partition, timeout_ms=500, max_records=_MOST_RECORDS)
                 for record in records.get(self._partition, ()):
                     self._take(record)
-        finally:
-            await consumer.stop()
 
     async def _begin_at(self, consumer: AIOKafkaConsumer, end: int) -> int:
         """Where the reading begins: all that can still count is behind it."""

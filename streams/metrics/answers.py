@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -21,6 +21,10 @@ class Tags(NamedTuple):
     component: Component
     operation: str
     status: Status
+
+
+CountedAs = Status | Literal["cancelled"]
+"""An answer's status; of a cancelled request, whose answer nobody waits for, that: it is neither good nor a failure."""
 
 
 class AnswerCounts(Collector):
@@ -46,14 +50,16 @@ class AnswerCounts(Collector):
         self._from_the_start = from_the_start
         registry.register(self)
 
-    def count(self, priority: Priority, component: Component, operation: str, status: Status, seconds: float) -> None:
+    def count(
+        self, priority: Priority, component: Component, operation: str, status: CountedAs, seconds: float
+    ) -> None:
         """One answer, `seconds` after its record's timestamp."""
         self._by_key[priority, component, operation, status].add(seconds)
 
     @property
     def by_tags(self) -> Mapping[Tags, Durations]:
-        """The counts, as they go on."""
-        return {Tags(*key): durations for key, durations in self._by_key.items()}
+        """The counts, as they go on; cancelled requests are none."""
+        return {Tags(*key[:3], key[3]): durations for key, durations in self._by_key.items() if key[3] != "cancelled"}
 
     def described(self) -> tuple[tuple[str, str, tuple[str, ...], str], ...]:
         """Name, kind, labels and meaning of both."""
@@ -81,9 +87,9 @@ class AnswerCounts(Collector):
         yield histogram
 
 
-class _ByKey(dict[tuple[Priority, Component, str, Status], Durations]):
+class _ByKey(dict[tuple[Priority, Component, str, CountedAs], Durations]):
     """Makes what is missing: a look-up is all that the hot path pays."""
 
-    def __missing__(self, tags: tuple[Priority, Component, str, Status]) -> Durations:
+    def __missing__(self, tags: tuple[Priority, Component, str, CountedAs]) -> Durations:
         made = self[tags] = Durations()
         return made

@@ -229,14 +229,14 @@ SCALING_OUTCOMES = Counter(
 )
 SUPERVISED = Gauge(
     "headrace_supervised_processes",
-    "Processes of this supervisor by kind (worker, control) and state: starting, ready, draining, waiting, given_up.",
+    "Processes of this supervisor by kind (worker, control, front) and state: starting, ready, draining, waiting, given_up.",
     ["kind", "state"],
 )
 SUPERVISED_RESTARTS = _from_the_start(
     Counter(
         "headrace_supervised_restarts", "Processes of this supervisor that ended by themselves, by kind.", ["kind"]
     ),
-    *("worker", "control"),
+    *("worker", "control", "front"),
 )
 
 # front
@@ -244,7 +244,7 @@ DELTAS = _from_the_start(
     Counter(
         "headrace_deltas",
         "Deltas of answers: written, or left out: the broker does not take them, or too many wait.",
-        ["outcome"],
+        ["result"],
     ),
     "written",
     "left_out",
@@ -253,6 +253,9 @@ FRONT_REQUESTS = Counter(
     "headrace_front_requests",
     "Requests of HTTP clients that were answered, by operation and status.",
     ["operation", "status"],
+)
+FRONT_GONE = Counter(
+    "headrace_front_clients_gone", "Clients that went away while they waited for answers that nobody else fetches."
 )
 FRONT_WAITING = Gauge("headrace_front_waiting_requests", "Requests of HTTP clients that wait for their answers.")
 FRONT_HTTP = Counter(
@@ -265,8 +268,8 @@ FRONT_CONNECTIONS = Gauge("headrace_front_connections", "Connections of HTTP cli
 FRONT_CLOSED = _from_the_start(
     Counter(
         "headrace_front_closed_connections",
-        "Connections that the front ended, by why: idle, late_head, full (front.max_connections).",
-        ["why"],
+        "Connections that the front ended, by reason: idle, late_head, full (front.max_connections).",
+        ["reason"],
     ),
     *("idle", "late_head", "full"),
 )
@@ -286,11 +289,10 @@ RECLAIM_SECONDS = Histogram(
     "headrace_reclaim_seconds", "Duration of one step that gets memory back.", buckets=_LATENCY_S
 )
 LOOPS: Final = (
-    "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges", "backlog",
-    "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
-    "front_lane", "front_keys", "front_claims",
-    "front_tls", "cancels", "deltas", "heavy_records", "reply_lookups", "calls", "stall_watch",
-    "callback", "thread", "metadata",
+    "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges",
+    "backlog", "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
+    "front_lane", "front_cancels", "front_claims", "front_keys", "front_tls", "cancels", "deltas", "heavy_records", "reply_lookups",
+    "calls", "stall_watch", "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(

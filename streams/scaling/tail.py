@@ -9,9 +9,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
 import structlog
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
@@ -19,10 +21,10 @@ from pydantic import ValidationError
 from schemas.metric_window import MetricWindow
 from schemas.scaling_decision import Signals
 from streams.kafka.list_offsets import begin_offsets, end_offsets
-from streams.kafka.reconnect import make_consumer
+from streams.kafka.log_reader import log_reader
 from streams.scaling.log import DecisionLog, read_decision
 from streams.scaling.signals import FLEET, in_order, signals_of
-from streams.supervise import supervised
+from streams.supervise import end, supervised
 from topics.names import V1, TopicNames
 
 log = structlog.get_logger("headrace.scaling")
@@ -68,28 +70,24 @@ class ScalingTail:
         self._decisions = TopicPartition(names.scaling_decisions, 0)
         self._fleet_windows = TopicPartition(names.metric_windows, 0)
         self._partitions = [self._decisions, *([self._fleet_windows] if windows_s else [])]
-        self._consumer = make_consumer(
-            **{**client_options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "earliest"},
-            fetch_max_wait_ms=100,
-        )
+        self._reader = log_reader(client_options, fetch_max_wait_ms=100)
+        self._consumer: AIOKafkaConsumer
         self._positions: dict[TopicPartition, int] = {}
         self._moved = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Start, and read what is there. Raises KafkaError."""
-        try:
-            await self._consumer.start()
+        async with AsyncExitStack() as stack:
+            self._consumer = await stack.enter_async_context(self._reader)
             await self._begin()
-            self._task = supervised("scaling_tail", self._follow)
+            stack.push_async_callback(end, [supervised("scaling_tail", self._follow)])
             await self.catch_up()
-        except BaseException:
-            await self._stop()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stop()
+        await self._stack.aclose()
 
     @property
     def windows(self) -> Sequence[Signals]:
@@ -163,9 +161,3 @@ class ScalingTail:
         self._windows.append(window)
         while self._windows and self._windows[0].end_s < window.end_s - self._windows_s:
             self._windows.popleft()
-
-    async def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._consumer.stop()

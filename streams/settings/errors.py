@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from streams.errors import HeadraceError
 
-class SettingsError(Exception):
+
+class SettingsError(HeadraceError):
     """One or more faults of the settings. `str()` is one line; `problems` holds a line a fault, the first one first."""
 
     def __init__(self, *problems: str) -> None:

@@ -39,6 +39,13 @@ class Front(Section):
     wait: Seconds = setting(
         "10m", "Longest time that a client waits for its answer; then it gets the id.", ge=1, le=3600
     )
+    cancel_grace: Seconds = setting(
+        "2s",
+        "How long a request goes on whose client has gone away; then it is cancelled. Requests with `Prefer: respond-async` or "
+        "an `Idempotency-Key` and those of class low are not.",
+        ge=0,
+        le=3600,
+    )
     max_waiting: Count = setting(
         10_000, "Most requests that wait for answers at a time; others are told to come later.", ge=1
     )

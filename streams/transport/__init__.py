@@ -9,10 +9,9 @@ move, as far as a commit came before; a partition over its quota is paused alone
 Read in this order:
     offsets         what is finished; commit_metadata: how a commit says so
     flow            who is served, who is paused
-    assignor        who owns what
     consumer        hands records out, commits, takes part in rebalances; committer: partition by partition
     rebalance       what an assignment keeps, drops and gains; corrupt: a batch that cannot be read
     faust_shape     what only Faust sees of it; driver: what Faust's app is given
 
-What is fetched, and how the cluster is spoken to, stands in streams/kafka.
+What is fetched, who owns what (assignor) and how the cluster is spoken to, stands in streams/kafka.
 """

@@ -127,7 +127,7 @@ class Committer:
     def _positions(
         self, partitions: Mapping[TopicPartition, PartitionOffsets], wanted: Collection[TopicPartition]
     ) -> dict[TopicPartition, Position]:
-        """What is to be committed of these; on the way, hold partitions whose commit can carry no more, and let go the others."""
+        """What is to be committed of these; on the way, hold partitions whose commit can carry no more, release the others."""
         positions = {}
         for partition in wanted:
             offsets = partitions[partition]

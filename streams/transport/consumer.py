@@ -28,6 +28,7 @@ from aiokafka.structs import TopicPartition
 from mode import Service
 
 from streams.kafka import closing
+from streams.kafka.assignor import Owned, StickyAssignor
 from streams.kafka.batch_reader import CorruptBatchError, HeavyBatchError
 from streams.kafka.fetch import Fetch
 from streams.kafka.fetched import Fetched
@@ -38,7 +39,6 @@ from streams.kafka.records import Record
 from streams.kafka.returning import OwnersReturn, wait_s
 from streams.metrics import definitions as metrics
 from streams.supervise import is_told_to_stop
-from streams.transport.assignor import Owned, StickyAssignor
 from streams.transport.committer import Committer
 from streams.transport.corrupt import CorruptBatches
 from streams.transport.faust_shape import FaustShape

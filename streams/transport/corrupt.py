@@ -1,4 +1,4 @@
-"""Corrupt batches: the partition stands, its batch is fetched again later, and what is found twice stays so.
+"""Corrupt batches: the partition is held, its batch is fetched again later, and what is found twice stays so.
 
 A batch may have been corrupted on its way. So the first finding fetches it once more, soon. From the second on the partition
 stands, and is tried again seldom; or the batch is set aside, where `kafka.corrupt_batches` says so.

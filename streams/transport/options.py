@@ -34,6 +34,6 @@ class TransportOptions:
     most_unpacked_bytes: int = 16 * 2**20
     """Of one batch; one that holds more is set aside."""
     corrupt_batches_aside: bool = False
-    """Whether a batch that is corrupt in two fetches is set aside; else its partition stands."""
+    """Whether a batch that is corrupt in two fetches is set aside; else its partition is held."""
     fetches_plainly: bool = False
     """Whether records come by aiokafka's public interface alone."""

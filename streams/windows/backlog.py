@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from schemas.metric_sample import BacklogSample
 from streams.kafka.cluster import cluster_of
 from streams.kafka.list_offsets import begin_offsets, end_offsets, group_positions
-from streams.kafka.reconnect import make_consumer
+from streams.kafka.log_reader import log_reader
 from streams.metrics.period import moment
 from topics.names import PRIORITIES, Priority, TopicNames
 
@@ -31,28 +31,22 @@ class BacklogReader:
     def __init__(self, client_options: Mapping[str, Any], group_id: str, names: TopicNames) -> None:
         self._names = names
         self._group_id = group_id
-        self._consumer = make_consumer(
-            **client_options,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
+        self._reader = log_reader(
+            client_options,
             isolation_level="read_committed",
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=_FETCH_BYTES,
         )
-        self._stack = AsyncExitStack()
+        self._consumer: AIOKafkaConsumer
         self._before: dict[TopicPartition, int] = {}
         self._stamped_ms: dict[TopicPartition, tuple[int, int]] = {}
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._consumer.stop)
-            await self._consumer.start()
-            self._stack = stack.pop_all()
+        self._consumer = await self._reader.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        await self._reader.__aexit__(None, None, None)
 
     async def look(self, at_ms: int) -> BacklogSample:
         """The backlog now, as the sample of the moment `at_ms` (Unix)."""

@@ -19,12 +19,13 @@ from ops.brokers.apache import ApacheBroker
 from ops.brokers.ready import free_ports
 from ops.load.traffic import Traffic
 from ops.processes.fleet import WorkerProcess
+from streams.kafka import provision
+from streams.kafka.provision import ProvisionError
 from tests.support.fixtures import Measured
 from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, delete_topics, fresh_topics, request, wait_until
 from tests.support.simulator import Simulator
-from topics import catalogue, provision
+from topics import catalogue
 from topics.names import TOPIC_OF
-from topics.provision import ProvisionError
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 

@@ -12,11 +12,12 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 
 from ops.processes.fleet import WorkerProcess
 from schemas import limits
+from streams.kafka import provision
 from tests.chaos.hostile import Hostile, hostile_records
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import PARTITIONS, Pipeline, delete_topics, request, wait_until
 from tests.support.positions import Positions, read_all
-from topics import catalogue, provision
+from topics import catalogue
 from topics.names import DEAD_LETTERS, REQUEST_TOPICS, RESPONSES
 
 pytestmark = pytest.mark.chaos

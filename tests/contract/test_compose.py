@@ -43,7 +43,7 @@ def test_the_compose_file_fits_the_compose_schema() -> None:
 
 def test_there_are_kafka_topics_a_provider_two_workers_and_what_watches_them() -> None:
     watching = {"control", "kafka-exporter", "prometheus", "grafana"}
-    assert set(SERVICES) == {"kafka", "topics", "provider-sim", "worker"} | watching
+    assert set(SERVICES) == {"kafka", "topics", "provider-sim", "worker", "front"} | watching
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 

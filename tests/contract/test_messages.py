@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from schemas.export import EXPORTED, MESSAGES, encode_document, json_schemas, schema_file, stale
+from streams.front import openapi
 from topics.asyncapi import document
 from topics.catalogue import catalogue
 
@@ -34,7 +35,11 @@ def test_every_message_has_a_sample() -> None:
 
 
 def test_the_export_on_disk_is_current() -> None:
-    documents = {**json_schemas(), "asyncapi.json": encode_document(document(catalogue()))}
+    documents = {
+        **json_schemas(),
+        "asyncapi.json": encode_document(document(catalogue())),
+        "openapi.json": encode_document(openapi.document()),
+    }
     assert stale(documents, EXPORTED) == [], "run: headrace schemas export"
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from ops.brokers import kafka_jars
 from ops.brokers.ready import free_ports
+from streams.kafka import provision
+from streams.kafka.provision import BrokerUnreachableError
 from tests.support.guarded_broker import PASSWORD, USER, GuardedBroker, start_guarded
-from topics import catalogue, provision
-from topics.provision import BrokerUnreachableError
+from topics import catalogue
 
 
 @pytest.fixture(scope="module")

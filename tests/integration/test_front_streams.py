@@ -100,6 +100,9 @@ async def test_a_killed_worker_costs_a_stream_nothing(pipeline: Pipeline) -> Non
 
 
 async def test_any_front_goes_on_behind_the_last_event(pipeline: Pipeline) -> None:
+    """And tells nothing of other streams (modelcontextprotocol/servers#4099), and nothing twice where several events came
+    with one record (hephaestus-build/Hephaestus#1163, feder-cr/invisible_playwright_mcp#1263).
+    """
     await pipeline.simulator.configure(per_token_ms=30)
     body = {
         "model": "small",
@@ -107,7 +110,8 @@ async def test_any_front_goes_on_behind_the_last_event(pipeline: Pipeline) -> No
         "messages": [{"role": "user", "content": "resume"}],
         "headrace_sim": PACED,
     }
-    async with fronts(pipeline, count=2) as serving, aiohttp.ClientSession() as http:
+    async with fronts(pipeline, count=2) as serving, serving.sdk() as sdk, aiohttp.ClientSession() as http:
+        other = asyncio.create_task(text_of(await _open(sdk, "another one on this lane")))
         async with http.post(f"{serving.urls[0]}/v1/chat/completions", json=body) as response:
             request_id = response.headers["x-headrace-id"]
             assert response.headers["cache-control"] == "no-cache, no-transform"
@@ -125,6 +129,9 @@ async def test_any_front_goes_on_behind_the_last_event(pipeline: Pipeline) -> No
             everything = await response.read()
         async with http.get(url, params={"starting_after": "nonsense"}) as response:
             assert response.status == 400
+        async with http.get(url, headers={"last-event-id": f"{int(last.split('.')[0]) + 1}.0.0"}) as response:
+            assert response.status == 404, "a place in another lane is none of this stream's"
+        await other
     assert tail.count(b"data: [DONE]") == 1
     assert _events(head) + _events(tail) == _events(everything)
     assert _events(later)[:-1] == _events(tail)

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from ops.brokers import Broker
 from ops.processes.service import CannotStartError, check_start
 from ops.processes.worker import needed_topics
+from streams.kafka import provision
 from streams.limits import UNLIMITED, Route
 from streams.limits.build import leases_needed
 from streams.limits.worker.shared_budget import SharedBudget
@@ -19,7 +20,7 @@ from streams.settings.model import Settings
 from tests.integration.lease_fleet import Judge, SyntheticWorker, sizes
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import delete_topics, fresh_topics, wait_until
-from topics import catalogue, provision
+from topics import catalogue
 from topics.names import LEASES
 
 WINDOW_S = 6.0

@@ -13,9 +13,10 @@ from ops.brokers import kafka_jars
 from ops.brokers.apache import ApacheBroker
 from ops.processes.service import CannotStartError, check_start
 from ops.processes.worker import needed_topics
+from streams.kafka import provision
 from streams.settings import load_settings
 from tests.support.acls import ACLS, Acls
-from topics import catalogue, provision
+from topics import catalogue
 from topics.access import Operation
 
 

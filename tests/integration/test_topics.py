@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ops.brokers import Broker
-from topics import TopicSpec, catalogue, contract_partitioner, partition_for, provision
+from streams.kafka import provision
+from topics import TopicSpec, catalogue, contract_partitioner, partition_for
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.brokers import Broker
+from streams.kafka import provision
 from streams.settings import Settings
 from streams.worker import Worker
-from topics import catalogue, provision
+from topics import catalogue
 
 HEADRACE = [sys.executable, "-c", "from ops.cli import main; main()", "worker"]
 PROVIDER = """

@@ -13,9 +13,10 @@ from ops.brokers import Broker
 from ops.load.ledger import Ledger
 from ops.load.traffic import Answer, Traffic
 from ops.processes.fleet import Fleet
+from streams.kafka import provision
 from tests.support.positions import Positions, committed_positions, end_offsets, group_assignment, read_all
 from tests.support.simulator import Simulator
-from topics import catalogue, partition_for, provision
+from topics import catalogue, partition_for
 from topics.names import V1, Priority, TopicNames
 
 PARTITIONS = 12

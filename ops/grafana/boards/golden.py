@@ -38,7 +38,7 @@ GOLDEN: Final = Board(
         ),
         graph(
             "Answers by status",
-            "ok, error, expired (out of time), rejected (the caller's mistake).",
+            "ok, error, expired (out of time), rejected (the caller's mistake), cancelled.",
             ("status:headrace_responses:rate5m", "{{status}}"),
             unit="reqps",
             stacked=True,

@@ -28,7 +28,7 @@ class Keeper:
     """Keeps as many processes of one `headrace` command as are wanted, inside an `async with` block, and ends all with it.
 
     Args:
-        command: of `headrace`: `worker` or `control`.
+        command: of `headrace`: `worker`, `control` or `front`.
         roster: empty; says what to do.
         settings_file: for the processes; None: they are given none.
         env: their HEADRACE_ variables.

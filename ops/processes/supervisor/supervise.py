@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from ops.processes.control import topics_of_control
+from ops.processes.front import LAST_ANSWERS_S, topics_of_front
 from ops.processes.health import serve_health
 from ops.processes.service import CannotStartError, Stop, both, check_start, unless
 from ops.processes.supervisor.keeper import Keeper
@@ -36,12 +37,13 @@ _LOOK_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What `headrace up` was asked for. `workers`: so many, whatever is decided; None: as decided."""
+    """What `headrace up` was asked for. `workers`: so many, whatever is decided; None: as decided. `front`: one beside them."""
 
     log_dir: Path
     settings_file: Path | None = None
     workers: int | None = None
     controls: int = 1
+    front: bool = False
 
 
 async def run_supervisor(settings: Settings, options: UpOptions) -> None:
@@ -56,11 +58,13 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
             f"scaling.realizer is {settings.scaling.realizer}, and `headrace up` keeps workers on this machine: set it to "
             "process, or run `headrace control` and `headrace worker` in the cluster"
         )
-    await check_start(settings, both(topics_of_control(settings), needed_topics(settings)))
+    needed = both(topics_of_control(settings), needed_topics(settings))
+    await check_start(settings, both(needed, topics_of_front(settings)) if options.front else needed)
     async with AsyncExitStack() as stack:
         workers = _keeper(settings, options, "worker")
         controls = _keeper(settings, options, "control")
-        documents = {"/workers": lambda: _targets(workers, controls)}
+        fronts = _keeper(settings, options, "front", drain_s=LAST_ANSWERS_S + _AFTER_DRAIN_S)
+        documents = {"/workers": lambda: _targets(workers, controls, fronts)}
 
         def ready() -> bool:
             return workers.roster.counts()["ready"] >= min(workers.roster.wanted, settings.scaling.limits.min)
@@ -69,9 +73,15 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         stack.callback(log.info, "stopped")
         await stack.enter_async_context(controls)
         await stack.enter_async_context(workers)
+        await stack.enter_async_context(
+            fronts
+        )  # the last to come is the first to end: its clients still get their answers
+        fronts.want(int(options.front))
         controls.want(options.controls)
         log.info("supervising", http=address, log_dir=str(options.log_dir), controls=options.controls)
-        broken = (workers.wait_broken(), controls.wait_broken(), unhandled.wait())
+        if options.front:
+            log.info("a front is started", listen=settings.front.listen)
+        broken = (workers.wait_broken(), controls.wait_broken(), fronts.wait_broken(), unhandled.wait())
         work = [asyncio.create_task(each) for each in broken]
         if options.workers is not None or settings.scaling.realizer == "observe":
             workers.want(options.workers if options.workers is not None else settings.scaling.limits.min)
@@ -80,10 +90,10 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         for task in work:
             stack.callback(task.cancel)
         if await unless(stop.asked, *work):
-            which = "worker" if workers.all_given_up else "control"
+            which = next(each.command for each in (workers, controls, fronts) if each.all_given_up)
             raise CannotStartError(f"no {which} process can be kept running: see the log files in {options.log_dir}")
         # Leaving the block drains the workers; who asks again does not want to wait for that.
-        hurry = asyncio.create_task(_kill_all(stop, workers, controls))
+        hurry = asyncio.create_task(_kill_all(stop, workers, controls, fronts))
         stack.callback(hurry.cancel)
 
 
@@ -126,7 +136,7 @@ async def _follow(settings: Settings, workers: Keeper) -> None:
             await asyncio.sleep(_LOOK_S)
 
 
-def _keeper(settings: Settings, options: UpOptions, command: str) -> Keeper:
+def _keeper(settings: Settings, options: UpOptions, command: str, *, drain_s: float | None = None) -> Keeper:
     own = settings.supervisor
     pauses = Pauses(own.first_pause, own.last_pause, own.give_up_after, own.steady_after)
     host = settings.http.listen.rpartition(":")[0]
@@ -144,7 +154,7 @@ def _keeper(settings: Settings, options: UpOptions, command: str) -> Keeper:
         env=env,
         log_dir=options.log_dir,
         ready_within_s=own.ready_within,
-        drain_s=settings.kafka.drain_deadline + _AFTER_DRAIN_S,
+        drain_s=settings.kafka.drain_deadline + _AFTER_DRAIN_S if drain_s is None else drain_s,
     )
 
 

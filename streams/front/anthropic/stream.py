@@ -8,9 +8,9 @@ from typing import Final
 import orjson
 
 from streams.front.anthropic.events import PING, MessageEvents, event_bytes
-from streams.front.exchange import Beat, Broken, Delta, Event, Restarted, StillWaits, Whole
+from streams.front.exchange import Beat, Broken, Delta, Event, Faulted, Restarted, StillWaits, Whole
 from streams.front.problems import Problem, problem_of
-from streams.front.stream import broken, still_waits
+from streams.front.stream import broken, faulty, still_waits
 
 _RESTARTED: Final = Problem(
     502,
@@ -48,3 +48,5 @@ class MessageStream:
                 return events.fail(broken(self._request_id))
             case StillWaits():
                 return events.fail(still_waits(self._request_id))
+            case Faulted():
+                return events.fail(faulty(self._request_id))

@@ -15,7 +15,7 @@ from streams.front.partial import Partial, chunks_with
 from streams.front.problems import Problem
 from streams.front.responses.events import ResponseEvents
 
-Status = Literal["queued", "in_progress"]
+Status = Literal["queued", "in_progress", "cancelled"]
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "background": False,

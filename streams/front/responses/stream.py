@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from streams.front.anthropic.events import event_bytes
-from streams.front.exchange import Beat, Broken, Delta, Event, Restarted, StillWaits, Whole
+from streams.front.exchange import Beat, Broken, Delta, Event, Faulted, Restarted, StillWaits, Whole
 from streams.front.problems import Problem, problem_of
 from streams.front.responses.events import ResponseEvents
 from streams.front.stream import BEAT, broken, still_waits
@@ -54,3 +54,5 @@ class ResponseStream:
                 return events.fail(broken(self._id))
             case StillWaits():
                 return events.fail(still_waits(self._id))
+            case Faulted():
+                return events.fail(faulty(self._id))

@@ -25,6 +25,7 @@ class RequestRoutes:
     async def one_request(self, request: web.Request) -> web.Response:
         """Where a request is: `waiting`, as far as this front knows it, or how it ended, from the log."""
         request_id = request.match_info["id"]
+        self._front.cancelling.came_back(request_id)
         if request_id in self._front.waiting:
             return json_reply({"id": request_id, "object": "request", "state": "waiting"})
         if read_id(request_id) is None:
@@ -39,6 +40,7 @@ class RequestRoutes:
     async def one_stream(self, request: web.Request) -> web.StreamResponse:
         """A chat's stream once more, behind the event that the client had last; of any front's."""
         request_id = request.match_info["id"]
+        self._front.cancelling.came_back(request_id)
         given = request.query.get("starting_after") or request.headers.get("last-event-id") or ""
         after = Cursor.read(given)
         if given and after is None:

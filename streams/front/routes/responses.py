@@ -18,6 +18,7 @@ from streams.front.responses.answer import failed_response, open_response, respo
 from streams.front.responses.request import chat_payload
 from streams.front.responses.stream import ResponseStream
 from streams.front.routes.asking import Accepted, Asking
+from streams.front.routes.cancels import publish_cancel
 from streams.front.routes.replies import HEADRACE_ID, failed, json_reply, lower_headers, told
 from streams.front.stream import write_events
 from streams.metrics import definitions as metrics
@@ -95,13 +96,21 @@ class ResponsesRoutes:
                 raise ProblemError(invalid("no such response is kept", code="response_not_found", status=404))
             return json_reply(opened, headers=headers)
         opened["model"] = answer.model
+        if answer.error is not None and answer.error.type == "cancelled":
+            return json_reply({**opened, "status": "cancelled"}, headers=headers)
         if answer.error is not None or answer.payload is None:
             return json_reply(failed_response(problem_of(answer), opened), headers=headers)
         return json_reply(response_of(answer.payload, opened), headers=headers)
 
-    async def cancel(self, request: web.Request) -> web.Response:
-        _where(request.match_info["id"])
-        raise ProblemError(_not_served("requests cannot be cancelled here: this one goes on"))
+    async def cancel(self, request: web.Request) -> web.StreamResponse:
+        """The response as it is: `cancelled`, or how it had ended before."""
+        response_id = request.match_info["id"]
+        where = _where(response_id)
+        if response_id not in self._front.waiting and await self._front.find(response_id) is not None:
+            return await self.one_response(request)
+        await publish_cancel(self._front, response_id)
+        cancelled = open_response(response_id, where.since_ms // 1000, "cancelled", {"background": True})
+        return json_reply(cancelled, headers={HEADRACE_ID: response_id})
 
     async def delete(self, request: web.Request) -> web.Response:
         _where(request.match_info["id"])

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.scaling_decision import ScalingDecision
+from streams.errors import HeadraceError
 
 
-class RealizeError(Exception):
+class RealizeError(HeadraceError):
     """A decision cannot be carried out: one line that says why and what to do."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.request import Request
 from schemas.response import CacheResult
 from streams.cache.answers import Answer
-from streams.pipeline import Hit, Outcome, PendingRequest
+from streams.pipeline import EndedAs, Hit, Outcome, PendingRequest
 
 
 @dataclass
@@ -88,6 +88,9 @@ class Calls:
             return False
         self.requests.remove(request)
         return True
+
+    def cancel(self, request: PendingRequest, outcome: Outcome) -> EndedAs:
+        raise AssertionError("nobody cancels anything here")
 
     def names(self) -> list[str]:
         return [request.request_id for request in self.requests]

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from schemas.cancel import Cancel
 from schemas.response import CacheResult, Usage
@@ -17,28 +16,13 @@ from streams.cancels.book import CancelBook
 from streams.cancels.gate import CancelGate
 from streams.flow.dispatch import Dispatch
 from streams.limits import Route
-from streams.pipeline import Busy, Hit, Outcome, PendingRequest
+from streams.pipeline import Hit, Outcome, PendingRequest
 from tests.support.requests import rules, until
 from tests.unit.cache.requests import DictStore
-from tests.unit.flow.test_dispatch import HandledProviders, Slot
+from tests.unit.flow.test_dispatch import HandledProviders
 from topics.names import FRONT_RESPONSES
 
 OK = Outcome("ok", payload=b'{"data": []}', usage=Usage(1, 2, 3), provider="sim", attempts=1)
-
-
-class CountingSlot(Slot):
-    """A call that says how many attempts were made."""
-
-    def cut_off(self, outcome: Outcome) -> Outcome:
-        return replace(outcome, provider="sim", attempts=1)
-
-
-class Upstream(HandledProviders):
-    """Providers whose calls may be cut off."""
-
-    def reserve(self, request: PendingRequest) -> Slot | Outcome | Busy:
-        reserved = super().reserve(request)
-        return CountingSlot(self, request.route.group) if isinstance(reserved, Slot) else reserved
 
 
 class Delivered:
@@ -70,7 +54,7 @@ class Delivered:
 
 class Rig:
     def __init__(self, **room: int) -> None:
-        self.providers, self.delivered, self.store = Upstream(**room), Delivered(), DictStore()
+        self.providers, self.delivered, self.store = HandledProviders(**room), Delivered(), DictStore()
         memory: MemoryTier[Answer] = MemoryTier(1 << 20, {"responses": 0.7, "metadata": 0.3})
         cache = CacheRules("fleet", 1.0, memory_ttl_s=300, ttl_s=86_400, finished_window_s=600)
         self.stage = CacheStage(cache, memory, self.store, self.delivered, now=lambda: 1000.0)

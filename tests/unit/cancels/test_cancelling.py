@@ -123,6 +123,18 @@ async def test_of_embeddings_that_share_a_call_only_the_cancelled_one_ends() -> 
         assert rig.providers.cancelled == 1
 
 
+async def test_embeddings_that_share_a_call_and_are_all_cancelled_are_not_called_again() -> None:
+    async with rigged() as rig:
+        first, second = embed("1"), embed("2")
+        await rig.take(first, second)
+        await rig.providers.wait_started(1)
+        rig.cancel(first)
+        rig.cancel(second)
+        await until(lambda: rig.delivered.type_of(second))
+        assert [rig.delivered.type_of(each) for each in (first, second)] == ["cancelled", "cancelled"]
+        assert (rig.providers.cancelled, len(rig.providers.started)) == (1, 1)
+
+
 async def test_a_cancel_that_comes_first_holds_for_the_request_that_comes_later() -> None:
     async with rigged() as rig:
         request = ask("1")

@@ -151,3 +151,31 @@ def test_a_module_with_one_command_stands_alone_and_one_with_several_is_a_group(
 
 def test_without_arguments_help_is_shown() -> None:
     assert "Usage" in CliRunner().invoke(app, []).output
+
+
+def test_an_error_of_ours_ends_any_command_with_its_line_and_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(
+        "import typer\nfrom streams.errors import HeadraceError\napp = typer.Typer()\n"
+        "class OurError(HeadraceError):\n    '''.'''\n    exit_code = 1\n"
+        "@app.command()\ndef fails() -> None:\n    raise OurError('two\\nlines')\n"
+    )
+    code = (
+        "import ops.cli as cli; from ops.cli.lazy import Entry; "
+        "cli.Commands.entries = {'fails': Entry('fails', '', 'Run')}; cli.main()"
+    )
+    environ = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "fails"], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "headrace: two lines\n")
+
+
+@pytest.mark.parametrize("name", ["worker", "control", "front", "up"])
+def test_a_process_without_its_secret_ends_with_one_line_and_2(name: str, tmp_path: Path) -> None:
+    settings = tmp_path / "headrace.toml"
+    settings.write_text(
+        '[http]\nlisten = "0.0.0.0:0"\ntoken_env = "NOT_SET"\n'
+        '[[providers]]\nname = "main"\nendpoints = [{ url = "http://127.0.0.1:1/v1", api_key_env = "NOT_SET" }]\n'
+    )
+    done = run(name, "--settings", str(settings))
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr

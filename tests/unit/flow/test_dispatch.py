@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,9 @@ class Slot:
             raise
         finally:
             del providers.under_way[request]
+
+    def cut_off(self, outcome: Outcome) -> Outcome:
+        return replace(outcome, provider="sim", attempts=1)
 
     def release(self) -> None:
         self._providers.free[self._model] += 1

@@ -41,10 +41,12 @@ def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
 
 
 def chunks_of_text(text: str, size: int, calls: bool = False) -> list[bytes]:
-    """A stream of this text, as a provider sends it; with `calls` it is a tool's arguments."""
+    """A stream of this text, as a provider sends it; with `calls` it is a tool's arguments: each attempt names its own."""
     found = [chunk({"role": "assistant", "content": ""})]
     if calls:
-        found.append(chunk({"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": ""}}]}))
+        found.append(
+            chunk({"tool_calls": [{"index": 0, "id": f"t{text}", "function": {"name": "f", "arguments": ""}}]})
+        )
     for at in range(0, len(text), size):
         piece = text[at : at + size]
         found.append(
@@ -56,7 +58,7 @@ def chunks_of_text(text: str, size: int, calls: bool = False) -> list[bytes]:
 def message_of(text: str, calls: bool = False) -> dict[str, Any]:
     if not calls:
         return {"content": text}
-    return {"content": None, "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": text}}]}
+    return {"content": None, "tool_calls": [{"id": f"t{text}", "function": {"name": "f", "arguments": text}}]}
 
 
 @dataclass(frozen=True)
@@ -231,3 +233,18 @@ def test_what_is_no_place_is_none(text: str) -> None:
 @given(st.integers(0, 10**6), st.integers(-1, 10**18), st.integers(0, 10**8))
 def test_a_place_is_read_back(lane: int, offset: int, number: int) -> None:
     assert Cursor.read(str(Cursor(lane, offset, number))) == Cursor(lane, offset, number)
+
+
+def test_parallel_calls_with_one_index_are_numbered() -> None:
+    """Gemini's OpenAI endpoint gives each the index 0, and SDKs would join their arguments: NousResearch/hermes-agent#62940."""
+    calls = [{"index": 0, "id": f"c{n}", "function": {"name": "f", "arguments": f'{{"n": {n}}}'}} for n in range(3)]
+    sent = [Sent(7 + n, 1, n, [chunk({"tool_calls": [call]})]) for n, call in enumerate(calls)]
+    told = run(Follower(3), sent, response(answer({"content": None, "tool_calls": calls}, "tool_calls")))
+    numbers = [
+        orjson.loads(each)["choices"][0]["delta"]["tool_calls"][0]["index"]
+        for event in told[:3]
+        if isinstance(event, Delta)
+        for each in event.chunks
+    ]
+    assert numbers == [0, 1, 2]
+    assert isinstance(told[-1], Whole)

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from pathlib import Path
 
+import aiohttp
 import pytest
 import trustme
 from aiohttp import web
@@ -14,6 +15,7 @@ from structlog.testing import capture_logs
 from streams.front.guards import Bounds
 from streams.front.listener import listening
 from streams.front.tls import Certificate, CertificateError
+from streams.metrics import definitions as metrics
 
 CA = trustme.CA()
 
@@ -99,6 +101,26 @@ async def test_nothing_older_than_tls_1_2_is_spoken_and_a_plain_request_harms_no
         assert b"200" not in await reader.read(100)
         writer.close()
         assert await shown(port) == "one.example"
+
+
+async def test_requests_over_tls_are_guarded_and_counted_as_others_are(files: tuple[Path, Path]) -> None:
+    write(files, "127.0.0.1")
+    trusting = ssl.create_default_context()
+    CA.configure_trust(trusting)
+    counted = metrics.FRONT_HTTP.labels("openai", "4xx")
+    before = counted._value.get()
+    bounds = Bounds(10, 0.3, 5, 5)
+    async with (
+        listening(web.Application(), "127.0.0.1", 0, bounds, Certificate(*files), last_answers_s=1) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        async with http.get(f"{url}/v1/models", ssl=trusting) as answer:
+            assert answer.status == 404
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]), ssl=trusting)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""  # says nothing, and is ended
+        writer.close()
+    assert counted._value.get() == before + 1
 
 
 @pytest.mark.parametrize("broken", ["missing", "mismatch", "no pem", "passphrase"])

@@ -16,6 +16,7 @@ LABELS = {
     "provider",
     "component",
     "operation",
+    "api",
     "result",
     "reason",
     "status",
@@ -32,6 +33,9 @@ LABELS = {
     "action",
     "state",
     "fault",
+    "stage",
+    "outcome",
+    "why",
     "loop",
 }
 

@@ -16,11 +16,11 @@ from aiokafka.errors import (
 
 from ops.processes import service
 from ops.processes.service import CannotStartError, check_start
+from streams.kafka import provision
+from streams.kafka.provision import BrokerUnreachableError, ProvisionError, Report
 from streams.settings import Settings
-from topics import provision
 from topics.access import WRITE
 from topics.plan import Difference
-from topics.provision import BrokerUnreachableError, ProvisionError, Report
 
 
 class Broker:

@@ -57,7 +57,8 @@ def events(blocks: list[dict[str, Any]], pieces: int, stop: str) -> list[bytes]:
     for index, block in enumerate(blocks):
         name = {"text": "text", "thinking": "thinking"}.get(block["type"])
         text = block[name] if name else orjson.dumps(block["input"]).decode() if block.get("input") else ""
-        head: dict[str, Any] = block | ({name: ""} if name else {"input": {}})
+        empty: dict[str, Any] = {"input": {}}
+        head: dict[str, Any] = block | ({name: ""} if name else empty)
         signature = head.pop("signature", None)
         found.append({"type": "content_block_start", "index": index, "content_block": head})
         size = max(1, len(text) // pieces)

@@ -6,20 +6,22 @@ settings of their own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyError, TopicAlreadyExistsError
 
-from topics.access import Allowed, allowed_operations
+from streams.errors import HeadraceError
+from streams.kafka.allowed import allowed_operations
+from streams.kafka.connection_causes import diagnose
+from topics.access import Allowed
 from topics.broker_errors import explain_error, name_of
 from topics.catalogue import TopicSpec
-from topics.connection_causes import diagnose
 from topics.plan import Difference, FoundTopic, Needs, plan, repartition_effect
 
 # The broker answers a creation before every node has heard of it; a cluster of three takes well under a second.
@@ -30,7 +32,7 @@ _POLL_S: Final = 0.1
 _SET_ON_TOPIC: Final = 1
 
 
-class ProvisionError(Exception):
+class ProvisionError(HeadraceError):
     """The broker could not be asked, or refused. The message is one line that says what and why."""
 
 
@@ -38,9 +40,9 @@ class BrokerUnreachableError(ProvisionError):
     """No broker answered."""
 
 
-async def unreachable(client_options: Mapping[str, Any]) -> BrokerUnreachableError:
+async def unreachable(client_options: Mapping[str, object]) -> BrokerUnreachableError:
     """What to raise where no bootstrap address could be used: why, by address, and what to change."""
-    servers = _written(client_options.get("bootstrap_servers", "localhost:9092"))
+    servers = _servers(client_options)
     return BrokerUnreachableError(
         f"no Kafka broker can be used at {servers} (kafka.bootstrap_servers): {await diagnose(client_options)}"
     )
@@ -66,7 +68,7 @@ class TopicState:
 
 
 async def apply(
-    client_options: Mapping[str, Any],
+    client_options: Mapping[str, object],
     wanted: Iterable[TopicSpec],
     *,
     allow_repartition: bool = False,
@@ -91,7 +93,7 @@ async def apply(
 
 
 async def check(
-    client_options: Mapping[str, Any], wanted: Iterable[TopicSpec], needs: Needs = MappingProxyType({})
+    client_options: Mapping[str, object], wanted: Iterable[TopicSpec], needs: Needs = MappingProxyType({})
 ) -> Report:
     """Compare only, and whether what `needs` says is allowed. Raises ProvisionError."""
     wanted = tuple(wanted)
@@ -101,7 +103,7 @@ async def check(
     return Report((), tuple(plan(wanted, found, allowed, needs)), _notes(found))
 
 
-async def listing(client_options: Mapping[str, Any], wanted: Iterable[TopicSpec]) -> list[TopicState]:
+async def listing(client_options: Mapping[str, object], wanted: Iterable[TopicSpec]) -> list[TopicState]:
     """Each topic of the contract with what the broker has. Raises ProvisionError."""
     wanted = tuple(wanted)
     async with _admin(client_options) as admin:
@@ -111,8 +113,8 @@ async def listing(client_options: Mapping[str, Any], wanted: Iterable[TopicSpec]
 
 
 @asynccontextmanager
-async def _admin(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
-    servers = _written(client_options.get("bootstrap_servers", "localhost:9092"))
+async def _admin(client_options: Mapping[str, object]) -> AsyncIterator[AIOKafkaAdminClient]:
+    servers = _servers(client_options)
     admin = AIOKafkaAdminClient(**client_options)
     try:
         try:
@@ -231,8 +233,9 @@ async def _alter(admin: AIOKafkaAdminClient, wanted: tuple[TopicSpec, ...], diff
     return [f"set {d.key} = {d.wanted} on {d.topic} (was {d.found})" for d in differences]
 
 
-def _written(servers: str | Sequence[str]) -> str:
-    return servers if isinstance(servers, str) else ", ".join(servers)
+def _servers(client_options: Mapping[str, object]) -> str:
+    servers = client_options.get("bootstrap_servers", "localhost:9092")
+    return ", ".join(servers) if isinstance(servers, list | tuple) else str(servers)
 
 
 def _spec(wanted: tuple[TopicSpec, ...], difference: Difference) -> TopicSpec:

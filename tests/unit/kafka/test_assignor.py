@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport.assignor import Owned, assign
+from streams.kafka.assignor import Owned, assign
 
 MEMBERS = st.dictionaries(
     st.text("abcdefgh", min_size=1, max_size=3),

@@ -13,7 +13,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
@@ -119,7 +119,7 @@ def _tls(error: ssl.SSLError) -> str:
     return f"TLS failed: {error.reason or error}"
 
 
-async def diagnose(client_options: Mapping[str, Any]) -> str:
+async def diagnose(client_options: Mapping[str, object]) -> str:
     """Connect to each bootstrap address and say what happens there: the cause, or each with its addresses."""
     causes: dict[str, list[str]] = {}
     for host, port, _ in collect_hosts(client_options.get("bootstrap_servers", "localhost:9092")):
@@ -130,7 +130,7 @@ async def diagnose(client_options: Mapping[str, Any]) -> str:
     return "; ".join(f"{', '.join(addresses)}: {cause}" for cause, addresses in causes.items())
 
 
-async def _try(host: str, port: int, client_options: Mapping[str, Any]) -> str:
+async def _try(host: str, port: int, client_options: Mapping[str, object]) -> str:
     options = {name: value for name, value in client_options.items() if name.startswith(("s", "client_id"))}
     connection = None
     try:
@@ -151,9 +151,11 @@ async def _try(host: str, port: int, client_options: Mapping[str, Any]) -> str:
             connection.close()
 
 
-async def _of_a_closed_one(host: str, port: int, client_options: Mapping[str, Any], *, connected: bool) -> str | None:
+async def _of_a_closed_one(
+    host: str, port: int, client_options: Mapping[str, object], *, connected: bool
+) -> str | None:
     """The broker closed the connection without a word, or keeps silent: it may expect something else."""
-    protocol = client_options.get("security_protocol", "PLAINTEXT")
+    protocol = str(client_options.get("security_protocol", "PLAINTEXT"))
     if protocol in ("SSL", "SASL_SSL") and await _speaks_tls(host, port) is False:
         return _NO_TLS
     if not connected and not protocol.endswith("SSL") and await _speaks_tls(host, port):
