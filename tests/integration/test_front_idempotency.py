@@ -26,7 +26,7 @@ async def ask(http: aiohttp.ClientSession, url: str, key: str, asked: dict[str, 
     headers = {"idempotency-key": key, "x-headrace-cache": "off"}
     async with http.post(f"{url}/v1/chat/completions", json=asked, headers=headers) as response:
         text = await response.text()
-        found = text if text.startswith("data:") else orjson.loads(text)
+        found = text if text.startswith(("data:", "id:")) else orjson.loads(text)
         return response.status, found, response.headers.get("x-headrace-id")
 
 

@@ -141,8 +141,8 @@ def _tool_result(block: dict[str, Any], *, native: bool) -> tuple[dict[str, Any]
     shown = [part for part in parts if part["type"] != "text"]
     texts = [part["text"] for part in parts if part["type"] == "text"]
     text = "\n".join(texts) or (_SEE_IMAGES if shown else "")
-    if block.get("is_error") is True and not text:
-        text = "error"
+    if block.get("is_error") is True and not text.lower().startswith("error"):
+        text = f"error: {text}" if text else "error"
     mark = cache_mark(block) if native else {}
     return {"role": "tool", "tool_call_id": tool_use_id, "content": text} | mark, shown
 

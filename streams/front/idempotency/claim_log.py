@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ log = structlog.get_logger("headrace.front")
 
 MOST: Final = 500_000
 """Keys in memory, about 300 bytes each."""
+_MOST_UNPUBLISHED: Final = 10_000
 _POLL_MS: Final = 1000
 _FETCH_WAIT_MS: Final = 500
 _READ_BACK_S: Final = 10.0
@@ -43,6 +45,8 @@ class ClaimLog:
         """Set, and made anew, whenever records were read."""
         self._caught_up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._unpublished: OrderedDict[str, None] = OrderedDict()
+        """Ids that this front has claimed and could not publish: the next one may."""
 
     async def start(self) -> None:
         """Begin to read; returns when all claims are known."""
@@ -56,6 +60,18 @@ class ClaimLog:
     def holder(self, scope: bytes) -> tuple[str, bytes] | None:
         """The request that holds the key, and the hash of its body; None: the key is free."""
         return self._claims.holder(scope, time.time())
+
+    def is_unpublished(self, request_id: str) -> bool:
+        return request_id in self._unpublished
+
+    def note_unpublished(self, request_id: str) -> None:
+        """Its record is not on the log, as far as is known."""
+        self._unpublished[request_id] = None
+        if len(self._unpublished) > _MOST_UNPUBLISHED:
+            self._unpublished.popitem(last=False)
+
+    def note_published(self, request_id: str) -> None:
+        self._unpublished.pop(request_id, None)
 
     async def claim(self, scope: bytes, request_id: str, body: bytes, after: str | None = None) -> None:
         """Claim the key; whether it worked, `holder` says then. Raises KafkaError, TimeoutError."""

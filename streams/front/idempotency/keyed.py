@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from streams.front.inbound import Inbound
 from streams.front.problems import ProblemError, invalid, unavailable
 
 _ROUNDS: Final = 3
+_LONGEST_S: Final = 3600.0
+"""No request takes longer: one that is not answered by then was lost with a front that died between its claim and its record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mine:
-    """It is to be published under this id. Where another front has published it too, the fleet answers both for one call."""
+    """It is to be published under this id; nobody else does."""
 
     request_id: str
 
@@ -37,7 +40,7 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """This front waits for its answer already."""
+    """Its answer comes on the lane that its id names: this front or another one has published it."""
 
     request_id: str
 
@@ -45,7 +48,8 @@ class UnderWay:
 async def resolve(front: Front, inbound: Inbound) -> Mine | Earlier | UnderWay:
     """Raises ProblemError where the key is another body's, and where claims cannot be written now.
 
-    A failure that may pass is not kept: the same key may try again then, under a new id.
+    A failure that may pass is not kept: the same key may try again then, under a new id. A request of another front's is waited
+    for and never published again: the fleet joins only calls whose answers may be shared.
     """
     key = inbound.idempotency
     assert key is not None
@@ -59,9 +63,11 @@ async def resolve(front: Front, inbound: Inbound) -> Mine | Earlier | UnderWay:
             response = None if request_id in front.waiting else await front.find(request_id)
             if request_id in front.waiting:
                 return UnderWay(request_id)
-            if response is None:
+            if response is None and front.claims.is_unpublished(request_id):
                 return Mine(request_id)
-            if response.error is None or not response.error.retryable:
+            if response is None and _may_come(request_id):
+                return UnderWay(request_id)
+            if response is not None and (response.error is None or not response.error.retryable):
                 return Earlier(request_id, response)
             failed = request_id
         request_id = front.make_id(inbound.id_prefix)
@@ -72,6 +78,11 @@ async def resolve(front: Front, inbound: Inbound) -> Mine | Earlier | UnderWay:
         if front.claims.holder(key.scope) == (request_id, key.body):
             return Mine(request_id)
     raise ProblemError(unavailable("others use this Idempotency-Key now", code="idempotency_key_in_use", status=409))
+
+
+def _may_come(request_id: str) -> bool:
+    where = read_id(request_id)
+    return where is not None and time.time() - where.since_ms / 1000 < _LONGEST_S
 
 
 class ToldAgain:

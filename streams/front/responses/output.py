@@ -79,10 +79,12 @@ def response_usage(stated: Any) -> dict[str, Any] | None:
         return None
     usage = usage_of(stated)
     details = stated.get("completion_tokens_details")
+    prompt = stated.get("prompt_tokens_details")
+    written = tokens(prompt.get("cache_creation_tokens")) if isinstance(prompt, dict) else 0
     thought = tokens(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
     return {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": cached_tokens_of(stated, usage)},
+        "input_tokens_details": {"cached_tokens": cached_tokens_of(stated, usage), "cache_write_tokens": written},
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": usage.total_tokens,

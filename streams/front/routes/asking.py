@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -49,7 +51,8 @@ class Asking:
             return await self._front.exchange(inbound)
         known = await resolve(self._front, inbound)
         if isinstance(known, Mine):
-            return await self._front.exchange(inbound, known.request_id)
+            with self._publishing(known):
+                return await self._front.exchange(inbound, known.request_id)
         return ToldAgain(self._front, known)
 
     async def ask(self, inbound: Inbound) -> Answered | Accepted:
@@ -60,7 +63,8 @@ class Asking:
             return replace(answered, headers={**answered.headers, "idempotent-replayed": "true"})
         if isinstance(known, UnderWay):
             return await self._follow(known, inbound)
-        request_id, answer = await self._front.publish(inbound, None, known.request_id if known else None)
+        with self._publishing(known):
+            request_id, answer = await self._front.publish(inbound, None, known.request_id if known else None)
         try:
             if inbound.preference.respond_async:
                 return Accepted(request_id)
@@ -80,6 +84,16 @@ class Asking:
         except ValidationError as error:
             raise ProblemError(Problem(502, "server_error", "internal", "the fleet's answer cannot be read")) from error
         return _answered(request_id, inbound, response)
+
+    @contextmanager
+    def _publishing(self, claimed: Mine | None) -> Iterator[None]:
+        """What was claimed and could not be published may be published by the next one that asks."""
+        if claimed is None:
+            yield
+            return
+        self._front.claims.note_unpublished(claimed.request_id)
+        yield
+        self._front.claims.note_published(claimed.request_id)
 
     async def _follow(self, known: UnderWay, inbound: Inbound) -> Answered | Accepted:
         """Wait for the answer that another client of this front waits for."""

@@ -49,4 +49,3 @@ for (const model of [openai.chat("small"), anthropic("small")]) {
     (error) => APICallError.isInstance(error) && error.statusCode === 400 && !error.isRetryable && /seconds/.test(error.message),
   );
 }
-console.log("ok");

@@ -32,6 +32,15 @@ def langchain(name: str, model: Any) -> None:
     assert model.bind_tools([look]).invoke([asked, used, result]), name
 
 
+def refusal(where: dict[str, Any]) -> str:
+    """What a request with a wrong header is told."""
+    try:
+        litellm.completion(messages=MESSAGES, extra_headers={"x-headrace-timeout": "nonsense"}, **where)
+    except litellm.BadRequestError as error:
+        return str(error)
+    return ""
+
+
 langchain("chat", ChatOpenAI(model="small", base_url=V1, api_key="none", max_retries=0))
 langchain("responses", ChatOpenAI(model="small", base_url=V1, api_key="none", max_retries=0, use_responses_api=True))
 langchain("messages", ChatAnthropic(model="small", base_url=URL, api_key="none", max_retries=0, max_tokens=200))
@@ -44,11 +53,5 @@ for model, base in (("openai/small", V1), ("anthropic/small", URL)):
     assert litellm.completion(messages=MESSAGES, **where).choices[0].message.content, model
     chunks = litellm.completion(messages=MESSAGES, stream=True, **where)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks), model
-    try:
-        litellm.completion(messages=MESSAGES, extra_headers={"x-headrace-timeout": "nonsense"}, **where)
-    except litellm.BadRequestError as error:
-        assert "seconds" in str(error), model
-    else:
-        raise AssertionError(f"{model}: a wrong header was taken")
+    assert "seconds" in refusal(where), model
 assert len(litellm.embedding(model="openai/small", input=["a"], api_base=V1, api_key="none").data) == 1
-print("ok")
