@@ -1,7 +1,8 @@
 """Which test files may run beside each other when pytest runs in several processes.
 
-All files that need a broker are one lane: they run one after the other in one process, on one broker, so that tests which
-kill, starve or measure real workers do not disturb each other. Every other file is a lane of its own.
+A lane runs in one process, one test after the other. Each file is a lane of its own, and each process that runs a file with a
+broker has a broker of its own: most of their time is waiting (for sessions to end, for back-off), and waits overlap. On a
+broker that the processes share, all files that need it are one lane: tests make the contract's topics anew.
 """
 
 import re
@@ -11,9 +12,15 @@ from typing import Final
 
 BROKER: Final = "broker"
 _NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker): |mark\.chaos\b")
+_OWN: Final = frozenset({"docker", "apache", "embedded"})
 
 
 @cache
-def lane_of(file: Path) -> str:
-    """The lane of a test file, by the fixtures that it names."""
-    return BROKER if _NEEDS_A_BROKER.search(file.read_text()) else str(file)
+def needs_broker(file: Path) -> bool:
+    """Whether a test file needs a broker, by the fixtures that it names."""
+    return _NEEDS_A_BROKER.search(file.read_text()) is not None
+
+
+def lane_of(file: Path, broker_kind: str | None) -> str:
+    """The lane of a test file on a broker of this kind (broker.Choice)."""
+    return BROKER if needs_broker(file) and broker_kind not in _OWN else str(file)
