@@ -21,9 +21,9 @@ demo: $(READY)          ## replay a real trace through two workers; ARGS="--seco
 bench: $(READY)         ## the pipeline beside its peers; ARGS="latency", "provider", "memory" or "scale" for the others
 	@$(BIN)/headrace bench $(or $(ARGS),pipeline)
 
-# Three processes: two with a broker each, which mostly wait, and one for what needs none (tests/support/lanes.py).
-test: $(READY)          ## everything that guards the promise, on a real broker; ARGS="tests/unit -k offsets" narrows
-	$(BIN)/python -m pytest -m "not long" -n 3 --no-loadscope-reorder $(ARGS)
+# Three processes, each with a broker of its own: most tests that need one wait most of their time (tests/support/lanes.py).
+test: $(READY)          ## everything that guards the promise, on a real broker; ARGS="tests/unit -k offsets" narrows, PROCESSES=4
+	$(BIN)/python -m pytest -m "not long" -n $(or $(PROCESSES),3) --no-loadscope-reorder $(ARGS)
 
 test-all: test          ## that, then what measures or takes long (marker `long`, docs/testing.md), with the machine to itself
 	$(BIN)/python -m pytest -m long $(ARGS)

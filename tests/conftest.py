@@ -4,7 +4,8 @@ One broker serves a process: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a c
 else Apache Kafka where Java and Maven are, else the embedded one. The header of the run says which, and why not the
 ones before it. TEST_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
 
-With `pytest -n 3` two processes have a broker each, and the third has what needs none (tests/support/lanes.py).
+With `pytest -n 3` each process has a broker of its own, except of one at KAFKA_BOOTSTRAP_SERVERS: what needs that runs in one
+process (tests/support/lanes.py).
 """
 
 import os
@@ -17,7 +18,7 @@ from hypothesis import settings
 
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
 from tests.support.broker import REAL_KAFKA, Choice, choose, start
-from tests.support.lanes import LONGEST, lane_of
+from tests.support.lanes import needs_broker
 
 # Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -38,19 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from tests.support.lane_scheduling import LaneScheduling
 
-    return LaneScheduling(config, log)
+    return LaneScheduling(config, log, config.stash[_CHOICE].kind)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that takes a broker by a fixture of a fixture, which its file does not name, would get a second broker."""
+    """What needs a broker comes first: it takes longest. A fixture of a fixture that needs one would hide that from the lanes."""
     for item in items:
-        if "broker" in getattr(item, "fixturenames", ()) and lane_of(item.path) not in LONGEST:
+        if "broker" in getattr(item, "fixturenames", ()) and not needs_broker(item.path):
             raise pytest.UsageError(f"{item.nodeid} needs a broker, and its file does not name the fixture")
-    items.sort(key=lambda item: _rank(lane_of(item.path)))
-
-
-def _rank(lane: str) -> int:
-    return (*LONGEST, lane).index(lane)
+    items.sort(key=lambda item: not needs_broker(item.path))
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -64,7 +61,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """The broker of the run; shared by all tests, so use `unique` names, and `private_broker` to stop or kill one."""
+    """The broker of this process; shared by its tests, so use `unique` names, and `private_broker` to stop or kill one."""
     choice = request.config.stash[_CHOICE]
     if choice.kind is None:
         pytest.skip(f"no broker can run here: {'; '.join(choice.passed_over)}")

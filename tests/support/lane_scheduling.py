@@ -8,11 +8,15 @@ from tests.support.lanes import lane_of
 
 
 class LaneScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives each process whole lanes, in the order of the tests.
+    """Gives each process whole lanes, in the order of collection; one that is done takes the next.
 
     In place of `--dist loadgroup`, which pytest 9.2 does without a word: pytest-dev/pytest-xdist#1386.
     """
 
+    def __init__(self, config: Any, log: Any, broker_kind: str | None) -> None:
+        super().__init__(config, log)
+        self._broker_kind = broker_kind
+
     def _split_scope(self, nodeid: str) -> Any:
         file, _, _ = nodeid.partition("::")
-        return lane_of(self.config.rootpath / file)
+        return lane_of(self.config.rootpath / file, self._broker_kind)

@@ -1,8 +1,9 @@
 """Which test files may run beside each other when pytest runs in several processes.
 
-Files of one folder that need a broker are one lane: they run one after the other in one process, on one broker. So there are two
-such lanes, those that kill, starve and measure real workers (tests/chaos) and all others; both mostly wait. Every other file is a
-lane of its own.
+A lane runs in one process, one test after the other. What kills, starves and measures real workers (tests/chaos) is one lane;
+each other file is a lane of its own. Each process that runs a file with a broker has a broker of its own: most of their time is
+waiting (for sessions to end, for back-off), and waits overlap. On a broker that the processes share, all files that need it are one
+lane: tests make the contract's topics anew.
 """
 
 import re
@@ -10,17 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-CHAOS: Final = "a broker, for faults"
-BROKER: Final = "a broker"
-_NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker|front_url): |mark\.chaos\b")
-
-LONGEST: Final = (CHAOS, BROKER)
-"""Begun first."""
+BROKER: Final = "broker"
+CHAOS: Final = "chaos"
+_NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker): |mark\.chaos\b")
+_OWN: Final = frozenset({"docker", "apache", "embedded"})
 
 
 @cache
-def lane_of(file: Path) -> str:
-    """The lane of a test file, by the fixtures that it names."""
-    if not _NEEDS_A_BROKER.search(file.read_text()):
-        return str(file)
-    return CHAOS if file.parent.name == "chaos" else BROKER
+def needs_broker(file: Path) -> bool:
+    """Whether a test file needs a broker, by the fixtures that it names."""
+    return _NEEDS_A_BROKER.search(file.read_text()) is not None
+
+
+def lane_of(file: Path, broker_kind: str | None) -> str:
+    """The lane of a test file on a broker of this kind (broker.Choice)."""
+    if needs_broker(file) and broker_kind not in _OWN:
+        return BROKER
+    return CHAOS if file.parent.name == CHAOS else str(file)

@@ -35,8 +35,6 @@ LABELS = {
     "action",
     "state",
     "fault",
-    "stage",
-    "outcome",
     "why",
     "loop",
 }
