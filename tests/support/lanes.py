@@ -2,8 +2,8 @@
 
 A lane runs in one process, one test after the other. What kills, starves and measures real workers (tests/chaos) is one lane;
 each other file is a lane of its own. Each process that runs a file with a broker has a broker of its own: most of their time is
-waiting (for sessions to end, for back-off), and waits overlap. On a broker that the processes share, all files that need it are one
-lane: tests make the contract's topics anew.
+waiting (for sessions to end, for back-off), and waits overlap. On a broker that the processes share, all files that need it are
+one lane: tests make the contract's topics anew.
 """
 
 import re
