@@ -100,7 +100,9 @@ async def test_clients_that_hang_up_at_once_leave_no_call_behind(pipeline: Pipel
         address = urlsplit(serving.urls[0])
         for number in range(20):
             value = orjson.dumps(body(f"at-once-{number}"))
-            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-length: {len(value)}\r\n\r\n"
+            head = (
+                f"POST /v1/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-length: {len(value)}\r\n\r\n"
+            )
             _, writer = await asyncio.open_connection(address.hostname, address.port)
             writer.write(head.encode() + value)
             await writer.drain()

@@ -50,4 +50,10 @@ async def test_langchain_and_litellm(front_url: str, tmp_path: Path) -> None:
     lock = str(_HERE / "python" / "requirements.lock")
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
     await run(*pip, "-r", lock, within_s=600)
-    await run(python, str(_HERE / "python" / "client.py"), within_s=250, FRONT_URL=front_url, LITELLM_LOCAL_MODEL_COST_MAP="True")
+    await run(
+        python,
+        str(_HERE / "python" / "client.py"),
+        within_s=250,
+        FRONT_URL=front_url,
+        LITELLM_LOCAL_MODEL_COST_MAP="True",
+    )
