@@ -11,7 +11,7 @@ from streams.front.anthropic.events import event_bytes
 from streams.front.exchange import Beat, Broken, Delta, Event, Faulted, Restarted, StillWaits, Whole
 from streams.front.problems import Problem, problem_of
 from streams.front.responses.events import ResponseEvents
-from streams.front.stream import BEAT, broken, still_waits
+from streams.front.stream import BEAT, broken, faulty, still_waits
 
 _RESTARTED: Final = Problem(
     502,
