@@ -11,7 +11,6 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from pydantic import ValidationError
-from topics.provision import ProvisionError
 
 from ops.admin.records import open_reader, partitions_of, read_until
 from ops.load.traffic import SendError
@@ -21,6 +20,7 @@ from streams.front.keys.ring import MOST_VALUE_BYTES
 from streams.front.keys.rules import unusable
 from streams.front.keys.secret import ID_CHARS, SECRET_BYTES, hash_of, is_hash, new_key
 from streams.kafka.list_offsets import begin_offsets, end_offsets
+from streams.kafka.provision import ProvisionError
 from streams.kafka.reconnect import make_producer
 from streams.settings import Settings
 from topics.access import missing_acl
