@@ -13,7 +13,7 @@ from typing import Final
 
 BROKER: Final = "broker"
 CHAOS: Final = "chaos"
-_NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker): |mark\.chaos\b")
+_NEEDS_A_BROKER: Final = re.compile(r"\b(broker|kafka|pipeline|private_broker|front_url): |mark\.chaos\b")
 _OWN: Final = frozenset({"docker", "apache", "embedded"})
 
 
