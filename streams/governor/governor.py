@@ -12,7 +12,7 @@ import structlog
 
 from streams.governor.budget import Budget
 from streams.governor.policy import MemoryPolicy, MemoryRules, Reading, Step
-from streams.governor.reclaim import collect_all, collect_young, find_give_back, return_buffers_at_once
+from streams.governor.reclaim import collect_all, collect_young, find_give_back, return_buffers_at_once, share_heaps
 from streams.governor.stall import StallWatch
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
@@ -22,6 +22,7 @@ log = structlog.get_logger("headrace.governor")
 
 _HELD = "memory is short"
 _LOG_EVERY_S = 30.0
+_TIDY_EVERY_S = 60.0
 
 
 class Cache(Protocol):
@@ -86,6 +87,8 @@ class Governor:
         self._every_s = settings.memory.check_interval
         self._clock = clock
         self._give_back = find_give_back()
+        self._tidied_at = clock()
+        share_heaps()
         if not settings.pooling.buffers:
             return_buffers_at_once()
         self._stalls = StallWatch(settings.loop.stall)
@@ -110,6 +113,16 @@ class Governor:
             metrics.LOOP_LAG_SECONDS.observe(max(0.0, self._clock() - due))
             self._stalls.beat()
             self.look()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Once a minute, however much memory there is: young garbage in cycles, which is looked for seldom otherwise
+        (ops/processes/worker.py).
+        """
+        now = self._clock()
+        if now - self._tidied_at >= _TIDY_EVERY_S:
+            self._tidied_at = now
+            collect_young()
 
     def _let_go(self) -> None:
         """The loop has failed: release what it holds."""

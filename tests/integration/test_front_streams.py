@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas.delta import chunks_of
+from streams.front.inbound import AGENT
 from tests.integration.test_front import Fronts, fronts
 from tests.support.pipeline import Pipeline, agent_on, request
 from topics.headers import request_headers
@@ -89,11 +90,16 @@ async def test_what_fails_before_the_first_token_has_a_true_status(pipeline: Pip
 async def test_a_killed_worker_costs_a_stream_nothing(pipeline: Pipeline) -> None:
     await pipeline.simulator.configure(per_token_ms=50)
     async with fronts(pipeline, workers=2) as serving, serving.sdk() as sdk:
-        reading = [asyncio.create_task(text_of(await _open(sdk, f"q{number}"))) for number in range(6)]
+
+        async def read(number: int) -> str:
+            agent = agent_on((0, 1, 4, 5, 8, 9)[number])  # both workers have some, however the partitions are shared
+            return (await text_of(await _open(sdk.with_options(default_headers={AGENT: agent}), f"q{number}")))[0]
+
+        reading = [asyncio.create_task(read(number)) for number in range(6)]
         await pipeline.simulator.wait_in_flight(6)
         await asyncio.sleep(1)
         await serving.fleet.replace(serving.fleet.workers[0])
-        texts = [text for text, _ in await asyncio.gather(*reading)]
+        texts = await asyncio.gather(*reading)
         assert texts == [await whole_of(serving, f"q{number}") for number in range(6)]
     again = sum(pipeline.simulator.calls_by_id()[f"q{number}"] > 1 for number in range(6))
     assert again, "the worker that was killed had none of them"

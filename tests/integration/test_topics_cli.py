@@ -4,13 +4,13 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ops.brokers import Broker
+from ops.processes.fleet import headrace_command
 from schemas.export import EXPORTED
 from topics import catalogue
 
@@ -26,9 +26,8 @@ def headrace(tmp_path: Path) -> Run:
 
     def run(*arguments: str, servers: str = "127.0.0.1:1") -> subprocess.CompletedProcess[str]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        group, *rest = arguments
         return subprocess.run(
-            [sys.executable, "-c", f"import ops.cli.{group} as command; command.app()", *rest],
+            headrace_command(*arguments),
             env={**environ, "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": servers},
             cwd=tmp_path,
             capture_output=True,
