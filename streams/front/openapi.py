@@ -169,7 +169,7 @@ def document() -> dict[str, Any]:
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     content = {"application/json": {"schema": endpoint.answer}}
     if endpoint.streams:
-        content["text/event-stream"] = {"schema": _TEXT}
+        content["text/event-stream"] = {}  # its events are of the API
     responses = {"200": {"description": "The answer.", "content": content}}
     if endpoint.accepted:
         accepted = {"application/json": {"schema": _STATE}}

@@ -23,6 +23,7 @@ log = structlog.get_logger("headrace.governor")
 _HELD = "memory is short"
 _LOG_EVERY_S = 30.0
 _TIDY_EVERY_S = 60.0
+_TIDY_SHARE = 0.001
 
 
 class Cache(Protocol):
@@ -87,7 +88,7 @@ class Governor:
         self._every_s = settings.memory.check_interval
         self._clock = clock
         self._give_back = find_give_back()
-        self._tidied_at = clock()
+        self._tidy_at = clock() + _TIDY_EVERY_S
         share_heaps()
         if not settings.pooling.buffers:
             return_buffers_at_once()
@@ -116,13 +117,15 @@ class Governor:
             self._tidy()
 
     def _tidy(self) -> None:
-        """Once a minute, however much memory there is: young garbage in cycles, which is looked for seldom otherwise
-        (ops/processes/worker.py).
+        """Now and then, however much memory there is, collect garbage in cycles: it is looked for hardly ever otherwise
+        (ops/processes/worker.py), and a connection that has ended is a cycle with buffers. A thousandth of the time at most.
         """
-        now = self._clock()
-        if now - self._tidied_at >= _TIDY_EVERY_S:
-            self._tidied_at = now
-            collect_young()
+        began = self._clock()
+        if began >= self._tidy_at:
+            collect_all()
+            ended = self._clock()
+            metrics.RECLAIM_SECONDS.observe(ended - began)
+            self._tidy_at = ended + max(_TIDY_EVERY_S, (ended - began) / _TIDY_SHARE)
 
     def _let_go(self) -> None:
         """The loop has failed: release what it holds."""
