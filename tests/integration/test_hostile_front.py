@@ -91,7 +91,9 @@ async def test_hostile_requests_by_the_thousand_leak_nothing(pipeline: Pipeline)
     async with fronts(
         pipeline, front__header_timeout="1s", front__body_timeout="2s", front__max_connections=500
     ) as serving:
-        statuses, taken_s, grown, files = await withstand(serving, 100_000 if os.environ.get("TEST_FULL") == "1" else 10_000)
+        statuses, taken_s, grown, files = await withstand(
+            serving, 100_000 if os.environ.get("TEST_FULL") == "1" else 10_000
+        )
         assert serving.processes[0].alive
     p99_s = taken_s[int(len(taken_s) * 0.99)]
     print(f"statuses {dict(statuses)}; honest p99 {p99_s:.3f} s of {len(taken_s)}; grown {grown} bytes")  # noqa: T201
