@@ -12,7 +12,7 @@ import structlog
 
 from streams.governor.budget import Budget
 from streams.governor.policy import MemoryPolicy, MemoryRules, Reading, Step
-from streams.governor.reclaim import collect_all, collect_young, find_give_back, return_buffers_at_once, share_heaps
+from streams.governor.reclaim import collect_all, collect_young, find_give_back, return_buffers_at_once
 from streams.governor.stall import StallWatch
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
@@ -22,8 +22,6 @@ log = structlog.get_logger("headrace.governor")
 
 _HELD = "memory is short"
 _LOG_EVERY_S = 30.0
-_TIDY_EVERY_S = 60.0
-_TIDY_SHARE = 0.001
 
 
 class Cache(Protocol):
@@ -88,8 +86,6 @@ class Governor:
         self._every_s = settings.memory.check_interval
         self._clock = clock
         self._give_back = find_give_back()
-        self._tidy_at = clock() + _TIDY_EVERY_S
-        share_heaps()
         if not settings.pooling.buffers:
             return_buffers_at_once()
         self._stalls = StallWatch(settings.loop.stall)
@@ -114,18 +110,6 @@ class Governor:
             metrics.LOOP_LAG_SECONDS.observe(max(0.0, self._clock() - due))
             self._stalls.beat()
             self.look()
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Now and then, however much memory there is, collect garbage in cycles: it is looked for hardly ever otherwise
-        (ops/processes/worker.py), and a connection that has ended is a cycle with buffers. A thousandth of the time at most.
-        """
-        began = self._clock()
-        if began >= self._tidy_at:
-            collect_all()
-            ended = self._clock()
-            metrics.RECLAIM_SECONDS.observe(ended - began)
-            self._tidy_at = ended + max(_TIDY_EVERY_S, (ended - began) / _TIDY_SHARE)
 
     def _let_go(self) -> None:
         """The loop has failed: release what it holds."""

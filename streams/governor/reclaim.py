@@ -10,8 +10,6 @@ from typing import Final
 
 _YOUNG: Final = 1
 _M_MMAP_THRESHOLD: Final = -3
-_M_ARENA_MAX: Final = -8
-_HEAPS: Final = 2
 
 
 def collect_young() -> None:
@@ -32,17 +30,6 @@ def return_buffers_at_once() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 32 * 1024)
-
-
-def share_heaps() -> None:
-    """Have all threads of the process allocate from two heaps.
-
-    Otherwise glibc gives each thread a heap, up to 8 a core, and what one of them frees is of no use to the others: a worker's
-    store, its name look-ups and its decompression ran in a dozen threads, and resident memory crept (mallopt(3), M_ARENA_MAX).
-    Does nothing where there is no glibc.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def find_give_back() -> Callable[[], None]:
