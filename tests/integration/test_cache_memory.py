@@ -24,7 +24,7 @@ filler = os.urandom(most)
 while passed < 10 * size_bytes:
     length = rng.randint(least, most)
     payload = filler[:length - 1] + b"!"  # a new object each time
-    segment.put(rng.randbytes(16), Answer(payload, NO_USAGE, "sim", 1e12), length, 1e12)
+    segment.put(rng.randbytes(16), Answer(payload, NO_USAGE, "sim", 1e12), length, 1e12, 0.0)
     passed += length + ENTRY_BYTES
 gc.collect()
 print(json.dumps({"used": process.memory_info().rss - idle, "held": segment.stats.bytes, "entries": segment.stats.entries}))
