@@ -25,10 +25,11 @@ async def test_no_request_that_schemathesis_makes_of_the_document_is_a_fault_of_
     config = pipeline.directory / "schemathesis.toml"
     config.write_text(f"[checks.not_a_server_error]\nexpected-statuses = {json.dumps(HONEST)}\n")
     async with fronts(pipeline, front__wait="5s") as serving:
+        # One worker: two threads that parse at once break Python 3.11's count of an AST's depth (python/cpython#106905).
         command = [
             str(SCHEMATHESIS), "--config-file", str(config), "run", f"{serving.urls[0]}/openapi.json",
             "--checks", "not_a_server_error,content_type_conformance,response_schema_conformance",
-            "--max-examples", str(EXAMPLES), "--request-timeout", "20", "--workers", "2", "--seed", "1",
+            "--max-examples", str(EXAMPLES), "--request-timeout", "20", "--workers", "1", "--seed", "1",
         ]  # fmt: skip
         run = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=pipeline.directory
