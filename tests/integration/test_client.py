@@ -94,7 +94,7 @@ async def test_a_thousand_questions_at_once_and_no_more_in_flight_than_allowed(p
         assert len({answer.event_id for answer in answers}) == 1500
         assert 0 < most <= 1000
         assert client.waiting == 0
-        assert client._matcher.held_bytes == 0
+        assert client._asking.held_bytes == 0
 
 
 async def test_a_spoofed_answer_is_not_believed(pipeline: Pipeline) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeGuard, get_args
 
 import orjson
 
-from headrace_client.errors import AnswerError, Expired, Failed, ProviderError, Rejected
+from headrace_client.errors import AnswerError, Cancelled, Expired, Failed, ProviderError, Rejected
 
 Status = Literal["ok", "error", "expired", "rejected"]
 """How a request ended."""
@@ -66,7 +66,7 @@ class Answer:
         return content if isinstance(content, str) else ""
 
     def raise_for_status(self) -> Answer:
-        """This answer if it is `ok`; else raises Rejected, Expired, ProviderError or Failed."""
+        """This answer if it is `ok`; else raises Rejected, Expired, Cancelled, ProviderError or Failed."""
         if not self.ok:
             raise error_of(self)
         return self
@@ -78,6 +78,8 @@ def error_of(answer: Answer) -> AnswerError:
         return Rejected(answer)
     if answer.status == "expired":
         return Expired(answer)
+    if answer.error_type == "cancelled":
+        return Cancelled(answer)
     return ProviderError(answer) if (answer.error_type or "").startswith("provider_") else Failed(answer)
 
 

@@ -50,6 +50,21 @@ class ProviderError(Failed):
     """Status `error` because a provider refused, failed, or did not answer in time (`provider_...`)."""
 
 
+class Cancelled(Failed):
+    """Status `error` because somebody cancelled it."""
+
+
+class Diverged(HeadraceError):  # noqa: N818 - as the others
+    """A stream was told so far as another attempt's text, which is not how the answer begins. The answer is in `answer`, whole.
+
+    Happens where a worker or a provider failed after the first token; the two are never put together.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        super().__init__(f"request {answer.request_id} was answered with another text than was told")
+
+
 class NotPublished(HeadraceError):  # noqa: N818 - as the others
     """The broker did not confirm the request in time, or refused it.
 

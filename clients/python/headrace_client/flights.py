@@ -6,9 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 
 from headrace_client.answers import Answer
-from headrace_client.errors import HeadraceError
+from headrace_client.errors import HeadraceError, NotPublished
 from headrace_client.matching import RequestKey, Waiting
 from headrace_client.publisher import Published
+
+
+def unconfirmed(request_id: str, within_s: float) -> NotPublished:
+    return NotPublished(f"the broker has not confirmed request {request_id} within {within_s:g} s")
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +25,10 @@ class Flight:
     is_over: bool = False
     """Answered, failed, or nobody waits any more."""
     is_sending: bool = True
+    error: HeadraceError | None = None
+    """Why no answer will come."""
+    acked: asyncio.Event = field(default_factory=asyncio.Event)
+    """It is not on its way any more: the broker has it, or did not take it."""
     has_place: bool = True
 
     def join(self) -> asyncio.Future[Answer]:
@@ -28,6 +36,17 @@ class Flight:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.futures.add(future)
         return future
+
+    async def sent(self, within_s: float) -> Published:
+        """Until the broker has it. Raises NotPublished, Closed."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.acked.wait()
+        except TimeoutError:
+            pass
+        if self.published is None:
+            raise self.error or unconfirmed(self.waiting.key[1], within_s)
+        return self.published
 
     def land(self, answer: Answer) -> None:
         """Give everybody the answer."""
@@ -37,6 +56,8 @@ class Flight:
 
     def fail(self, error: HeadraceError) -> None:
         """Tell everybody that none will come."""
+        self.error = error
+        self.acked.set()
         for future in self.futures:
             if not future.done():
                 future.set_exception(error)

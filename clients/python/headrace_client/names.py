@@ -29,6 +29,16 @@ class Topics:
         """The response topic that all callers share."""
         return f"{self.prefix}agent.responses"
 
+    @property
+    def deltas(self) -> str:
+        """Pieces of answers on their way."""
+        return f"{self.prefix}agent.deltas"
+
+    @property
+    def cancels(self) -> str:
+        """Who does not want an answer any more."""
+        return f"{self.prefix}agent.cancels"
+
     def requests(self, priority: Priority) -> str:
         """The request topic of a class. Raises ValueError for a class that there is not."""
         if priority not in PRIORITIES:

@@ -66,6 +66,20 @@ class Publisher:
             await self.stop(0.0)
             raise TopicMissing(f"{', '.join(sorted(missing))}: no such topics, or none that this client may see")
 
+    async def partitions(self, topic: str, within_s: float) -> int:
+        """How many a topic has. Raises TopicMissing, Unreachable. To ask about a topic that is not there makes none."""
+        client = self._producer.client
+        known = client.cluster.partitions_for_topic(topic)
+        try:
+            if not known:
+                async with asyncio.timeout(within_s):
+                    known = (await client.fetch_all_metadata()).partitions_for_topic(topic)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise Unreachable(f"no Kafka broker tells of {topic}: {error!r}") from error
+        if not known:
+            raise TopicMissing(f"{topic}: no such topic, or none that this client may see")
+        return len(known)
+
     async def publish(self, record: Outgoing, request_id: str, within_s: float) -> Published:
         """Raises NotPublished, after at most `within_s` seconds."""
         try:

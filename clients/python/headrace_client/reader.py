@@ -1,4 +1,4 @@
-"""A topic of answers: read whole, every partition, also those that are added later; or in a consumer group."""
+"""A topic of answers or deltas: read whole, every partition, also those that are added later; one partition; or in a group."""
 
 from __future__ import annotations
 
@@ -29,15 +29,23 @@ class TopicReader:
     Args:
         since: begin with what the broker took at this moment or later; else at the end.
         group_id: share the topic with other readers of this group and go on where it left off, at first with the oldest
-            answer that is there. `since` means nothing then.
+            answer that is there. `since` and `lane` mean nothing then.
+        lane: read this partition alone.
     """
 
     def __init__(
-        self, topic: str, options: Mapping[str, Any], *, since: datetime | None = None, group_id: str | None = None
+        self,
+        topic: str,
+        options: Mapping[str, Any],
+        *,
+        since: datetime | None = None,
+        group_id: str | None = None,
+        lane: int | None = None,
     ) -> None:
         self._topic = topic
         self._since = since
         self._group_id = group_id
+        self._lane = lane
         self._next: dict[TopicPartition, int] = {}
         # Where an offset is gone (retention, a topic made anew) the oldest that is there comes next: an answer that is
         # read twice is known as such, one that was skipped is lost.
@@ -52,7 +60,7 @@ class TopicReader:
             await self._begin()
         except (KafkaError, OSError) as error:
             await self.stop()
-            raise Unreachable(f"the answers on {self._topic} cannot be read: {error!r}") from error
+            raise Unreachable(f"{self._topic} cannot be read: {error!r}") from error
         except BaseException:
             await self.stop()
             raise
@@ -77,7 +85,7 @@ class TopicReader:
                 self._next = {}
             batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
         except (KafkaError, OSError) as error:
-            log.warning("answers on %s cannot be read now: %r", self._topic, error)
+            log.warning("%s cannot be read now: %r", self._topic, error)
             if isinstance(error, (CommitFailedError, IllegalStateError)):
                 self._next = {}  # the partitions are another reader's now, who reads these answers again
             await asyncio.sleep(_RETRY_S)
@@ -87,13 +95,18 @@ class TopicReader:
         return [record for records in batches.values() for record in records]
 
     async def _begin(self) -> None:
-        # topics() asks the cluster about all topics and creates none, as asking about one may.
-        if self._topic not in await self._consumer.topics():
+        # To ask about all topics creates none, as asking about one may; what the consumer itself knows of a topic that it is not
+        # assigned to yet comes and goes with its refreshes.
+        numbers = (await self._consumer._client.fetch_all_metadata()).partitions_for_topic(self._topic)
+        if not numbers:
             raise TopicMissing(f"{self._topic}: no such topic, or none that this client may see")
         if self._group_id is not None:
             self._consumer.subscribe([self._topic])
             return
-        partitions = [TopicPartition(self._topic, number) for number in sorted(self._numbers())]
+        if self._lane is not None and self._lane not in numbers:
+            raise TopicMissing(f"{self._topic} has no partition {self._lane} for this lane; it has {len(numbers)}")
+        wanted = numbers if self._lane is None else {self._lane}
+        partitions = [TopicPartition(self._topic, number) for number in sorted(wanted)]
         self._consumer.assign(partitions)
         self._next = await self._consumer.end_offsets(partitions)
         if self._since is not None:
@@ -105,7 +118,7 @@ class TopicReader:
     def _follow_added(self) -> None:
         """Partitions that were added are read from their start; the others go on where they are."""
         added = self._numbers() - {partition.partition for partition in self._next}
-        if added:
+        if added and self._lane is None:
             self._next |= {TopicPartition(self._topic, number): 0 for number in added}
             self._consumer.assign(list(self._next))
             self._seek()

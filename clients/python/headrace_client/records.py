@@ -67,8 +67,20 @@ class Outgoing:
     headers: list[tuple[str, bytes]]
 
 
-def outgoing(request: Request, topics: Topics, *, reply_topic: str, source: str, now: datetime) -> Outgoing:
+def outgoing(
+    request: Request,
+    topics: Topics,
+    *,
+    reply_topic: str,
+    source: str,
+    now: datetime,
+    lane: int | None = None,
+    stream: bool = False,
+) -> Outgoing:
     """The record of a request. Raises ValueError for what the contract refuses before it is sent.
+
+    `lane`: the partition of the reply topic that the answer is to go to, and the deltas' partition; `stream`: whether deltas
+    are wanted.
 
     The payload's inside is the fleet's to check, but it must be JSON: integers of 64 bits, no NaN, no lone surrogates.
     """
@@ -77,7 +89,7 @@ def outgoing(request: Request, topics: Topics, *, reply_topic: str, source: str,
         "request_id": request.request_id,
         "agent_id": request.agent_id,
         "operation": request.operation,
-        "created_at": _rfc3339(now),
+        "created_at": rfc3339(now),
     }
     if request.conversation_id is not None:
         value["conversation_id"] = request.conversation_id
@@ -87,7 +99,7 @@ def outgoing(request: Request, topics: Topics, *, reply_topic: str, source: str,
     if request.timeout_s is not None:
         value["timeout_s"] = request.timeout_s
     if request.deadline is not None:
-        value["deadline"] = _rfc3339(request.deadline)
+        value["deadline"] = rfc3339(request.deadline)
     value["payload"] = dict(request.payload)
     headers = [
         ("ce_specversion", b"1.0"),
@@ -95,10 +107,14 @@ def outgoing(request: Request, topics: Topics, *, reply_topic: str, source: str,
         ("content-type", b"application/json"),
         ("ce_id", request.request_id.encode()),
         ("ce_source", source.encode()),
-        ("ce_time", _rfc3339(now).encode()),
+        ("ce_time", rfc3339(now).encode()),
     ]
-    if reply_topic != topics.responses:
+    if reply_topic != topics.responses or lane is not None:
         headers.append(("reply_to", reply_topic.encode()))
+    if lane is not None:
+        headers.append(("reply_partition", str(lane).encode()))
+    if stream:
+        headers.append(("stream", b"true"))
     if request.traceparent is not None:
         headers.append(("traceparent", request.traceparent.encode()))
     return Outgoing(topics.requests(request.priority), request.agent_id.encode(), encode(value), headers)
@@ -136,17 +152,21 @@ def _all_finite(value: object) -> bool:
     return True
 
 
+def check_id(name: str, given: object) -> None:
+    """Raises ValueError for what the contract takes for no id. `name`: the field that it is for."""
+    if not isinstance(given, str) or not 0 < len(given) <= _ID_CHARS:
+        raise ValueError(f"{name} must be a string of 1 to {_ID_CHARS} characters")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds a lone surrogate, which is no text") from None
+
+
 def _check(request: Request) -> None:
-    for name in ("request_id", "agent_id", "conversation_id"):
-        given = getattr(request, name)
-        if given is None and name == "conversation_id":
-            continue
-        if not isinstance(given, str) or not 0 < len(given) <= _ID_CHARS:
-            raise ValueError(f"{name} must be a string of 1 to {_ID_CHARS} characters")
-        try:
-            given.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{name} holds a lone surrogate, which is no text") from None
+    check_id("request_id", request.request_id)
+    check_id("agent_id", request.agent_id)
+    if request.conversation_id is not None:
+        check_id("conversation_id", request.conversation_id)
     if request.operation not in _OPERATIONS:
         raise ValueError(f"operation is {request.operation!r}, not one of {', '.join(_OPERATIONS)}")
     if request.timeout_s is not None and not 0 < request.timeout_s <= MOST_TIMEOUT_S:
@@ -160,5 +180,6 @@ def _check(request: Request) -> None:
             raise ValueError(f"cache.ttl_s is {request.cache.ttl_s}; it must be above 0 and at most {MOST_TIMEOUT_S:g}")
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC, in milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_client import AnswerError, Expired, Failed, ProviderError, Rejected
+from headrace_client import AnswerError, Cancelled, Expired, Failed, ProviderError, Rejected
 from headrace_client.answers import Answer, agent_of, error_of, event_id_of, read_answer
 from schemas.response import Usage, WireError, encode_response
 from topics.headers import response_headers
@@ -59,6 +59,7 @@ def test_an_answer_is_read_as_the_fleet_wrote_it() -> None:
         ("error", "provider_error", ProviderError),
         ("error", "provider_timeout", ProviderError),
         ("error", "queue_full", Failed),
+        ("error", "cancelled", Cancelled),
     ],
 )
 @pytest.mark.parametrize("retryable", [True, False])

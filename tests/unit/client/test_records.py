@@ -93,6 +93,15 @@ def test_a_reply_topic_of_ones_own_travels_in_its_header() -> None:
     assert found.reply_topic == "agent.responses.mine"
 
 
+def test_a_lane_and_the_wish_for_deltas_travel_in_headers_and_the_shared_topic_is_named_with_a_lane() -> None:
+    record = outgoing(
+        Request("r", "a", CHAT), Topics(), reply_topic=RESPONSES, source="/tests", now=NOW, lane=3, stream=True
+    )
+    found = DECODER.decode(record_of(record), Origin(record.topic, 3), None, 0)  # type: ignore[arg-type]
+    assert isinstance(found, PendingRequest), found
+    assert (found.reply_topic, found.reply_partition, found.streams) == (RESPONSES, 3, True)
+
+
 def test_embeddings_are_an_operation_of_their_own() -> None:
     assert decoded(Request("r", "a", {"model": "small", "input": "hi"}, operation="embeddings")).request.operation == (
         "embeddings"
