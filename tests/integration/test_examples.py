@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.processes.fleet import WorkerProcess
+from tests.integration.test_front import fronts
 from tests.support.asking import running
 from tests.support.pipeline import Pipeline
 
@@ -17,6 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 CLIENT = Path(__file__).parents[2] / "clients/python"
 SAID = {
     "ask.py": ["from sim", "cache: none"],
+    "cancel.py": ["cancelled: ", "closed the window", "the stream has ended"],
     "cache_control.py": ["first: cache none, 1 call", "second: cache memory, 0 calls", "off: cache none, 1 call"],
     "dead_letter_replay.py": ["rejected: ", "dead letter: poison", ": ok"],
     "deadlines_and_errors.py": [
@@ -30,15 +32,23 @@ SAID = {
     "own_reply_topic.py": ["answered on agent.responses.example"],
     "plain_aiokafka.py": ['"status": "ok"'],
     "priorities.py": ["high: ok", "normal: ok", "low: ok"],
+    "stream.py": ["all of it: True", " tokens"],
+}
+OVER_HTTP = {
+    "anthropic_sdk.py": ["answered (", "streamed: True", "counted: ", "refused: 400"],
+    "openai_sdk.py": ["answered by sim: ", "streamed: ", "embeddings: 2", "refused: 400 invalid_request_error"],
 }
 NEEDS_WINDOWS = {"metrics_windows.py"}
 
 
-async def run(pipeline: Pipeline, *command: str, folder: Path = EXAMPLES, within_s: float = 120.0) -> str:
+async def run(
+    pipeline: Pipeline, *command: str, folder: Path = EXAMPLES, within_s: float = 120.0, front: str = ""
+) -> str:
     """What a program says, once it has ended well."""
     env = {
         **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": pipeline.broker.bootstrap_servers,
+        "HEADRACE_FRONT": front,
         "PYTHONPATH": str(CLIENT),
         "GOTOOLCHAIN": "local",
     }
@@ -56,13 +66,23 @@ async def run(pipeline: Pipeline, *command: str, folder: Path = EXAMPLES, within
 
 
 def test_every_python_example_has_a_test() -> None:
-    assert {path.name for path in (EXAMPLES / "python").glob("*.py")} == set(SAID) | NEEDS_WINDOWS
+    assert {path.name for path in (EXAMPLES / "python").glob("*.py")} == {*SAID, *OVER_HTTP, *NEEDS_WINDOWS}
 
 
 async def test_python_examples(pipeline: Pipeline) -> None:
     async with running(pipeline):
         for name, wanted in SAID.items():
             said = await run(pipeline, sys.executable, str(EXAMPLES / "python" / name))
+            for each in wanted:
+                assert each in said, f"{name} said {said!r}"
+
+
+async def test_python_examples_over_http(pipeline: Pipeline) -> None:
+    for name in ("anthropic", "openai"):
+        pytest.importorskip(name, reason=f"the {name} package is not installed")
+    async with fronts(pipeline) as serving:
+        for name, wanted in OVER_HTTP.items():
+            said = await run(pipeline, sys.executable, str(EXAMPLES / "python" / name), front=serving.urls[0])
             for each in wanted:
                 assert each in said, f"{name} said {said!r}"
 
