@@ -28,12 +28,6 @@ PING: Event = {"type": "ping"}
 _CUT = Problem(502, "server_error", "provider_error", "the answer's stream ended before the answer did", retryable=True)
 
 
-def event_bytes(event: Event) -> bytes:
-    """One server-sent event; its name is the data's `type`."""
-    name: str = event["type"]
-    return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n"
-
-
 @dataclass(slots=True)
 class _Call:
     id: str = ""

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
-import orjson
-
-from streams.front.anthropic.events import event_bytes
-from streams.front.exchange import Beat, Broken, Delta, Event, Faulted, Restarted, StillWaits, Whole
-from streams.front.problems import Problem, problem_of
+from streams.front.api_stream import event_bytes, told_of
+from streams.front.exchange import Beat, Event
 from streams.front.responses.events import ResponseEvents
-from streams.front.stream import BEAT, broken, faulty, still_waits
-
-_RESTARTED: Final = Problem(
-    502,
-    "server_error",
-    "stream_restarted",
-    "the answer begins again, which this API cannot say: ask again",
-    retryable=True,
-)
+from streams.front.stream import BEAT
 
 
 class ResponseStream:
@@ -34,25 +23,7 @@ class ResponseStream:
         self._events = ResponseEvents(opened)
 
     def __call__(self, event: Event) -> bytes:
-        told = [each for each in self._told(event) if each["sequence_number"] > self._after]
-        return b"".join(map(event_bytes, told)) + (BEAT if isinstance(event, Beat) else b"")
-
-    def _told(self, event: Event) -> Iterable[dict[str, Any]]:
-        events = self._events
-        match event:
-            case Delta(chunks):
-                return [told for chunk in chunks for told in events.take(orjson.loads(chunk))]
-            case Beat():
-                return events.begin()
-            case Restarted():
-                return events.fail(_RESTARTED)
-            case Whole(response) if response.error is None and response.payload is not None:
-                return events.end(response.payload)
-            case Whole(response):
-                return events.fail(problem_of(response))
-            case Broken():
-                return events.fail(broken(self._id))
-            case StillWaits():
-                return events.fail(still_waits(self._id))
-            case Faulted():
-                return events.fail(faulty(self._id))
+        is_beat = isinstance(event, Beat)
+        found = told_of(event, self._events, self._id, self._events.begin() if is_beat else ())
+        told = [each for each in found if each["sequence_number"] > self._after]
+        return b"".join(map(event_bytes, told)) + (BEAT if is_beat else b"")
