@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
 
 from schemas.claim import Claim
 from streams.front.idempotency.claims import Claims
-from streams.kafka.list_offsets import begin_offsets, end_offsets
-from streams.kafka.reconnect import made_anew, make_consumer
+from streams.kafka.follow import LogFollower
+from streams.kafka.records import Record
 from streams.supervise import end, supervised
 
 log = structlog.get_logger("headrace.front")
@@ -27,8 +27,6 @@ log = structlog.get_logger("headrace.front")
 MOST: Final = 500_000
 """Keys in memory, about 300 bytes each."""
 _MOST_UNPUBLISHED: Final = 10_000
-_POLL_MS: Final = 1000
-_FETCH_WAIT_MS: Final = 500
 _READ_BACK_S: Final = 10.0
 
 
@@ -38,20 +36,20 @@ class ClaimLog:
     def __init__(self, client_options: Mapping[str, Any], topic: str, producer: AIOKafkaProducer) -> None:
         self._claims = Claims(MOST)
         self._partition = TopicPartition(topic, 0)
-        self._client_options = client_options
+        self._follower = LogFollower(
+            client_options, [self._partition], self._note, on_anew=self._claims.clear, on_read=self._wake
+        )
         self._producer = producer
-        self._next = 0
         self._read = asyncio.Event()
         """Set, and made anew, whenever records were read."""
-        self._caught_up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unpublished: OrderedDict[str, None] = OrderedDict()
         """Ids that this front has claimed and could not publish: the next one may."""
 
     async def start(self) -> None:
         """Begin to read; returns when all claims are known."""
-        self._task = supervised("front_claims", self._follow)
-        await self._caught_up.wait()
+        self._task = supervised("front_claims", self._follower.run)
+        await self._follower.caught_up.wait()
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -79,48 +77,14 @@ class ClaimLog:
         value = claim.model_dump_json(exclude_none=True).encode()
         record = await self._producer.send_and_wait(self._partition.topic, value, key=scope, partition=0)
         async with asyncio.timeout(_READ_BACK_S):
-            while self._next <= record.offset:
+            while not self._follower.has_read(self._partition, record.offset):
                 await self._read.wait()
 
-    async def _follow(self) -> None:
-        consumer = make_consumer(
-            **{
-                **self._client_options,
-                "group_id": None,
-                "enable_auto_commit": False,
-                "auto_offset_reset": "earliest",
-                "fetch_max_wait_ms": _FETCH_WAIT_MS,
-            }
-        )
-        try:
-            await consumer.start()
-            begin = (await begin_offsets(consumer, [self._partition]))[self._partition]
-            stop = (await end_offsets(consumer, [self._partition]))[self._partition]
-            consumer.assign([self._partition])
-            if not begin <= self._next <= stop:
-                self._begin_anew(begin)
-            consumer.seek(self._partition, self._next)
-            while True:
-                if self._next >= stop:
-                    self._caught_up.set()
-                fetched = await consumer.getmany(self._partition, timeout_ms=_POLL_MS)
-                if made_anew(consumer, self._partition.topic):
-                    self._begin_anew(0)
-                    consumer.seek(self._partition, 0)
-                    continue
-                for record in fetched.get(self._partition, ()):
-                    self._note(record)
-                self._next = await consumer.position(self._partition)
-                read, self._read = self._read, asyncio.Event()
-                read.set()
-        finally:
-            await consumer.stop()
+    def _wake(self) -> None:
+        read, self._read = self._read, asyncio.Event()
+        read.set()
 
-    def _begin_anew(self, offset: int) -> None:
-        self._claims.clear()
-        self._next = offset
-
-    def _note(self, record: ConsumerRecord) -> None:
+    def _note(self, record: Record) -> None:
         if record.key is None or record.value is None:
             return
         try:
