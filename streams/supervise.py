@@ -133,6 +133,7 @@ class Jobs:
         task = _held(asyncio.create_task(self._run(work, on_fault), name=self._name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # ended before its first step, it would be told as never awaited
         return task
 
     async def end(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import gc
+import inspect
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,14 @@ async def test_work_that_fails_is_told_counted_and_settled() -> None:
         jobs.start(work(), settled.set)
         await asyncio.wait_for(settled.wait(), 1)
     assert (faults("test") - before, logs[0]["log_level"], str(logs[0]["exc_info"])) == (1, "error", "no good")
+
+
+async def test_work_that_is_ended_before_it_began_is_closed() -> None:
+    jobs = Jobs("test")
+    work = asyncio.sleep(0)
+    jobs.start(work)
+    await jobs.end()
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
 
 
 async def test_a_loop_that_requests_need_makes_the_process_unready_until_it_runs_again() -> None:
