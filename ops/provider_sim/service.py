@@ -190,7 +190,9 @@ class Service:
 
     def _prepare_chat(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
         least = self.settings.answer_bytes if hint.answer_bytes is None else hint.answer_bytes
-        partial, text = continuing.partial_of(body) if self.settings.continues else None, None
+        partial, text = continuing.partial_of(body), None
+        if partial is not None and not self.settings.continues:
+            body, partial = continuing.without_partial(body), None
         if partial is None:
             tokens = self._with_cached(answers.chat_tokens(body, hint), 0.0)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
@@ -18,6 +19,8 @@ from streams.providers.http.memory import Bodies
 from streams.providers.retry import RetryPolicy
 from streams.providers.retry_budget import RetryBudget
 from streams.slots import Slots
+
+OnLoss = Literal["error", "restart", "reattach", "continue"]
 
 log = structlog.get_logger("headrace.providers")
 
@@ -38,8 +41,8 @@ class Provider:
     endpoints: Sequence[Endpoint]
     wire: Format
     stream: bool
-    restarts: bool
-    """Whether a stream that broke off after its first token may begin again before its reader's eyes."""
+    on_loss: OnLoss
+    """What becomes of a stream that broke off after its first token."""
     connections: Slots
     bodies: Bodies
     planned_bytes: int
@@ -52,6 +55,16 @@ class Provider:
     fault_rules: FaultRules
     _above_plan: bool = False
     _reported_bytes: int = 0
+
+    @property
+    def restarts(self) -> bool:
+        """Whether such a stream may begin again before its reader's eyes: also where it cannot be gone on with."""
+        return self.on_loss != "error"
+
+    @property
+    def resumes(self) -> bool:
+        """Whether such a stream is gone on with."""
+        return self.on_loss in ("reattach", "continue")
 
     def serves(self, operation: Operation) -> bool:
         return self.wire.path(operation) is not None
