@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,11 +72,11 @@ class Background:
     def streamable(self, now: float) -> bool:
         return now - self.began <= _STREAMED_FOR_S
 
-    async def read(self, after: int) -> Any:
-        """The events behind a sequence number, as they come; ends with the response."""
-        number = after + 1
-        while number < len(self.events):
-            made = self.made(time.monotonic())
+    async def read(self, after: int, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The events behind a sequence number, as they come, to the end or before event `stop`."""
+        number, end = after + 1, len(self.events) if stop is None else stop
+        while number < end:
+            made = min(end, self.made(time.monotonic()))
             if number < made:
                 yield b"".join(told for _, told in self.events[number:made])
                 number = made

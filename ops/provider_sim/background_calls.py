@@ -37,15 +37,11 @@ class BackgroundCalls:
             return await to.send(200, JSON, orjson.dumps(background.state(time.monotonic())))
         await to.begin(200, _STREAM, None)
         breaks = plan.outcome in ("reset", "truncated", "stall", "invalid_json", "slow_drip")
-        told = 0
-        async for data in background.read(-1):
+        async for data in background.read(-1, len(background.events) // 2 if breaks else None):
             await to.write(data)
-            told += data.count(b"\n\n")
-            if breaks and told >= len(background.events) // 2:
-                if plan.outcome == "stall":
-                    await hang()
-                return to.cut()
-        return await to.end()
+        if plan.outcome == "stall":
+            await hang()
+        return to.cut() if breaks else await to.end()
 
     async def handle(self, method: str, path: str, query: Mapping[str, str], to: Reply) -> bool:
         """Answer a call of one response; False where it is none."""

@@ -157,6 +157,7 @@ class ProviderCall:
         said = _Headers()
         used: Used | None = None
         resume = self._resume = None if self._resumption is None else self._resumption.next(taken)
+        reads_on = resume is not None and resume.id is not None  # the attempt that began the answer has paid for it
         if self._deltas is not None:
             upstream = None if resume is None or resume.progress is None else resume.progress.upstream
             held = resume is not None and resume.promises and resume.id is None
@@ -171,11 +172,8 @@ class ProviderCall:
                 deltas=self._deltas,
                 resume=resume,
             )
-            if resume is not None and resume.id is not None:
-                used = NOTHING  # the attempt that began the answer has paid for it
-            elif isinstance(result, Answer):
-                used = used_of(result.usage, result.cached_tokens)
             if isinstance(result, Answer):
+                used = used_of(result.usage, result.cached_tokens)
                 if resume is None or resume.body is None:  # else it says what the rest of it took
                     self._learn(request, result)
             else:
@@ -183,10 +181,10 @@ class ProviderCall:
                 if not result.charged:
                     used = NOTHING
         except BaseException:  # cancelled: the provider may have worked for it
-            reservation.settle(None)
+            reservation.release() if reads_on else reservation.settle(None)
             raise
         else:
-            if isinstance(result, Answer) or result.sent:
+            if (isinstance(result, Answer) or result.sent) and not reads_on:
                 reservation.settle(used)
             else:
                 reservation.release()
