@@ -1,7 +1,7 @@
 """What is known of a streamed answer that is not whole yet: enough to go on with it, in another attempt or another worker. Pure.
 
-Only a plain text is ever gone on with: one choice that has said nothing but `content`. Calls of tools, reasoning, refusals and log
-probabilities are never put together of two attempts.
+Only a plain text is ever gone on with: one choice that has said nothing but `content`. Calls of tools, reasoning, refusals and
+log probabilities are never put together of two attempts.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SHORTEST_KNOWN: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where an answer is made. `endpoint`: its number within the provider. `id`: what the upstream calls an answer that it goes on
-    making without a reader; None where it does not.
+    """Where an answer is made. `endpoint`: its number within the provider. `id`: what the upstream calls an answer that it goes
+    on making without a reader; None where it does not.
     """
 
     provider: str

@@ -216,7 +216,7 @@ class Deltas(Protocol):
         """
 
     async def promise(self, upstream: Upstream) -> bool:
-        """Make sure that whoever comes next finds this, before anything else goes out; whether it is safe. If not, nothing does."""
+        """Make sure that whoever comes next finds this, before anything else goes out; whether it is safe: else nothing does."""
 
     def put(self, chunk: bytes, brought: bool, reached: int | None = None) -> None:
         """A chunk, an OpenAI `chat.completion.chunk` as JSON without line feeds. `brought`: it has a part of the text. `reached`:

@@ -105,8 +105,8 @@ def chat_text(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> str
 
 
 def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int, text: str | None = None) -> dict[str, Any]:
-    """A text, `text` where it is given; or, where `tool_choice` demands a tool, a call of it whose one argument `seen` is the hash
-    of the body.
+    """A text, `text` where it is given; or, where `tool_choice` demands a tool, a call of it whose one argument `seen` is the
+    hash of the body.
     """
     seen = body_hash(body)
     tool = _demanded_tool(body)

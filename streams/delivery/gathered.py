@@ -1,7 +1,7 @@
 """An answer so far, of the deltas of one request as they stand on the log. Pure.
 
-As their readers do (docs/contract.md), it takes the deltas of an epoch in their order up to the first that is missing, and a later
-epoch in place of an earlier one where that has told something else.
+As their readers do (docs/contract.md), it takes the deltas of an epoch in their order up to the first that is missing, and a
+later epoch in place of an earlier one where that has told something else.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import Attempts
 from streams.providers.formats.asked import asked_of
 from streams.providers.formats.wire import Answer, Failure
-from streams.providers.provider import Provider
 from streams.providers.http.resume import Resume
+from streams.providers.provider import Provider
 from streams.providers.resumption import Resumption
 from streams.providers.room import Room
 from streams.providers.search import Search

@@ -1,12 +1,12 @@
-"""What is known of the answer to one streamed request, over its attempts and its workers, and how the next attempt goes on with it.
+"""What is known of the answer to one streamed request, over its attempts and its workers, and how the next one goes on with it.
 
     nothing told          the attempt begins from nothing
     reattach              the upstream goes on without a reader: it is read on by its name for the answer
     continue              the upstream goes on behind the text that was told
     given up              neither is possible any more: the answer begins anew, and its reader is told (`on_loss: restart`)
 
-While there is something to go on with, the search keeps to who can: the endpoint that makes the answer, or the provider's endpoints
-with that model.
+While there is something to go on with, the search keeps to who can: the endpoint that makes the answer, or the endpoints of the
+provider with that model.
 """
 
 from __future__ import annotations

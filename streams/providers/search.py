@@ -61,7 +61,7 @@ class Search:
         self._refusing.add(endpoint)
 
     def keep_to(self, provider: str, model: str, place: int | None) -> bool:
-        """Make the attempts at this provider and model alone, at the endpoint of this number if one is given; whether there is such."""
+        """Make the attempts at this provider and model alone, at the endpoint `place` if one is given; whether there is such."""
         for number, stage in enumerate(self.stages):
             kept = {
                 endpoint

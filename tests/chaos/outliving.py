@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,8 @@ class World:
         told = Told(policy, name)
         async with asyncio.timeout(_WITHIN_S):
             while not told.ends:
-                try:
+                with suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
                     await self._read_once(http, told)
-                except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                    pass
                 if not told.ends:
                     told.reconnects += 1
                     await asyncio.sleep(self._random.uniform(0.1, 0.5))
@@ -173,9 +171,8 @@ class World:
             told.ends.append("done")
         elif data:
             chunk = orjson.loads(data)
-            if (error := chunk.get("error")) is not None:
-                if error.get("code") != "still_waiting":
-                    told.ends.append(str(error.get("code")))
+            if (error := chunk.get("error")) is not None and error.get("code") != "still_waiting":
+                told.ends.append(str(error.get("code")))
             for choice in chunk.get("choices") or ():
                 told.text += choice["delta"].get("content") or ""
 

@@ -267,9 +267,7 @@ async def test_an_upstream_that_does_not_continue_is_not_joined(rig: OpenRig, si
     assert text_of(outcome) == log.told == whole
 
 
-async def test_an_answer_that_was_told_to_its_end_is_not_called_for_again(
-    rig: OpenRig, simulator: ProviderSim
-) -> None:
+async def test_an_answer_that_was_told_to_its_end_is_not_called_for_again(rig: OpenRig, simulator: ProviderSim) -> None:
     kept = Kept(Upstream("sim", 0, "small"))
     kept.take(chunk("All of it."))
     kept.take(chunk(reason="stop"))

@@ -60,7 +60,7 @@ class Simulator:
         return found
 
     async def generations(self) -> dict[str, dict[str, int]]:
-        """By request id: how often its answer was `begun`, `continued`, `attached` to, `cancelled`, and the `tokens` made for it."""
+        """By request id: how often its answer was `begun`, `continued`, `attached` to, `cancelled`, and its `tokens`."""
         found: dict[str, dict[str, int]] = (await asyncio.to_thread(self._get, "/admin/generations"))["by_id"]
         return found
 

@@ -225,7 +225,7 @@ class EndpointClient:
             return response.status_code, await body.read() or b"", response.headers
 
     async def end(self, response_id: str, timeout_s: float) -> bool:
-        """Have an answer ended that goes on without a reader; whether the upstream has taken it. Raises nothing but CancelledError."""
+        """Have an answer ended that goes on without a reader; whether the upstream took it. Raises nothing but CancelledError."""
         path = (self._wire.reattached(response_id, None) or "").partition("?")[0]
         try:
             async with asyncio.timeout(timeout_s):

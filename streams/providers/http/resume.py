@@ -14,7 +14,9 @@ from streams.providers.http.tap import Tap
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """`progress`: where this attempt's answer so far is noted; None: nobody goes on with it. Without anything else it begins from nothing."""
+    """`progress`: where this attempt's answer so far is noted; None: nobody goes on with it. Without anything else it begins from
+    nothing.
+    """
 
     progress: Kept | None
     promises: bool = False

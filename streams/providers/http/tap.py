@@ -58,13 +58,15 @@ class Tap:
 
     @property
     def owes_a_promise(self) -> bool:
-        """Whether the upstream has said what it calls the answer, or that it goes on only for its reader, and that is not safe yet."""
+        """Whether the upstream has begun, and so has said what it calls the answer, and that is not safe yet."""
         return self._promises and self._chunker is not None and self._has_put
 
     async def promise(self) -> None:
         """Make it safe. Where that fails the answer is not told in pieces: a reader would have what nobody can go on with."""
         chunker, progress = self._chunker, self._progress
-        assert chunker is not None and progress is not None and progress.upstream is not None
+        assert chunker is not None
+        assert progress is not None
+        assert progress.upstream is not None
         self._promises = False
         progress.upstream = replace(progress.upstream, id=chunker.upstream_id)
         if not await self._deltas.promise(progress.upstream):

@@ -27,8 +27,8 @@ _NO_GRAMMAR: Final = (None, "text")
 
 
 def continued(body: bytes, kept: Kept) -> bytes | None:
-    """The body, to be answered with what is still missing. None where the answer would not be that: where a grammar rules it, where
-    there are several choices, or where the upstream would say the partial answer again.
+    """The body, to be answered with what is still missing. None where the answer would not be that: where a grammar rules it,
+    where there are several choices, or where the upstream would say the partial answer again.
 
     The limit of the answer's tokens is lowered by those that were told. White space at the end of the text is left out, since
     templates cut it off anyway, some with a token too much (huggingface/transformers#33198).

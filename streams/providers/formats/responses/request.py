@@ -1,7 +1,8 @@
 """A chat completion's request as one of the Responses API, by a list of what passes. Pure.
 
-Formats: https://platform.openai.com/docs/api-reference/responses/create, https://platform.openai.com/docs/api-reference/chat. What is
-neither on the list nor translated is left out: the API refuses fields that it does not know. docs/providers.md has the table.
+Formats: https://platform.openai.com/docs/api-reference/responses/create, https://platform.openai.com/docs/api-reference/chat.
+What is neither on the list nor translated is left out: the API refuses fields that it does not know. docs/providers.md has the
+table.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def translate_request(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _items(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    role, content = message["role"], message.get("content")
+    role: Any = message["role"]
+    content: Any = message.get("content")
     if role == "tool":
         yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": _text(content)}
         return

@@ -1,8 +1,8 @@
 """A stream of the Responses API as chunks of a chat completion, and put together. Pure.
 
-Events: https://platform.openai.com/docs/api-reference/responses-streaming. Those that we do not know are passed over. A stream that
-is read on behind an event begins anywhere, even with the last event (openai/openai-ruby#548), and most events do not say whose they
-are (dotnet/extensions#6854): what the chunks bear is then told by whoever began it.
+Events: https://platform.openai.com/docs/api-reference/responses-streaming. Those that we do not know are passed over. A stream
+that is read on behind an event begins anywhere, even with the last event (openai/openai-ruby#548), and most events do not say
+whose they are (dotnet/extensions#6854): what the chunks bear is then told by whoever began it.
 """
 
 from __future__ import annotations
