@@ -121,18 +121,21 @@ class World:
         await asyncio.gather(*(front.stop() for front in self._fronts))
 
     async def read(self, http: aiohttp.ClientSession, policy: str, name: str) -> Told:
-        """A stream to its end, over as many connections as it takes."""
+        """A stream to its end, over as many connections as it takes; without an end where that takes too long."""
         told = Told(policy, name)
-        async with asyncio.timeout(_WITHIN_S):
-            while not told.ends:
-                with suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
-                    await self._read_once(http, told)
-                if not told.ends:
-                    told.reconnects += 1
-                    await asyncio.sleep(self._random.uniform(0.1, 0.5))
-            while told.answer is None and told.ends == ["done"]:
-                told.answer = await self._answer(http, told)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._read(http, told), _WITHIN_S)
         return told
+
+    async def _read(self, http: aiohttp.ClientSession, told: Told) -> None:
+        while not told.ends:
+            with suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
+                await self._read_once(http, told)
+            if not told.ends:
+                told.reconnects += 1
+                await asyncio.sleep(self._random.uniform(0.1, 0.5))
+        while told.answer is None and told.ends == ["done"]:
+            told.answer = await self._answer(http, told)
 
     def _url(self) -> str:
         return self._random.choice(list(self._urls.values()))

@@ -43,6 +43,8 @@ async def assert_promises(told: list[Told], simulator: Simulator, measured: Meas
         f"tokens paid {paid} of {len(reattached) * TOKENS} by reattach"
     )
     measured(f"{len(others)} others: {Counter((e.policy, *e.ends) for e in others)}, kills {kills}")
+    late = [(each.name, len(each.text), each.reconnects) for each in told if not each.ends]
+    assert not late, f"without an end in time: {late}"
     wrong = [each for each in resumed if each.text != expected(each.policy, each.name)]
     assert not wrong, [(each.name, each.ends, each.restarts, each.text[:80]) for each in wrong[:5]]
     assert all(each.ends == ["done"] for each in resumed)
@@ -85,9 +87,9 @@ async def test_300_streams_survive_kills_of_workers_fronts_and_brokers(
         assert not report.differences
         await simulator.configure(per_token_ms=120)
         settings = {"topics__replication_factor": 3, "kafka__session_timeout": "6s"}
-        async with world_of(pipeline, fronts=3, workers=2, seed=11, **settings) as world:
+        async with world_of(pipeline, fronts=3, workers=3, seed=11, **settings) as world:
             killing = [
-                asyncio.create_task(kill_one_after_the_other(world, (4, 9), 5)),
+                asyncio.create_task(kill_one_after_the_other(world, (5, 12), 5)),
                 asyncio.create_task(_kill_brokers(cluster, world)),
             ]
             told = await read_all(world, streams, 60)
