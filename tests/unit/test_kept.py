@@ -8,8 +8,10 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from streams.kept import Kept, Seam, Upstream, further
+from streams.settings import Settings
 
 HEAD = {"id": "c-1", "created": 7, "model": "small"}
 
@@ -153,3 +155,15 @@ def test_where_an_answer_is_made_survives_the_log(upstream: Upstream) -> None:
 @pytest.mark.parametrize("header", [None, b"", b"{}", b"[1,2,3,4]", b'["a",0,"m",7]', b"\xff", b'["a",0,"m"]'])
 def test_what_names_no_upstream_is_none(header: bytes | None) -> None:
     assert Upstream.read(header) is None
+
+
+@pytest.mark.parametrize("form", ["openai", "responses", "anthropic"])
+@pytest.mark.parametrize("policy", ["error", "restart", "reattach", "continue"])
+def test_a_policy_needs_the_format_that_can_do_it(form: str, policy: str) -> None:
+    given = {"name": "p", "format": form, "stream_on_loss": policy, "endpoints": [{"url": "http://localhost:1/v1"}]}
+    needs = {"reattach": "responses", "continue": "openai"}.get(policy, form)
+    if form == needs:
+        Settings.model_validate({"providers": [given]})
+    else:
+        with pytest.raises(ValidationError, match=f'needs format = "{needs}"'):
+            Settings.model_validate({"providers": [given]})
