@@ -70,8 +70,11 @@ class Provider:
         return self.wire.path(operation) is not None
 
     def streams(self, operation: Operation, *, wanted: bool) -> bool:
-        """Whether calls of the operation are streamed to us (`wanted`: for their caller). The formats stream chats only."""
-        return (wanted or self.stream) and operation == "chat.completions"
+        """Whether calls of the operation are streamed to us (`wanted`: for their caller). The formats stream chats only.
+
+        What goes on without a reader is streamed for callers alone: of the others nobody would go on with it.
+        """
+        return (wanted or (self.stream and self.on_loss != "reattach")) and operation == "chat.completions"
 
     def encode(self, request: Request, model: str, *, streamed: bool) -> bytes:
         """The body of a call, with the model as this provider calls it. Raises CannotTranslateError."""

@@ -64,8 +64,6 @@ class Failure:
     """The HTTP status that it stands for."""
     codes: tuple[str, ...] = ()
     """What the provider calls it, in lower case."""
-    lost: bool = False
-    """Whether what was to be gone on with cannot be: the upstream has forgotten it, or begins anew."""
 
     @property
     def retryable(self) -> bool:

@@ -21,11 +21,11 @@ from schemas.errors import clip
 from schemas.request import Operation
 from streams.pipeline import Deltas
 from streams.providers.formats.sse import EventDecoder, without_padding
-from streams.providers.formats.wire import Answer, Asked, Failure, Format, broken, unusable
+from streams.providers.formats.wire import Answer, Asked, Failure, Format, broken
 from streams.providers.http.body import Body, Traffic
 from streams.providers.http.compress import compress
 from streams.providers.http.reattach import not_streamed
-from streams.providers.http.resume import Events, Resume
+from streams.providers.http.resume import Events, Resume, lost
 from streams.providers.keys import KeySource
 
 _HEADERS: Final = {
@@ -262,7 +262,7 @@ class EndpointClient:
         if rest is None or len(start) + len(rest) > self._limits.max_answer_bytes:
             return self._too_large(), None
         if resume.body is not None:  # what it says is but the rest of an answer
-            return unusable(f"{self._provider} did not stream what was still missing of an answer"), None
+            return lost(f"{self._provider} did not stream what was still missing of an answer"), None
         return self._wire.decode(asked, response.status_code, start + rest, response.headers), None
 
     async def _read_events(

@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 
 from streams.providers.formats.wire import Answer, Failure
+from streams.providers.http.resume import lost
 
 _GONE: Final = frozenset({404, 410})
 _NOT_STREAMED: Final = frozenset({400, 405, 409, 422})
@@ -41,8 +42,7 @@ async def not_streamed(
 
 
 def forgotten(status: int) -> Failure:
-    message = "the provider does not know the answer any more that was to be read on"
-    return Failure("provider_error", message, fault="request", charged=True, lost=True, status=status)
+    return lost("the provider does not know the answer any more that was to be read on", status)
 
 
 def _state(body: bytes) -> object:

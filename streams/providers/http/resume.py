@@ -34,13 +34,12 @@ class Resume:
         return None if self.kept is None or self.id is None else self.kept.after
 
 
-_ANEW: Final = Failure(
-    "provider_error",
-    "the provider began its answer anew instead of continuing it",
-    fault="request",
-    charged=True,
-    lost=True,
-)
+def lost(message: str, status: int | None = None) -> Failure:
+    """What was to be gone on with cannot be: no fault of the endpoint's, and the answer may be made anew."""
+    return Failure("provider_error", message, fault="request", charged=True, status=status)
+
+
+_ANEW: Final = lost("the provider began its answer anew instead of continuing it")
 
 
 class Events:
