@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from ops.brokers.base import YourBroker
 from ops.brokers.cluster import ApacheCluster
+from streams.front.records import RequestRecords
 from streams.kafka import provision
 from tests.chaos.outliving import TOKENS, Told, World, expected, read_all, world_of
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import PARTITIONS, Pipeline
 from tests.support.simulator import Simulator
 from topics import catalogue
+from topics.names import REQUESTS_NORMAL
 
 pytestmark = pytest.mark.chaos
 
@@ -109,3 +115,20 @@ async def _kill_brokers(cluster: ApacheCluster, world: World) -> None:
         await asyncio.sleep(5)
         cluster.start(node)
         await cluster.wait_live(node, 3)
+
+
+async def test_a_broker_that_does_not_answer_makes_no_stranger_of_a_request(pipeline: Pipeline) -> None:
+    """A front that found its own answer on the log, and could not look at the request's record in time, never told it."""
+    assert pipeline.broker.pid is not None
+    async with AIOKafkaProducer(**pipeline.client_options) as producer:
+        value = orjson.dumps({"request_id": "r-1"})
+        written = await producer.send_and_wait(REQUESTS_NORMAL, value, partition=0)
+    async with RequestRecords(pipeline.client_options, pipeline.names.requests, "r-1") as records:
+        assert not await records.names(f"{REQUESTS_NORMAL}:1:0".encode())
+        os.kill(pipeline.broker.pid, signal.SIGSTOP)
+        try:
+            asking = asyncio.create_task(records.names(f"{REQUESTS_NORMAL}:0:{written.offset}".encode()))
+            await asyncio.sleep(7)
+        finally:
+            os.kill(pipeline.broker.pid, signal.SIGCONT)
+        assert await asking
