@@ -16,6 +16,7 @@ from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
 from streams.kafka.records import Original
+from streams.kept import Kept, Upstream
 from streams.limits.route import Route
 from streams.limits.token_estimate import NO_ESTIMATE, Estimate
 from topics.names import Priority
@@ -206,11 +207,21 @@ class Busy:
 class Deltas(Protocol):
     """Where the pieces of one answer go on their way. Never in the way of the answer: what cannot be written is left out."""
 
-    def begin(self, *, restart: bool) -> None:
-        """Another attempt at the answer. `restart`: its reader may begin again where an earlier attempt has told something."""
+    async def kept(self) -> Kept | None:
+        """What another worker has told of the answer; None where no other can have."""
 
-    def put(self, chunk: bytes, brought: bool) -> None:
-        """A chunk, an OpenAI `chat.completion.chunk` as JSON without line feeds. `brought`: it has a part of the text."""
+    def begin(self, *, restart: bool, upstream: Upstream | None = None, held: bool = False) -> None:
+        """Another attempt at the answer. `restart`: its reader may begin again where an earlier attempt has told something.
+        `upstream`: where it is made, for who goes on with it. `held`: nothing goes out before `promise`.
+        """
+
+    async def promise(self, upstream: Upstream) -> bool:
+        """Make sure that whoever comes next finds this, before anything else goes out; whether it is safe: else nothing does."""
+
+    def put(self, chunk: bytes, brought: bool, reached: int | None = None) -> None:
+        """A chunk, an OpenAI `chat.completion.chunk` as JSON without line feeds. `brought`: it has a part of the text. `reached`:
+        the number of the upstream's event that it came with, all of which is told with it.
+        """
 
     def end(self) -> None:
         """No more chunks of this attempt: what is held goes out now."""

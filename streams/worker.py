@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+from aiokafka.structs import TopicPartition
 
 from streams.app import build_app, producer_options, transport_options, unless_refused
 from streams.cache.build import open_cache
@@ -16,6 +17,7 @@ from streams.cancels.book import CancelBook
 from streams.cancels.gate import CancelGate
 from streams.cancels.reader import CancelReader
 from streams.delivery.delivery import Delivery
+from streams.delivery.delta_history import DeltaHistory
 from streams.delivery.deltas import DeltaPublisher
 from streams.delivery.outbox import Outbox
 from streams.delivery.reply_topics import KnownReplyTopics
@@ -35,6 +37,7 @@ from streams.limits.build import open_budgets
 from streams.metrics import definitions as metrics
 from streams.metrics.sampler import Sampler
 from streams.metrics.samples import WorkerStats
+from streams.pipeline import PendingRequest
 from streams.providers.build import open_providers
 from streams.providers.stats import EndpointStats, drain_endpoint, endpoint_stats
 from streams.record_clock import RecordClock
@@ -47,6 +50,8 @@ from topics.names import PRIORITIES, Priority
 log = structlog.get_logger("headrace.worker")
 
 _WATCH_S = 1.0
+_CLOCK_DOUBT_S = 2.0
+"""How far the broker's time of a record and ours of its partition may be apart: within it a request is looked up once in vain."""
 _AGENTS_SHOWN = 200
 _WAITING_PART = 4
 """Answers that wait for reply topics in trouble are at most this part of what one partition may have unfinished."""
@@ -96,7 +101,8 @@ class Worker:
         budgets = await open_budgets(
             settings, producer, self._stack, waiting=scheduler.waiting_by_route, alive=transport.heartbeat.fresh
         )
-        deltas = DeltaPublisher(cluster, now, names)
+        history = DeltaHistory(settings.kafka.client_options())
+        deltas = DeltaPublisher(cluster, now, names, history, self._inherited)
         self._stack.push_async_callback(deltas.stop)
         self.providers = providers = await open_providers(settings, self._stack, budgets.of, now=now, deltas=deltas)
         troubles = ReplyTroubles(
@@ -191,6 +197,13 @@ class Worker:
     async def drain(self, deadline_s: float) -> int:
         """Take nothing more and let calls under way finish, at most for `deadline_s`; how many records did not."""
         return await self.consumer.drain(deadline_s)
+
+    def _inherited(self, request: PendingRequest) -> bool:
+        """Whether another worker may have called for the request: its record is older than our time with its partition."""
+        topic, number, _ = request.event_id.decode().rsplit(":", 2)
+        since = self.consumer.gained_at.get(TopicPartition(topic, int(number)))
+        held_s = 0.0 if since is None else time.monotonic() - since
+        return request.received_at < self._clock.now() - held_s + _CLOCK_DOUBT_S
 
     def _stats(self) -> WorkerStats:
         """What is in the worker now, for its samples."""

@@ -178,8 +178,12 @@ def _headers(name: str) -> dict[str, Any]:
             "epoch": number | {"description": "Rises with each attempt at the answer."},
             "seq": number | {"description": "0, 1, 2 ... within the epoch."},
         }
-        on_loss = {"on_loss": {"type": "string", "const": "restart"}}
-        return {"type": "object", "properties": properties | on_loss, "required": list(properties)}
+        optional = {
+            "on_loss": {"type": "string", "const": "restart"},
+            "upstream": _TEXT | {"description": "For workers: where the answer is made."},
+            "upstream_seq": number | {"description": "For workers: the upstream's event that was told last."},
+        }
+        return {"type": "object", "properties": properties | optional, "required": list(properties)}
     if name == "response":
         properties = {**cloud_event, **trace, "request_id": _TEXT}
         return {"type": "object", "properties": properties, "required": [*cloud_event, "request_id"]}

@@ -29,6 +29,8 @@ REQUEST_ID: Final = "request_id"
 EPOCH: Final = "epoch"
 SEQ: Final = "seq"
 ON_LOSS: Final = "on_loss"
+UPSTREAM: Final = "upstream"
+UPSTREAM_SEQ: Final = "upstream_seq"
 
 RESTART: Final = (ON_LOSS, b"restart")
 """Of a delta: what of an earlier epoch was told is void, and its reader may begin again."""
@@ -187,10 +189,28 @@ def response_headers_of(shared: Headers, event_id: bytes, request_id: str, trace
     return headers
 
 
-def delta_headers(event_id: bytes, request_id: str, epoch: int, seq: int, *, restart: bool) -> Headers:
-    """Headers of a delta. `event_id` names the request's record; `restart`: the epoch may be told in place of an earlier one."""
+def delta_headers(
+    event_id: bytes,
+    request_id: str,
+    epoch: int,
+    seq: int,
+    *,
+    restart: bool,
+    upstream: bytes | None = None,
+    upstream_seq: int | None = None,
+) -> Headers:
+    """Headers of a delta. `event_id` names the request's record; `restart`: the epoch may be told in place of an earlier one.
+
+    For workers: `upstream` says where the answer is made, `upstream_seq` which event of the upstream was the last one told.
+    """
     headers = [_JSON, (CE_ID, event_id), (REQUEST_ID, request_id.encode()), (EPOCH, b"%d" % epoch), (SEQ, b"%d" % seq)]
-    return [*headers, RESTART] if restart else headers
+    if restart:
+        headers.append(RESTART)
+    if upstream is not None:
+        headers.append((UPSTREAM, upstream))
+    if upstream_seq is not None:
+        headers.append((UPSTREAM_SEQ, b"%d" % upstream_seq))
+    return headers
 
 
 def message_headers(message: str, *, event_id: str, source: str, time: datetime) -> Headers:

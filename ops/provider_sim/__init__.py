@@ -5,6 +5,8 @@
     behaviour   how long a call takes and how it ends; limits: what does not fit is refused with 429
     answers     an answer as a function of the request's body; anthropic: the same in that format
     events      an answer as a stream; reply: how it goes out, well or badly
+    background, background_calls, responses    answers that go on without a reader; continuing: behind a partial one
+    book        which answers were begun, continued and attached to, and the tokens made for them
     ledger      who was paid how often, in memory (`GET /admin/stats`) and in a file
     anthropic_strict, anthropic_strict_messages    what the Messages API refuses
 

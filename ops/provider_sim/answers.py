@@ -61,11 +61,16 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Hint]:
 
 
 _NO_HINT = Hint()
-_HOW = frozenset({"headrace_sim", "stream", "stream_options"})
+_HOW = frozenset(
+    {"headrace_sim", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens"}
+    | {"background", "store"}
+)
 
 
 def body_hash(body: dict[str, Any]) -> int:
-    """64 bits of what was asked. How the answer comes is left out, so that a stream and hints never change what it says."""
+    """64 bits of what was asked. How the answer comes is left out, so that a stream and hints never change what it says, and
+    its limit, which cuts the same answer shorter.
+    """
     asked = {key: value for key, value in body.items() if key not in _HOW}
     return xxhash.xxh64_intdigest(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
 
@@ -99,11 +104,14 @@ def chat_text(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> str
     return (opening + _WORDS * (size // len(_WORDS) + 1))[:size].decode()
 
 
-def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> dict[str, Any]:
-    """A text; or, where `tool_choice` demands a tool, a call of it whose one argument `seen` is the hash of the body."""
+def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int, text: str | None = None) -> dict[str, Any]:
+    """A text, `text` where it is given; or, where `tool_choice` demands a tool, a call of it whose one argument `seen` is the
+    hash of the body.
+    """
     seen = body_hash(body)
     tool = _demanded_tool(body)
-    message: dict[str, Any] = {"role": "assistant", "content": chat_text(body, tokens, least_bytes)}
+    text = chat_text(body, tokens, least_bytes) if text is None else text
+    message: dict[str, Any] = {"role": "assistant", "content": text}
     if tool is not None:
         function = {"name": tool, "arguments": orjson.dumps({"seen": f"{seen:016x}"}).decode()}
         call = {"id": f"call_{seen:016x}", "type": "function", "function": function}

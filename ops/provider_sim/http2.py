@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import parse_qsl
 
 import orjson
 from hypercorn.asyncio import serve
@@ -106,7 +107,8 @@ class Http2ProviderSim:
             return await reply.send(status, JSON, orjson.dumps(found))
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self.ledger.met(tuple(scope["client"] or ()))
-        await self.service.handle(method, path, headers, body, reply)
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        await self.service.handle(method, path, headers, body, reply, query)
         return await reply.finish()
 
 

@@ -29,6 +29,8 @@ class Counts:
     """Addresses and ports that anything came from: as many as there were connections."""
     checks: int = 0
     """Of health: GET of the models or of /healthz."""
+    attached: int = 0
+    """Calls of responses in the background that were begun before: read on, fetched, cancelled."""
     compressed: int = 0
     """Calls whose body came compressed."""
     in_flight: int = 0
@@ -85,6 +87,7 @@ class Ledger:
             "calls": counts.calls,
             "connections": len(counts.peers),
             "checks": counts.checks,
+            "attached": counts.attached,
             "compressed": counts.compressed,
             "in_flight": counts.in_flight,
             "max_in_flight": counts.max_in_flight,

@@ -106,7 +106,9 @@ class ProviderSim:
             self.ledger.met(request.transport.get_extra_info("peername") or ())
         reply = _AiohttpReply(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        await self._service.handle(request.method, request.path, headers, await request.read(), reply)
+        await self._service.handle(
+            request.method, request.path, headers, await request.read(), reply, dict(request.query)
+        )
         return reply.response
 
     async def _admin(self, request: web.Request) -> web.StreamResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,9 +12,12 @@ from typing import Any, Final
 
 import orjson
 
-from ops.provider_sim import answers, anthropic, events, reply
+from ops.provider_sim import answers, anthropic, continuing, events, reply, responses
 from ops.provider_sim.anthropic_strict import check_strictly
+from ops.provider_sim.background import Background
+from ops.provider_sim.background_calls import BackgroundCalls
 from ops.provider_sim.behaviour import Plan, outage, plan_call
+from ops.provider_sim.book import Book
 from ops.provider_sim.ledger import Ledger
 from ops.provider_sim.limits import Limits, Verdict, openai_headers
 from ops.provider_sim.reply import JSON, Reply
@@ -41,6 +45,10 @@ class Prepared:
     """Set where a stream is asked for."""
     error: Callable[[int, str], dict[str, Any]]
     limit_headers: Callable[[SimSettings, Verdict], dict[str, str]]
+    in_background: Callable[[Plan], Background] | None = None
+    """Set where it is to go on without a reader."""
+    continues: bool = False
+    """Whether it goes on behind a partial answer."""
 
 
 class Service:
@@ -51,21 +59,34 @@ class Service:
         self._rng = random.Random(settings.seed)
         self._limits = Limits(settings)
         self.ledger = ledger
+        self.book = Book()
+        self._background = BackgroundCalls()
         self.on_change: Callable[[], Awaitable[None]] | None = None
         """Told when the settings have changed: a server that is to refuse connections has to act."""
         self._calls = {
             "/v1/chat/completions": self._prepare_chat,
             "/v1/embeddings": self._prepare_embeddings,
             "/v1/messages": self._prepare_messages,
+            "/v1/responses": self._prepare_response,
         }
 
-    async def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes, to: Reply) -> None:
+    async def handle(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        to: Reply,
+        query: Mapping[str, str] | None = None,
+    ) -> None:
         """One request of the API. Names of headers are lower case."""
         prepare = self._calls.get(path)
         if method == "POST" and prepare is not None:
             await self._call(path, prepare, headers, body, to)
         elif method == "GET" and path in ("/v1/models", "/healthz"):
             await self._check(path, to)
+        elif self.settings.outage == "none" and await self._background.handle(method, path, query or {}, to):
+            self.ledger.counts.attached += 1
         else:
             await to.send(404, JSON, orjson.dumps(answers.error_answer(404, f"there is no {method} {path}")))
 
@@ -118,13 +139,22 @@ class Service:
                 said = prepared.limit_headers(settings, verdict)
                 if not verdict.admitted:
                     plan = Plan(0, 0, "over_limit", 429, verdict.retry_after_s)
+        counts = self.book.of(prepared.request_id)
+        paid = prepared.operation != "embeddings" and plan.status < 300 and prepared.in_background is None
+        if plan.status < 300 and plan.outcome != "hang":
+            counts.begun += not prepared.continues
+            counts.continued += prepared.continues
+        began = time.monotonic()
         try:
             squeeze = settings.gzip_answers and "gzip" in headers.get("accept-encoding", "")
             await self._answer(to, plan, prepared, said, squeeze)
         except (asyncio.CancelledError, ConnectionError):
+            if paid:
+                counts.tokens += _made(plan, prepared.completion_tokens, time.monotonic() - began)
             gone = plan.outcome if plan.outcome in ("hang", "stall", "slow_drip") else "abandoned"
             self.ledger.end(call, gone, _STATUS_CLIENT_GONE)
             raise
+        counts.tokens += prepared.completion_tokens if paid else 0
         self.ledger.end(call, plan.outcome, plan.status)
         return None
 
@@ -140,6 +170,9 @@ class Service:
                 headers["retry-after"] = f"{plan.retry_after_s:g}"
             error = prepared.error(plan.status, f"simulated {plan.status}: {plan.outcome}")
             return await to.send(plan.status, headers, orjson.dumps(error))
+        if prepared.in_background is not None:
+            stream = prepared.events is not None
+            return await self._background.begin(to, plan, prepared.in_background(plan), stream=stream)
         if prepared.events is not None:
             await asyncio.sleep(plan.first_s)
             return await reply.streamed(to, plan, _STREAM | said, prepared.events(), drip_s)
@@ -156,9 +189,15 @@ class Service:
         await to.send(status, JSON, orjson.dumps(error(status, why)))
 
     def _prepare_chat(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
-        tokens = self._with_cached(answers.chat_tokens(body, hint), 0.0)
         least = self.settings.answer_bytes if hint.answer_bytes is None else hint.answer_bytes
-        made = answers.chat_answer(body, tokens, least)
+        partial, text = continuing.partial_of(body), None
+        if partial is not None and not self.settings.continues:
+            body, partial = continuing.without_partial(body), None
+        if partial is None:
+            tokens = self._with_cached(answers.chat_tokens(body, hint), 0.0)
+        else:
+            tokens, text = continuing.continued(body, hint, partial, least)
+        made = answers.chat_answer(body, tokens, least, text)
         stream_options = body.get("stream_options")
         wants_usage = isinstance(stream_options, dict) and bool(stream_options.get("include_usage"))
         limit = body.get("max_completion_tokens", body.get("max_tokens"))
@@ -176,6 +215,40 @@ class Service:
             (lambda: events.openai_events(made, include_usage=wants_usage)) if body.get("stream") else None,
             answers.error_answer,
             openai_headers,
+            continues=partial is not None,
+        )
+
+    def _prepare_response(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
+        chat = responses.as_chat(body)
+        tokens = self._with_cached(answers.chat_tokens(chat, hint), 0.0)
+        least = self.settings.answer_bytes if hint.answer_bytes is None else hint.answer_bytes
+        background = body.get("background") is True and self.settings.background
+        if body.get("background") is True and body.get("store") is False:
+            raise answers.BadRequestError("Background mode requires store=true.")
+        made = responses.response_of(
+            answers.chat_answer(chat, tokens, least), f"resp_{secrets.token_hex(12)}", background=background
+        )
+        told = list(responses.response_events(made, tokens.completion))
+        user = body.get("user")
+        request_id = hint.id if hint.id is not None else user if isinstance(user, str) else None
+
+        def in_background(plan: Plan) -> Background:
+            return Background(made, told, plan.first_s, plan.rest_s, time.monotonic(), self.book.of(request_id))
+
+        return Prepared(
+            request_id,
+            body["model"],
+            "responses",
+            hint,
+            tokens.prompt,
+            tokens.cached,
+            tokens.completion,
+            tokens.prompt + int(body.get("max_output_tokens") or tokens.completion),
+            lambda: made,
+            (lambda: (event for _, event in told)) if body.get("stream") else None,
+            answers.error_answer,
+            openai_headers,
+            in_background if background else None,
         )
 
     def _prepare_embeddings(self, headers: Mapping[str, str], body: dict[str, Any], hint: Hint) -> Prepared:
@@ -219,6 +292,11 @@ class Service:
             case "GET", "/admin/stats":
                 used = {model: vars_of(counts) for model, counts in self._limits.used.items()}
                 return 200, self.ledger.stats() | {"by_model": used}
+            case "GET", "/admin/generations":
+                return 200, self.book.stats(self._background.kept.paid())
+            case "POST", "/admin/forget":  # what goes on in the background, as an upstream that has lost its store
+                self._background.kept.forget_all()
+                return 200, {}
             case "GET", "/admin/config":
                 return 200, self.settings.model_dump()
             case "POST", "/admin/config":
@@ -226,6 +304,7 @@ class Service:
             case "POST", "/admin/reset":
                 self._rng = random.Random(self._at_start.seed)
                 self.ledger.reset()
+                self.book, self._background = Book(), BackgroundCalls()
                 self._limits = Limits(self._at_start)
                 await self.set(self._at_start)
                 return 200, self.settings.model_dump()
@@ -250,6 +329,13 @@ class Service:
             self._limits = Limits(changed)
         if self.on_change is not None:
             await self.on_change()
+
+
+def _made(plan: Plan, tokens: int, took_s: float) -> int:
+    """Tokens of a stream that was made for so long: the first one comes at once, the others over the plan's time."""
+    if took_s < plan.first_s or not plan.rest_s:
+        return 0 if took_s < plan.first_s else tokens
+    return min(tokens, 1 + int(tokens * (took_s - plan.first_s) / plan.rest_s))
 
 
 def vars_of(counts: Any) -> dict[str, int]:

@@ -68,6 +68,10 @@ class SimSettings(BaseModel):
     """Whether compressed requests are taken; else they are answered with 415."""
     gzip_answers: bool = False
     """Whether answers are compressed for those who accept that."""
+    background: bool = True
+    """Whether responses go on in the background; else their ids are unknown, as at an upstream that keeps none."""
+    continues: bool = True
+    """Whether `continue_final_message` is heeded; else the partial answer is a turn like others, and a new answer begins."""
     strict: bool = False
     """Whether messages are refused that the Anthropic API refuses, with its texts; else only the most basic ones."""
 

@@ -29,31 +29,51 @@ class DeltaBatch:
         self._epoch = self._seq = 0
         self._restart = False
         self._has_text = False
+        self._upstream: bytes | None = None
+        self._reached: int | None = None
+        self._held = False
 
-    def begin(self, now_ms: int, *, restart: bool) -> None:
-        """Another attempt: its epoch is the time, and in any case above the one before. What waits of that is dropped."""
+    def begin(self, now_ms: int, *, restart: bool, upstream: bytes | None = None, held: bool = False) -> None:
+        """Another attempt: its epoch is the time, and in any case above the one before. What waits of that is dropped.
+
+        `upstream`: where the answer is made, which its first delta says. `held`: nothing leaves before `release`.
+        """
         self._epoch = max(self._epoch + 1, now_ms)
         self._restart = restart
+        self._upstream, self._reached, self._held = upstream, None, held
         self._chunks.clear()
         self._size = self._seq = 0
         self._has_text = False
 
-    def put(self, chunk: bytes, brought: bool) -> bool:
-        """Take a chunk; whether it is time to `take` what waits."""
+    def release(self, upstream: bytes) -> None:
+        """From now on what waits may leave; the first delta says this of the upstream."""
+        self._upstream, self._held = upstream, False
+
+    def put(self, chunk: bytes, brought: bool, reached: int | None = None) -> bool:
+        """Take a chunk; whether it is time to `take` what waits. `reached`: the upstream's event with which it came."""
         if len(chunk) > _LARGEST_CHUNK_BYTES:
             self.skip()
             return False
         self._chunks.append(chunk)
         self._size += len(chunk)
+        self._reached = reached
         at_once = not self._has_text
         self._has_text = self._has_text or brought
         return at_once or self._size >= FULL_BYTES
 
     def take(self) -> tuple[bytes, Headers] | None:
         """Value and headers of the next delta; None where nothing waits."""
-        if not self._chunks:
+        if not self._chunks or self._held:
             return None
-        headers = delta_headers(self._event_id, self._request_id, self._epoch, self._seq, restart=self._restart)
+        headers = delta_headers(
+            self._event_id,
+            self._request_id,
+            self._epoch,
+            self._seq,
+            restart=self._restart,
+            upstream=self._upstream if self._seq == 0 else None,
+            upstream_seq=self._reached,
+        )
         value = encode_delta(self._chunks)
         self._chunks.clear()
         self._size = 0

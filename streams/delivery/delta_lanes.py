@@ -24,9 +24,14 @@ from topics.headers import Headers
 
 _LEADER: Final = 1
 """Acks: by the leader alone."""
+_ALL: Final = -1
+"""Acks: by all replicas in sync."""
 _BATCH_BYTES: Final = 256 * 1024
 _ATTEMPTS: Final = 5
+_ATTEMPTS_OF_A_PROMISE: Final = 12
+"""About 10 s of them: an election, and a broker that starts again."""
 _FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 1.0
 _WITHIN_S: Final = 3.0
 
 
@@ -66,6 +71,18 @@ class DeltaLanes:
             self._jobs.start(self._send_all(lane), partial(self._give_up, lane))
         return True
 
+    async def promise(self, to: TopicPartition, key: bytes, value: bytes, headers: Headers) -> bool:
+        """Write one delta that others rely on: whether all replicas in sync have it. Nothing else of its request is under way."""
+        batch = RecordBatch(_BATCH_BYTES)
+        batch.append(key, value, headers)
+        self._held_bytes += batch.size
+        try:
+            written = await self._sent(to, batch, _ALL, _ATTEMPTS_OF_A_PROMISE)
+        finally:
+            self._held_bytes -= batch.size
+        metrics.DELTAS.labels("written" if written else "left_out").inc()
+        return written
+
     async def _send_all(self, lane: _Lane) -> None:
         while lane.waiting:
             batch = lane.waiting[0]
@@ -75,10 +92,12 @@ class DeltaLanes:
             self._held_bytes -= batch.size
         lane.busy = False
 
-    async def _sent(self, to: TopicPartition, batch: RecordBatch) -> bool:
-        for attempt in range(_ATTEMPTS):
+    async def _sent(
+        self, to: TopicPartition, batch: RecordBatch, acks: int = _LEADER, attempts: int = _ATTEMPTS
+    ) -> bool:
+        for attempt in range(attempts):
             if attempt:
-                await asyncio.sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
+                await asyncio.sleep(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (attempt - 1)))
             leader = self._cluster.leader(to)
             if leader in (None, NO_LEADER):
                 self._cluster.refresh_soon()
@@ -88,7 +107,7 @@ class DeltaLanes:
             self._held_bytes += batch.size - size
             try:
                 async with asyncio.timeout(_WITHIN_S):
-                    refused = await self._cluster.produce(leader, {to: written}, round(_WITHIN_S * 1000), _LEADER)
+                    refused = await self._cluster.produce(leader, {to: written}, round(_WITHIN_S * 1000), acks)
             except (KafkaError, TimeoutError, OSError):
                 continue
             if not refused:

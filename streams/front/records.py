@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.list_offsets import begin_offsets, end_offsets
@@ -19,6 +20,9 @@ from streams.kafka.reconnect import make_consumer
 _MOST_LOOKED_AT: Final = 8
 """Records that are read for one request: a stranger's answers may each name another one."""
 _WITHIN_S: Final = 5.0
+_MOST_LOOKS: Final = 6
+"""At one record, while brokers change: what is taken for a stranger's for want of an answer would never be told."""
+_PAUSE_S: Final = 0.5
 
 
 class RequestRecords:
@@ -45,8 +49,28 @@ class RequestRecords:
         if event_id not in self._known:
             if len(self._known) >= _MOST_LOOKED_AT:
                 return False
-            self._known[event_id] = await self._look(event_id)
+            self._known[event_id] = await self._look_again(event_id)
         return self._known[event_id]
+
+    async def _look_again(self, event_id: bytes) -> bool:
+        """Look until there is an answer, with a new connection each time. Raises KafkaError where there is none."""
+        error: Exception | None = None
+        for _ in range(_MOST_LOOKS):
+            try:
+                async with asyncio.timeout(_WITHIN_S):
+                    return await self._look(event_id)
+            except (KafkaError, TimeoutError) as failed:
+                error = failed
+            await self._drop()
+            await asyncio.sleep(_PAUSE_S)
+        raise KafkaError(f"a request's record could not be read: {error!r}")
+
+    async def _drop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_WITHIN_S):
+                    await consumer.stop()
 
     async def _look(self, event_id: bytes) -> bool:
         topic, _, place = event_id.decode("utf-8", "replace").partition(":")
@@ -58,32 +82,31 @@ class RequestRecords:
         partition = TopicPartition(topic, int(number))
         consumer = self._consumer
         if consumer is None:
-            consumer = make_consumer(**{**self._client_options, "group_id": None, "enable_auto_commit": False})
+            consumer = self._consumer = make_consumer(
+                **{**self._client_options, "group_id": None, "enable_auto_commit": False}
+            )
             await consumer.start()
-            self._consumer = consumer
-        try:
-            async with asyncio.timeout(_WITHIN_S):
-                if partition.partition not in (await self._numbers(consumer, topic)):
-                    return False
-                consumer.assign([partition])
-                begin = (await begin_offsets(consumer, [partition]))[partition]
-                stop = (await end_offsets(consumer, [partition]))[partition]
-                if not begin <= int(offset) < stop:
-                    return False
-                consumer.seek(partition, int(offset))
-                record = await consumer.getone(partition)
-        except TimeoutError:
+        if partition.partition not in (await self._numbers(consumer, topic)):
             return False
+        consumer.assign([partition])
+        begin = (await begin_offsets(consumer, [partition]))[partition]
+        stop = (await end_offsets(consumer, [partition]))[partition]
+        if not begin <= int(offset) < stop:
+            return False
+        consumer.seek(partition, int(offset))
+        found = await consumer.getmany(partition, timeout_ms=round(_WITHIN_S * 500), max_records=1)
+        if not found.get(partition):  # a marker of a transaction at the end of the log, or nobody answers
+            if await consumer.position(partition) > int(offset):
+                return False
+            raise KafkaTimeoutError
+        record = found[partition][0]
         return record.offset == int(offset) and _request_id(record.value) == self._request_id
 
     async def _numbers(self, consumer: AIOKafkaConsumer, topic: str) -> Collection[int]:
         found: Collection[int] | None = consumer.partitions_for_topic(topic)
         if not found:
             consumer.assign([TopicPartition(topic, 0)])  # it asks for the topic's metadata
-            try:
-                await begin_offsets(consumer, [TopicPartition(topic, 0)])
-            except KafkaError:
-                return ()
+            await begin_offsets(consumer, [TopicPartition(topic, 0)])
             found = consumer.partitions_for_topic(topic)
         return found or ()
 

@@ -19,6 +19,7 @@ from streams.providers.endpoint import Endpoint
 from streams.providers.failures import FaultRules
 from streams.providers.formats.anthropic.format import AnthropicFormat
 from streams.providers.formats.openai.format import OpenaiFormat
+from streams.providers.formats.responses.format import ResponsesFormat
 from streams.providers.formats.wire import Format
 from streams.providers.health import Health
 from streams.providers.http.bandwidth import Bandwidth
@@ -76,6 +77,7 @@ async def open_providers(
     times = CheckTimes(routing.health_check.interval, routing.health_check.timeout)
     checks = HealthChecks([each for provider in built for each in provider.endpoints], times, random.random)
     stack.push_async_callback(checks.stop)
+    stack.push_async_callback(providers.cancels.stop)
     keys = [each.client.key for provider in built for each in provider.endpoints]
     stack.push_async_callback(KeyFiles(each for each in keys if isinstance(each, KeyFile)).stop)
     return providers
@@ -85,7 +87,7 @@ async def _provider(
     settings: Settings, given: ProviderSettings, budget: Budget, of_worker: dict[str, Slots], transports: Transports
 ) -> Provider:
     """`of_worker`: the slots of each host, over all providers of the worker."""
-    wire: Format = AnthropicFormat() if given.format == "anthropic" else OpenaiFormat()
+    wire = _wire(given)
     memory, largest = given.memory, settings.requests.max_answer_bytes
     traffic = Traffic(Bandwidth(given.bandwidth), ReadBuffers(memory.buffer, largest))
     compression, high_share = settings.network.compression, settings.concurrency.high_share
@@ -118,7 +120,7 @@ async def _provider(
         endpoints=endpoints,
         wire=wire,
         stream=given.stream,
-        restarts=given.stream_on_loss == "restart",
+        on_loss=given.stream_on_loss,
         connections=Slots(given.connections.max, high_share),
         bodies=Bodies(max(1, memory.peak - memory.buffer)),
         planned_bytes=memory.baseline,
@@ -129,6 +131,12 @@ async def _provider(
         retry_budget=RetryBudget(budget_of.share, budget_of.floor.per_second, budget_of.burst),
         fault_rules=FaultRules(frozenset(given.failover.on), frozenset(given.fatal.on)),
     )
+
+
+def _wire(given: ProviderSettings) -> Format:
+    if given.format == "responses":
+        return ResponsesFormat(background=given.stream_on_loss == "reattach")
+    return AnthropicFormat() if given.format == "anthropic" else OpenaiFormat()
 
 
 def _key(provider: str, endpoint: EndpointSettings) -> KeySource:

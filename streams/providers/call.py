@@ -17,7 +17,9 @@ from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import Attempts
 from streams.providers.formats.asked import asked_of
 from streams.providers.formats.wire import Answer, Failure
+from streams.providers.http.resume import Resume
 from streams.providers.provider import Provider
+from streams.providers.resumption import Resumption
 from streams.providers.room import Room
 from streams.providers.search import Search
 from streams.providers.target import Attempt
@@ -41,6 +43,7 @@ class ProviderCall:
         tokens: TokenEstimator,
         now: Callable[[], float],
         deltas: Deltas | None = None,
+        resumption: Resumption | None = None,
     ) -> None:
         self._search = search
         self._taken: Attempt | None = taken
@@ -53,6 +56,8 @@ class ProviderCall:
         self._tokens = tokens
         self._now = now
         self._deltas = deltas
+        self._resumption = resumption
+        self._resume: Resume | None = None
         self._attempts = 0
         self._began = 0.0
         self._unusable = 0
@@ -73,6 +78,7 @@ class ProviderCall:
 
     def cut_off(self, outcome: Outcome) -> Outcome:
         """See `Permit`."""
+        self._nobody_wants_it()
         return replace(
             outcome,
             provider=self._used.provider.name,
@@ -90,13 +96,13 @@ class ProviderCall:
         ends = began + min(all_calls_s, own_limit_s)
         own_end = began + own_limit_s
         self._first.retry_budget.request()
+        if self._resumption is not None and (told := await self._go_on_with_told(self._resumption)) is not None:
+            return self._answered(told, began)
         last = Failure("provider_timeout", "no attempt was made", fault="illness")
         while (left_s := ends - time.monotonic()) > 0:
-            if (
-                not self._taken.reservation.is_valid()
-            ):  # it lapsed between reservation and call: no attempt, and nothing to pay for
-                self._taken.give_all_back()
-                self._taken = None
+            if self._taken is None or not self._taken.reservation.is_valid():
+                # It lapsed between reservation and call: no attempt, and nothing to pay for.
+                self._give_attempt_back()
                 again = await self._wait_for_room(ends)
             else:
                 result = await self._attempt(request, self._taken, left_s, own_end)
@@ -111,12 +117,31 @@ class ProviderCall:
             self._taken = again
         if own_limit_s < all_calls_s:
             self._failures.judge(answered=False)
+            self._nobody_wants_it()
             where = "during the provider call"
             if self._attempts and self._failures.last:
                 where += f"; {self._failures.summary(last)}"
             spent_s = time.monotonic() - began
             return expired(where, attempts=self._attempts, provider=self._used.provider.name, provider_s=spent_s)
         return self._failed(last, began)
+
+    async def _go_on_with_told(self, resumption: Resumption) -> Answer | None:
+        """Find out what another worker has told, and go to where it can be gone on with; the answer, if nothing is missing."""
+        await resumption.load()
+        if (told := resumption.whole()) is None and self._taken is not None and not resumption.fits(self._taken):
+            self._give_attempt_back()
+            self._room.open()
+        return told
+
+    def _give_attempt_back(self) -> None:
+        if self._taken is not None:
+            self._taken.give_all_back()
+            self._taken = None
+
+    def _nobody_wants_it(self) -> None:
+        """The request ends without its answer, which an upstream may go on making."""
+        if self._resumption is not None:
+            self._resumption.end(self._resume)
 
     async def _attempt(
         self, request: PendingRequest, taken: Attempt, left_s: float, own_end: float
@@ -131,8 +156,12 @@ class ProviderCall:
         repeated = self._search.note(endpoint)
         said = _Headers()
         used: Used | None = None
+        resume = self._resume = None if self._resumption is None else self._resumption.next(taken)
+        reads_on = resume is not None and resume.id is not None  # the attempt that began the answer has paid for it
         if self._deltas is not None:
-            self._deltas.begin(restart=provider.restarts)
+            upstream = None if resume is None or resume.progress is None else resume.progress.upstream
+            held = resume is not None and resume.promises and resume.id is None
+            self._deltas.begin(restart=provider.restarts, upstream=upstream, held=held)
         try:
             result = await endpoint.call(
                 asked_of(request.request),
@@ -141,19 +170,21 @@ class ProviderCall:
                 stream=provider.streams(request.request.operation, wanted=request.streams),
                 on_headers=said,
                 deltas=self._deltas,
+                resume=resume,
             )
             if isinstance(result, Answer):
                 used = used_of(result.usage, result.cached_tokens)
-                self._learn(request, result)
+                if resume is None or resume.body is None:  # else it says what the rest of it took
+                    self._learn(request, result)
             else:
                 result = provider.fault_rules.apply(result)
                 if not result.charged:
                     used = NOTHING
         except BaseException:  # cancelled: the provider may have worked for it
-            reservation.settle(None)
+            reservation.release() if reads_on else reservation.settle(None)
             raise
         else:
-            if isinstance(result, Answer) or result.sent:
+            if (isinstance(result, Answer) or result.sent) and not reads_on:
                 reservation.settle(used)
             else:
                 reservation.release()
@@ -168,6 +199,11 @@ class ProviderCall:
             result.type == "provider_timeout" and time.monotonic() >= own_end
         ):  # else the request cut it short itself
             self._failures.failed(endpoint, taken.begun, result, repeated=repeated)
+        if self._resumption is not None and resume is not None:
+            if isinstance(result, Answer):
+                self._resumption.answered()
+            else:
+                result = self._resumption.failed(resume, result)
         return result
 
     def _observe_headers(self, taken: Attempt, said: _Headers, result: Answer | Failure) -> None:
@@ -290,6 +326,7 @@ class ProviderCall:
 
     def _failed(self, failure: Failure, began: float) -> Outcome:
         self._failures.judge(answered=False)
+        self._nobody_wants_it()
         exhausted = failure.retryable and self._attempts > 0
         return Outcome(
             "error",

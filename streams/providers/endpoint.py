@@ -19,6 +19,7 @@ from streams.pipeline import Deltas
 from streams.providers.formats.wire import Answer, Asked, Failure, Fault
 from streams.providers.health import Begun, EndpointState, Health
 from streams.providers.http.client import Checked, EndpointClient, OnHeaders
+from streams.providers.http.resume import Resume
 from streams.slots import Slots
 from topics.names import Priority
 
@@ -85,11 +86,14 @@ class Endpoint:
         stream: bool,
         on_headers: OnHeaders,
         deltas: Deltas | None = None,
+        resume: Resume | None = None,
     ) -> Answer | Failure:
-        """One attempt by a holder of its slots; what it streams is told to `deltas` too. Raises nothing but CancelledError."""
+        """One attempt by a holder of its slots; what it streams is told to `deltas` too. Raises nothing but CancelledError.
+        `resume`: how it goes on with an earlier one.
+        """
         started = time.monotonic()
         result, first_s = await self.client.call(
-            asked, body, timeout_s, stream=stream, on_headers=on_headers, deltas=deltas
+            asked, body, timeout_s, stream=stream, on_headers=on_headers, deltas=deltas, resume=resume
         )
         took_s, operation = time.monotonic() - started, asked.operation
         if isinstance(result, Answer):

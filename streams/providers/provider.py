@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
@@ -18,6 +19,8 @@ from streams.providers.http.memory import Bodies
 from streams.providers.retry import RetryPolicy
 from streams.providers.retry_budget import RetryBudget
 from streams.slots import Slots
+
+OnLoss = Literal["error", "restart", "reattach", "continue"]
 
 log = structlog.get_logger("headrace.providers")
 
@@ -38,8 +41,8 @@ class Provider:
     endpoints: Sequence[Endpoint]
     wire: Format
     stream: bool
-    restarts: bool
-    """Whether a stream that broke off after its first token may begin again before its reader's eyes."""
+    on_loss: OnLoss
+    """What becomes of a stream that broke off after its first token."""
     connections: Slots
     bodies: Bodies
     planned_bytes: int
@@ -53,12 +56,25 @@ class Provider:
     _above_plan: bool = False
     _reported_bytes: int = 0
 
+    @property
+    def restarts(self) -> bool:
+        """Whether such a stream may begin again before its reader's eyes: also where it cannot be gone on with."""
+        return self.on_loss != "error"
+
+    @property
+    def resumes(self) -> bool:
+        """Whether such a stream is gone on with."""
+        return self.on_loss in ("reattach", "continue")
+
     def serves(self, operation: Operation) -> bool:
         return self.wire.path(operation) is not None
 
     def streams(self, operation: Operation, *, wanted: bool) -> bool:
-        """Whether calls of the operation are streamed to us (`wanted`: for their caller). The formats stream chats only."""
-        return (wanted or self.stream) and operation == "chat.completions"
+        """Whether calls of the operation are streamed to us (`wanted`: for their caller). The formats stream chats only.
+
+        What goes on without a reader is streamed for callers alone: of the others nobody would go on with it.
+        """
+        return (wanted or (self.stream and self.on_loss != "reattach")) and operation == "chat.completions"
 
     def encode(self, request: Request, model: str, *, streamed: bool) -> bytes:
         """The body of a call, with the model as this provider calls it. Raises CannotTranslateError."""

@@ -13,10 +13,12 @@ from streams.providers.attempts import label
 from streams.providers.call import ProviderCall
 from streams.providers.formats.wire import Failure
 from streams.providers.provider import Provider
+from streams.providers.resumption import Resumption, resumes
 from streams.providers.room import Room
 from streams.providers.routes import Routes, Stage
 from streams.providers.search import Search
 from streams.providers.target import Attempt, NoCapacity
+from streams.providers.upstream_cancels import UpstreamCancels
 
 
 class Providers:
@@ -41,6 +43,7 @@ class Providers:
         self._tokens = tokens
         self._now = now
         self._deltas = deltas
+        self.cancels = UpstreamCancels()
         self._room: Room[Attempt] = Room(Attempt.give_all_back)
         for provider in providers:
             provider.budget.on_room(lambda _: self._room.open())
@@ -85,7 +88,10 @@ class Providers:
             acquired = search.take()
             if isinstance(acquired, Attempt):
                 deltas = self._deltas.of(request)
-                return ProviderCall(search, acquired, self._agents, self._room, self._tokens, self._now, deltas)
+                resumption = Resumption(search, deltas, self.cancels) if deltas and resumes(search) else None
+                return ProviderCall(
+                    search, acquired, self._agents, self._room, self._tokens, self._now, deltas, resumption
+                )
             if isinstance(acquired, NoCapacity):
                 if not acquired.down:
                     return self._busy(request, acquired)

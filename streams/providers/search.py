@@ -35,6 +35,8 @@ class Search:
     """Why the target that was given up last cannot take the request."""
     _refusing: set[Endpoint] = field(default_factory=set)
     """Endpoints that refused it in this stage, and would again."""
+    keeps_to: set[Endpoint] = field(default_factory=set)
+    """The only endpoints that may be called, because they go on with what was begun; empty: all."""
 
     @property
     def fallback(self) -> bool:
@@ -58,6 +60,31 @@ class Search:
         """The endpoint refused the request for something that is its own: its key, its credit, the model."""
         self._refusing.add(endpoint)
 
+    def keep_to(self, provider: str, model: str, place: int | None) -> bool:
+        """Make the attempts at this provider and model alone, at the endpoint `place` if one is given; whether there is such."""
+        for number, stage in enumerate(self.stages):
+            kept = {
+                endpoint
+                for target in stage
+                if (target.provider.name, target.model) == (provider, model)
+                for endpoint in target.provider.endpoints
+                if place is None or endpoint.place == place
+            }
+            if kept:
+                if number != self.stage:
+                    self.stage, self.counted = number, 0
+                    self.tried.clear()
+                self.keeps_to = kept
+                return True
+        return False
+
+    def let_go(self) -> None:
+        """The attempts may be made anywhere again."""
+        self.keeps_to = set()
+
+    def _barred(self, endpoint: Endpoint) -> bool:
+        return endpoint in self._refusing or (bool(self.keeps_to) and endpoint not in self.keeps_to)
+
     def next_stage(self) -> bool:
         """Go on with the next model that may take the request; whether there is one."""
         while self.stage + 1 < len(self.stages):
@@ -65,6 +92,7 @@ class Search:
             self.counted = 0
             self.tried.clear()
             self._refusing.clear()
+            self.keeps_to = set()
             if self.targets():
                 return True
         return False
@@ -77,7 +105,12 @@ class Search:
 
     def untried(self) -> bool:
         """Whether an endpoint that was not tried yet could be called now; if none is left at all, another round begins."""
-        known = [endpoint for target in self.targets() for endpoint in target.provider.endpoints]
+        known = [
+            endpoint
+            for target in self.targets()
+            for endpoint in target.provider.endpoints
+            if not self.keeps_to or endpoint in self.keeps_to
+        ]
         if all(endpoint in self.tried for endpoint in known):
             self.tried = self.tried[-1:]
             return False
@@ -91,7 +124,7 @@ class Search:
             endpoint
             for target in self.targets()
             for endpoint in target.provider.endpoints
-            if endpoint in self._refusing or ((unfit := endpoint.health.unfit(target.model, now)) and unfit.refused)
+            if self._barred(endpoint) or ((unfit := endpoint.health.unfit(target.model, now)) and unfit.refused)
         ]
         return len(refusing) == endpoints
 
@@ -104,7 +137,7 @@ class Search:
             unfit.retry_in_s
             for target in self.targets()
             for endpoint, unfit in target.unfit(now)
-            if endpoint not in self._refusing
+            if not self._barred(endpoint)
         ]
         return None if None in waits or not waits else min(wait_s for wait_s in waits if wait_s is not None)
 
@@ -116,7 +149,7 @@ class Search:
 
     def _fit(self) -> list[Endpoint]:
         now = time.monotonic()
-        return [e for target in self.targets() for e in target.fit(now) if e not in self._refusing]
+        return [e for target in self.targets() for e in target.fit(now) if not self._barred(e)]
 
     def take(self) -> Attempt | NoCapacity | Failure:
         """What an attempt needs, of the first target that has it, with `body` encoded for it; a Failure where no target of this
@@ -154,8 +187,8 @@ class Search:
             if isinstance(free, NoCapacity):
                 yield target, free
                 continue
-            if self._refusing:
-                free = [endpoint for endpoint in free if endpoint not in self._refusing]
+            if self._refusing or self.keeps_to:
+                free = [endpoint for endpoint in free if not self._barred(endpoint)]
                 if not free:
                     yield target, NoCapacity(down=True, refused=True)
                     continue

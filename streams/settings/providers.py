@@ -232,7 +232,9 @@ class Provider(Section):
     """An LLM provider: its wire format, models, endpoints and limits."""
 
     name: Annotated[str, AfterValidator(_label)] = required("Name in responses, metrics and leases.")
-    format: Literal["openai", "anthropic"] = setting("openai", "Wire format of the provider.")
+    format: Literal["openai", "anthropic", "responses"] = setting(
+        "openai", "Wire format of the provider; `responses`: OpenAI's Responses API, which `reattach` needs."
+    )
     models: Models = setting(
         ["*"],
         'Models that it serves, "*" stands for any text; or a table from what callers say to what it calls them. '
@@ -263,15 +265,25 @@ class Provider(Section):
     stream_idle_timeout: Seconds = setting(
         "20s", "A stream that has begun and is silent for so long is given up.", gt=0
     )
-    stream_on_loss: Literal["error", "restart"] = setting(
+    stream_on_loss: Literal["error", "restart", "reattach", "continue"] = setting(
         "error",
         "What a client gets whose stream broke off after its first token: `error`, unless the next attempt says the same; "
-        "`restart`: the stream begins again, behind an event that says so. Before its first token it begins again unseen.",
+        "`restart`: the stream begins again, behind an event that says so; `reattach`: it is read on at the upstream, which goes "
+        "on in the background (format `responses`); `continue`: the upstream goes on behind the text so far, by vLLM's "
+        "`continue_final_message` (format `openai`). What cannot be gone on with restarts. Before its first token it begins "
+        "again unseen.",
     )
     tls: ProviderTls = Field(default_factory=ProviderTls)
     retry: Retry = Field(default_factory=Retry)
     failover: Failover = Field(default_factory=Failover)
     fatal: Fatal = Field(default_factory=Fatal)
+
+    @model_validator(mode="after")
+    def _can_go_on(self) -> Self:
+        needs = {"reattach": "responses", "continue": "openai"}.get(self.stream_on_loss)
+        if needs is not None and self.format != needs:
+            raise ValueError(f'stream_on_loss = "{self.stream_on_loss}" needs format = "{needs}"')
+        return self
 
     @property
     def model_map(self) -> Mapping[str, str | None]:

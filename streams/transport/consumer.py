@@ -91,6 +91,8 @@ class RecordListConsumer(FaustShape):
         self._corrupt: CorruptBatches | None = None
         self._commits_in_vain = False
         self._positioned_at = 0.0
+        self.gained_at: dict[TopicPartition, float] = {}
+        """When each partition became this worker's, by the monotonic clock."""
         self._returning = OwnersReturn(self.hold, self.release)
 
     # ---- life
@@ -319,6 +321,7 @@ class RecordListConsumer(FaustShape):
                 self._fetched.seek_to_start(partition)
             else:
                 self._fetched.seek(partition, offsets.position, offsets.leader_epoch)
+        self.gained_at |= dict.fromkeys(after.gained, time.monotonic())
         for partition in after.lost:
             # Nobody else will: its answers find no owner any more, and the partition may be ours anew.
             self.flow.release(partition, _UNDELIVERABLE)

@@ -16,8 +16,8 @@ import httpx2
 import pytest
 
 from ops.provider_sim import ProviderSim
-from streams.limits import Route
-from streams.pipeline import Busy, Outcome, PendingRequest
+from streams.limits import UNLIMITED, Budget, Route
+from streams.pipeline import NO_DELTAS, Busy, DeltaWriter, Outcome, PendingRequest
 from streams.providers.build import open_providers
 from streams.providers.call import ProviderCall
 from streams.providers.endpoint import Endpoint
@@ -94,6 +94,8 @@ class OpenRig(Protocol):
         timeout_s: float = 5.0,
         retry: RetryPolicy = QUICK,
         provider: dict[str, Any] | None = None,
+        deltas: DeltaWriter = NO_DELTAS,
+        budget: Budget = UNLIMITED,
         **sections: dict[str, Any],
     ) -> AbstractAsyncContextManager[Rig]: ...
 
@@ -151,6 +153,8 @@ async def open_rig(
     timeout_s: float = 5.0,
     retry: RetryPolicy = QUICK,
     provider: dict[str, Any] | None = None,
+    deltas: DeltaWriter = NO_DELTAS,
+    budget: Budget = UNLIMITED,
     **sections: dict[str, Any],
 ) -> AsyncIterator[Rig]:
     settings = rig_settings(urls, slots, timeout_s, retry, dict(provider or {}), sections)
@@ -162,7 +166,8 @@ async def open_rig(
                 made.transport = transport
                 return made
 
-            made = Rig(await open_providers(settings, stack, transports=transports))
+            providers = await open_providers(settings, stack, lambda _: budget, transports, deltas=deltas)
+            made = Rig(providers)
             yield made
             made.assert_everything_is_back()
 

@@ -37,6 +37,8 @@ class Pipeline:
         self.directory = directory
         self.simulator = simulator
         self.names = names
+        self.provider: dict[str, object] = {}
+        """Settings of the provider beside its usual ones."""
 
     @property
     def client_options(self) -> dict[str, Any]:
@@ -65,6 +67,7 @@ class Pipeline:
             "connections = { max = 1000, per_host = 1000 }",
             'bandwidth = "unlimited"',
             f'endpoints = [{{ url = "{self.simulator.url}" }}]',
+            *(f"{name} = {orjson.dumps(value).decode()}" for name, value in self.provider.items()),
         ]
         path = self.directory / "headrace.toml"
         path.write_text("\n".join(lines) + "\n")

@@ -59,6 +59,15 @@ class Simulator:
         found: dict[str, Any] = await asyncio.to_thread(self._get, "/admin/stats")
         return found
 
+    async def generations(self) -> dict[str, dict[str, int]]:
+        """By request id: how often its answer was `begun`, `continued`, `attached` to, `cancelled`, and its `tokens`."""
+        found: dict[str, dict[str, int]] = (await asyncio.to_thread(self._get, "/admin/generations"))["by_id"]
+        return found
+
+    async def forget(self) -> None:
+        """What goes on in the background is unknown from now on."""
+        await asyncio.to_thread(self._get, "/admin/forget", b"{}")
+
     async def configure(self, **settings: object) -> None:
         """Change settings of the running simulator; a change of its limits begins a new count."""
         await asyncio.to_thread(self._get, "/admin/config", orjson.dumps(settings))

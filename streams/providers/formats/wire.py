@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from schemas.errors import clip
 from schemas.request import Operation, Request
 from schemas.response import NO_USAGE, ErrorType, Usage
+from streams.kept import Kept
 from streams.providers.formats.error_bodies import read_error
 from streams.providers.formats.json_body import parse_body
 
@@ -95,6 +96,13 @@ class Assembler(Protocol):
 class Chunker(Protocol):
     """Makes chunks of a chat completion of a stream's events, as they come."""
 
+    upstream_id: str | None
+    """What the upstream calls an answer that it goes on making without a reader, once it has said so."""
+    reached: int | None
+    """The number of the last event, where the upstream numbers them. An event of plain text brings at most one chunk."""
+    failed: bool
+    """Whether the upstream said that the answer failed."""
+
     def feed(self, data: bytes) -> Iterable[bytes]:
         """The chunks that one event's data brings: `chat.completion.chunk` objects as JSON without line feeds. Raises ValueError,
         KeyError, TypeError or AttributeError for what is no event.
@@ -116,9 +124,19 @@ class Format(Protocol):
     def decode(self, asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
         """Read an answer of any status that was not streamed."""
 
-    def assembler(self, asked: Asked) -> Assembler: ...
+    def assembler(self, asked: Asked, told: Sequence[bytes] = ()) -> Assembler:
+        """`told`: chunks of an earlier attempt that the stream goes on behind."""
 
-    def chunker(self) -> Chunker: ...
+    def chunker(self, head: Mapping[str, Any] | None = None) -> Chunker:
+        """`head`: the name, time and model that the chunks of an earlier attempt bore."""
+
+    def continued(self, body: bytes, kept: Kept) -> bytes | None:
+        """The body of a call that goes on behind what was told of its answer; None where that cannot be asked for."""
+
+    def reattached(self, response_id: str, after: int | None) -> str | None:
+        """Path and query by which an answer that goes on without a reader is read on behind an event, or from its start; None
+        where the format has no such thing.
+        """
 
 
 def broken(what: str) -> Failure:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import httpx2
@@ -23,7 +24,8 @@ from streams.providers.formats.sse import EventDecoder, without_padding
 from streams.providers.formats.wire import Answer, Asked, Failure, Format, broken
 from streams.providers.http.body import Body, Traffic
 from streams.providers.http.compress import compress
-from streams.providers.http.tap import Tap
+from streams.providers.http.reattach import not_streamed
+from streams.providers.http.resume import Events, Resume, lost
 from streams.providers.keys import KeySource
 
 _HEADERS: Final = {
@@ -41,6 +43,9 @@ _END_S: Final = 1.0
 
 _LOOK_FOR_KEY_S: Final = 2.0
 """How long a refused call may wait for a look at its key's file."""
+
+_FROM_NOTHING: Final = Resume(None)
+"""Nothing was begun before, and nobody goes on with it."""
 
 OnHeaders = Callable[[Mapping[str, str]], None]
 
@@ -115,9 +120,10 @@ class EndpointClient:
         stream: bool,
         on_headers: OnHeaders,
         deltas: Deltas | None = None,
+        resume: Resume | None = None,
     ) -> tuple[Answer | Failure, float | None]:
         """One attempt, and the seconds to its first token where it was streamed. Raises nothing but CancelledError. What is
-        streamed is told to `deltas` as it comes.
+        streamed is told to `deltas` as it comes. `resume`: how it goes on with an earlier attempt.
 
         A call whose key is refused while there is a new one goes out again with that: a key's rotation costs no attempt.
         """
@@ -125,12 +131,13 @@ class EndpointClient:
         if self._used != self.key.current:
             self._use(self.key.current)
         used = self._used
-        result, first_s = await self._call(asked, body, timeout_s, stream, on_headers, deltas)
+        resume = resume or _FROM_NOTHING
+        result, first_s = await self._call(asked, body, timeout_s, stream, on_headers, deltas, resume)
         if not isinstance(result, Failure):
             return result, first_s
         if result.fault == "key" and await self._has_another_key(used) and (left_s := ends - time.monotonic()) > 0:
             self._use(self.key.current)
-            result, first_s = await self._call(asked, body, left_s, stream, on_headers, deltas)
+            result, first_s = await self._call(asked, body, left_s, stream, on_headers, deltas, resume)
             if not isinstance(result, Failure):
                 return result, first_s
         return replace(result, message=self.key.scrub(result.message)), first_s
@@ -150,11 +157,12 @@ class EndpointClient:
         stream: bool,
         on_headers: OnHeaders,
         deltas: Deltas | None,
+        resume: Resume,
     ) -> tuple[Answer | Failure, float | None]:
         name = self._provider
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(asked, body, stream, on_headers, deltas)
+                return await self._exchange(asked, body, stream, on_headers, deltas, resume)
         except (TimeoutError, httpx2.TimeoutException):
             message = f"no answer from {name} within {timeout_s:.1f} s"
             return Failure("provider_timeout", message, fault="illness", charged=True), None
@@ -165,30 +173,78 @@ class EndpointClient:
             return broken(f"the call to {name} broke: {type(error).__name__}"), None
 
     async def _exchange(
-        self, asked: Asked, body: bytes, stream: bool, on_headers: OnHeaders, deltas: Deltas | None
+        self,
+        asked: Asked,
+        body: bytes,
+        stream: bool,
+        on_headers: OnHeaders,
+        deltas: Deltas | None,
+        resume: Resume,
     ) -> tuple[Answer | Failure, float | None]:
+        began = time.monotonic()
+        if resume.id is not None:
+            request = self._get(self._wire.reattached(resume.id, resume.after))
+        else:
+            request = await self._post(asked, body if resume.body is None else resume.body, stream)
+        response = await self._transport.handle_async_request(request)
+        async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as result:
+            on_headers(response.headers)
+            if stream and 200 <= response.status_code < 300:
+                return await self._read_stream(asked, result, response, began, deltas, resume)
+            whole = await result.read()
+            if whole is None:
+                return self._too_large(), None
+        if resume.id is not None:
+            fetch = partial(self._fetch, self._wire.reattached(resume.id, None))
+            fetched = await not_streamed(response.status_code, fetch, partial(self._wire.decode, asked))
+            if fetched is not None:
+                return fetched, None
+        return self._wire.decode(asked, response.status_code, whole, response.headers), None
+
+    async def _post(self, asked: Asked, body: bytes, stream: bool) -> httpx2.Request:
         headers = self._stream_headers if stream else self._headers
         if self._limits.gzip_from_bytes is not None and len(body) >= self._limits.gzip_from_bytes:
             body = await compress(body)
             headers = httpx2.Headers(headers)
             headers["content-encoding"] = "gzip"
         await self._traffic.send(len(body))
-        began = time.monotonic()
         # With a stream and all headers given: what httpx2 would work out for `content` takes 20 us.
         request = httpx2.Request("POST", self._urls[asked.operation], headers=headers, stream=httpx2.ByteStream(body))
         request.headers["content-length"] = str(len(body))
+        return request
+
+    def _get(self, path: str | None, method: str = "GET") -> httpx2.Request:
+        assert path is not None, "only a format that has such answers names one"
+        return httpx2.Request(method, httpx2.URL(self.url + path), headers=self._stream_headers)
+
+    async def _fetch(self, path: str | None) -> tuple[int, bytes, Mapping[str, str]]:
+        """The state of an answer that goes on without a reader."""
+        request = self._get((path or "").partition("?")[0])
         response = await self._transport.handle_async_request(request)
-        async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as result:
-            on_headers(response.headers)
-            if stream and 200 <= response.status_code < 300:
-                return await self._read_stream(asked, result, response, began, deltas)
-            whole = await result.read()
-            if whole is None:
-                return self._too_large(), None
-            return self._wire.decode(asked, response.status_code, whole, response.headers), None
+        async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as body:
+            return response.status_code, await body.read() or b"", response.headers
+
+    async def end(self, response_id: str, timeout_s: float) -> bool:
+        """Have an answer ended that goes on without a reader; whether the upstream took it. Raises nothing but CancelledError."""
+        path = (self._wire.reattached(response_id, None) or "").partition("?")[0]
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._transport.handle_async_request(self._get(f"{path}/cancel", "POST"))
+                async with aclosing(response):
+                    async for _ in response.aiter_raw():  # read to its end, so that the connection can be used again
+                        pass
+        except (TimeoutError, httpx2.HTTPError, httpx2.StreamError, ssl.SSLError, OSError):
+            return False
+        return response.status_code < 500
 
     async def _read_stream(
-        self, asked: Asked, body: Body, response: httpx2.Response, began: float, deltas: Deltas | None
+        self,
+        asked: Asked,
+        body: Body,
+        response: httpx2.Response,
+        began: float,
+        deltas: Deltas | None,
+        resume: Resume,
     ) -> tuple[Answer | Failure, float | None]:
         """The answer to a call that asked for a stream. What it is shows in its first bytes: content types are wrong in both
         directions.
@@ -201,38 +257,38 @@ class EndpointClient:
             start, begun = without_padding(start + chunk)
             body.keep(len(start))
         if not start.startswith((b"{", b"[", b"<")):
-            return await self._read_events(asked, body, start, began, deltas)
+            return await self._read_events(Events(self._wire, asked, deltas, resume), body, start, began)
         rest = await body.read()
         if rest is None or len(start) + len(rest) > self._limits.max_answer_bytes:
             return self._too_large(), None
+        if resume.body is not None:  # what it says is but the rest of an answer
+            return lost(f"{self._provider} did not stream what was still missing of an answer"), None
         return self._wire.decode(asked, response.status_code, start + rest, response.headers), None
 
     async def _read_events(
-        self, asked: Asked, body: Body, chunk: bytes, began: float, deltas: Deltas | None
+        self, events: Events, body: Body, chunk: bytes, began: float
     ) -> tuple[Answer | Failure, float | None]:
         """The events put together. Silence is a failure of its own: what has begun and stands still will not go on. An answer
         that is whole is one, whatever becomes of its connection.
         """
-        decoder, assembler, first_s = EventDecoder(), self._wire.assembler(asked), None
-        tap = None if deltas is None else Tap(self._wire.chunker(), deltas)
+        decoder, first_s = EventDecoder(), None
         event_at: float | None = None
         while chunk:
-            before = assembler.size_bytes
+            before = events.size_bytes
             for data in decoder.feed(chunk):
                 event_at = time.monotonic()
-                counts, brought = not assembler.ended, assembler.feed(data)
-                if brought and first_s is None:
+                if await events.feed(data) and first_s is None:
                     first_s = event_at - began
-                if tap is not None and counts:
-                    tap.take(data, brought)
-            held = assembler.size_bytes + decoder.pending_bytes
+            if events.anew:
+                return events.finish(), first_s
+            held = events.size_bytes + decoder.pending_bytes
             body.keep(held)
-            body.charge(assembler.size_bytes - before)
+            body.charge(events.size_bytes - before)
             if held > self._limits.max_answer_bytes:
                 return self._too_large(), first_s
             waited_s = 0.0 if body.take_room() else await body.ready()
             idle_s = self._limits.stream_idle_s
-            if assembler.ended:
+            if events.ended:
                 idle_s = min(idle_s, _END_S)
             elif event_at is not None:
                 event_at += waited_s
@@ -241,16 +297,16 @@ class EndpointClient:
                 chunk = await self._next(body, None if event_at is None else max(0.0, idle_s))
             except (_SilenceError, httpx2.HTTPError, httpx2.StreamError, OSError) as error:
                 for data in decoder.end():
-                    assembler.feed(data)
-                result = assembler.finish()
+                    await events.feed(data)
+                result = events.finish()
                 if isinstance(result, Answer):
                     return result, first_s
                 if isinstance(error, _SilenceError):
                     return self._silent(), first_s
                 raise
         for data in decoder.end():
-            assembler.feed(data)
-        return assembler.finish(), first_s
+            await events.feed(data)
+        return events.finish(), first_s
 
     async def _next(self, body: Body, idle_s: float | None) -> bytes:
         """The next piece of a stream. Raises _SilenceError."""

@@ -79,3 +79,28 @@ def test_every_chunk_leaves_once_and_in_order(put: list[tuple[bytes, bool, bool]
     take()
     assert seen == chunks
     assert numbers == list(range(len(numbers)))
+
+
+def test_nothing_leaves_before_the_upstreams_name_for_the_answer_is_to_be_written() -> None:
+    batch = DeltaBatch(b"agent.requests.normal:3:41", "r-1")
+    batch.begin(1000, restart=True, upstream=b"nobody", held=True)
+    batch.put(b'{"role": 1}', False, 0)
+    assert batch.take() is None
+    batch.release(b"resp_1")
+    taken = batch.take()
+    assert taken is not None
+    headers = dict(taken[1])
+    assert (headers["upstream"], headers["upstream_seq"], headers["seq"]) == (b"resp_1", b"0", b"0")
+
+
+def test_only_the_first_delta_of_an_attempt_names_the_upstream_and_each_its_last_event() -> None:
+    batch = DeltaBatch(b"agent.requests.normal:3:41", "r-1")
+    batch.begin(1000, restart=True, upstream=b"sim")
+    found = []
+    for number in (4, 5, None):
+        batch.put(b'{"a": 1}', True, number)
+        taken = batch.take()
+        assert taken is not None
+        headers = dict(taken[1])
+        found.append((headers.get("upstream"), headers.get("upstream_seq")))
+    assert found == [(b"sim", b"4"), (None, b"5"), (None, None)]

@@ -23,6 +23,10 @@ _TEXTS: Final = {"text_delta": ("text", "content"), "thinking_delta": ("thinking
 class AnthropicChunker:
     """`created`: Unix seconds. A tool's arguments come as the model writes them; a whole answer may space them otherwise."""
 
+    upstream_id: str | None = None
+    reached: int | None = None
+    failed = False
+
     def __init__(self, created: int) -> None:
         self._head: dict[str, Any] = {"object": "chat.completion.chunk", "created": created}
         self._blocks: dict[int, dict[str, Any]] = {}

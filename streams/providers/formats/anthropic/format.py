@@ -7,12 +7,13 @@ passes, what is translated, what is left out and what is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 
 from schemas.request import Operation, Request
+from streams.kept import Kept
 from streams.providers.failures import failure_of
 from streams.providers.formats.anthropic.answer import translate_answer
 from streams.providers.formats.anthropic.chunks import AnthropicChunker
@@ -53,8 +54,15 @@ class AnthropicFormat:
             return failure_of(status, read_error(body), headers)
         return translate_answer(parsed, int(self._now()))
 
-    def chunker(self) -> AnthropicChunker:
+    def chunker(self, head: Mapping[str, Any] | None = None) -> AnthropicChunker:
         return AnthropicChunker(int(self._now()))
 
-    def assembler(self, asked: Asked) -> AnthropicAssembler:
+    def continued(self, body: bytes, kept: Kept) -> bytes | None:
+        """Newer models refuse a last message of the assistant's."""
+        return None
+
+    def reattached(self, response_id: str, after: int | None) -> str | None:
+        return None
+
+    def assembler(self, asked: Asked, told: Sequence[bytes] = ()) -> AnthropicAssembler:
         return AnthropicAssembler(lambda message: translate_answer(message, int(self._now())))

@@ -14,6 +14,10 @@ from streams.providers.formats.openai.answer import says_nothing
 class OpenaiChunker:
     """Passes over what is no chunk: the end, comments that a proxy made events of, errors."""
 
+    upstream_id: str | None = None
+    reached: int | None = None
+    failed = False
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The chunk of one event's data, untouched where it is strict JSON on one line."""
         data = data.strip()

@@ -5,17 +5,19 @@ Requests and answers are in this format already: they pass through with what we 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
 from schemas.request import Operation, Request
+from streams.kept import Kept
 from streams.providers.failures import failure_of
 from streams.providers.formats.error_bodies import read_error
 from streams.providers.formats.json_body import parse_body
 from streams.providers.formats.openai.answer import answer_of
 from streams.providers.formats.openai.chunks import OpenaiChunker
+from streams.providers.formats.openai.continuing import continued
 from streams.providers.formats.openai.stream import OpenaiAssembler
 from streams.providers.formats.sse import EventDecoder, looks_like_events
 from streams.providers.formats.wire import Answer, Asked, Failure, no_json
@@ -54,11 +56,20 @@ class OpenaiFormat:
             return no_json(body, headers)
         return answer_of(asked, status, parsed, body, headers)
 
-    def chunker(self) -> OpenaiChunker:
+    def chunker(self, head: Mapping[str, Any] | None = None) -> OpenaiChunker:
         return OpenaiChunker()
 
-    def assembler(self, asked: Asked) -> OpenaiAssembler:
-        return OpenaiAssembler(asked)
+    def assembler(self, asked: Asked, told: Sequence[bytes] = ()) -> OpenaiAssembler:
+        assembler = OpenaiAssembler(asked)
+        for chunk in told:
+            assembler.feed(chunk)
+        return assembler
+
+    def continued(self, body: bytes, kept: Kept) -> bytes | None:
+        return continued(body, kept)
+
+    def reattached(self, response_id: str, after: int | None) -> str | None:
+        return None
 
     def _assembled(self, asked: Asked, body: bytes, headers: Mapping[str, str]) -> Answer | Failure:
         """A stream that nobody asked for (new-api#5230)."""
