@@ -62,6 +62,8 @@ class PaperCall:
         await asyncio.sleep(self._duration_s)
         return _OK
 
+    def attending(self) -> None: ...
+
     def cut_off(self, outcome: Outcome) -> Outcome:
         """As it is: nobody reads it."""
         return outcome
