@@ -27,7 +27,7 @@ from streams.waits import QueueState, Reason
 from topics.names import Priority
 
 _REST: Final = 50
-_NO_PREDICTION: Final[frozenset[Reason]] = frozenset({"endpoints_down", "membership", "input_size", "unknown"})
+_NO_PREDICTION: Final[frozenset[Reason]] = frozenset({"endpoints_down", "membership", "input_size"})
 """Nobody knows how long these last."""
 
 _Where = tuple[Priority, Route | None]

@@ -18,9 +18,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from schemas.front_key import FrontKey
+from streams.front.ids import is_of
 from streams.front.inbound import NOBODY, Inbound
 from streams.front.keys.ring import Held, KeyRing
-from streams.front.keys.rules import agent_of, may_class, may_model, unusable
+from streams.front.keys.rules import agent_of, matches, may_class, may_model, unusable
 from streams.front.problems import Problem, ProblemError
 from streams.front.refusal import refusal
 from streams.hosts import is_asked_for_by_name
@@ -126,6 +127,29 @@ def admit(inbound: Inbound) -> Inbound:
     if not may_model(key, inbound.model):
         raise ProblemError(_forbidden("this API key may not use this model", "model_not_allowed", param="model"))
     return replace(inbound, agent_id=agent_id, fields={**inbound.fields, "agent_id": agent_id})
+
+
+def caller() -> str | None:
+    """The name of the key of the request under way; None without one. Keys of one name are one caller's."""
+    held = _KEY_OF_REQUEST.get()
+    return None if held is None else held.key.name
+
+
+def may_see(request_id: str, agent_id: str | None) -> bool:
+    """Whether the request of that id is one that the key of the request under way has sent, or one of an agent of its pattern.
+    `agent_id`: of that request, None where nobody knows. Without a key everything is seen.
+    """
+    held = _KEY_OF_REQUEST.get()
+    if held is None or is_of(request_id, held.key.name):
+        return True
+    pattern = held.key.agents
+    return agent_id is not None and pattern is not None and matches(pattern, agent_id)
+
+
+def sees_agents() -> bool:
+    """Whether the key of the request under way has a pattern of agents, whose requests it sees whoever sent them."""
+    held = _KEY_OF_REQUEST.get()
+    return held is not None and held.key.agents is not None
 
 
 def models_for_caller(models: Collection[str]) -> list[str]:

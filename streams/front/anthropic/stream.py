@@ -10,7 +10,7 @@ import orjson
 from streams.front.anthropic.events import PING, MessageEvents, event_bytes
 from streams.front.exchange import Beat, Broken, Delta, Event, Faulted, Restarted, StillWaits, Whole
 from streams.front.problems import Problem, problem_of
-from streams.front.stream import broken, faulty, still_waits
+from streams.front.stream import beat, broken, faulty, still_waits
 
 _RESTARTED: Final = Problem(
     502,
@@ -29,7 +29,7 @@ class MessageStream:
         self._events = MessageEvents(request_id)
 
     def __call__(self, event: Event) -> bytes:
-        return b"".join(map(event_bytes, self._told(event)))
+        return beat(event) + b"".join(map(event_bytes, self._told(event)))
 
     def _told(self, event: Event) -> Iterable[dict[str, object]]:
         events = self._events

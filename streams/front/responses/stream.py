@@ -11,7 +11,7 @@ from streams.front.anthropic.events import event_bytes
 from streams.front.exchange import Beat, Broken, Delta, Event, Faulted, Restarted, StillWaits, Whole
 from streams.front.problems import Problem, problem_of
 from streams.front.responses.events import ResponseEvents
-from streams.front.stream import BEAT, broken, faulty, still_waits
+from streams.front.stream import beat, broken, faulty, still_waits
 
 _RESTARTED: Final = Problem(
     502,
@@ -35,7 +35,7 @@ class ResponseStream:
 
     def __call__(self, event: Event) -> bytes:
         told = [each for each in self._told(event) if each["sequence_number"] > self._after]
-        return b"".join(map(event_bytes, told)) + (BEAT if isinstance(event, Beat) else b"")
+        return b"".join(map(event_bytes, told)) + beat(event)
 
     def _told(self, event: Event) -> Iterable[dict[str, Any]]:
         events = self._events
