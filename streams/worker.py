@@ -214,7 +214,7 @@ class Worker:
         """What is in the worker now, for its samples."""
         taken: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         if not self._started:
-            return WorkerStats(waiting=0, oldest_wait_s=0.0, in_flight=0, taken=taken, partitions=0)
+            return WorkerStats(0, 0.0, 0, taken, 0, address=self.address)
         priority_of = self._settings.topics.names.priority_of
         for partition, offsets in self.consumer.partitions.items():
             taken[priority_of[partition.topic]] += offsets.taken

@@ -1,4 +1,4 @@
-"""Which requests a client may see and cancel: those that its key has sent, or an agent of its pattern; nothing that was deleted."""
+"""Which requests a client may see and cancel: what its key has sent, or an agent of its pattern; nothing that was deleted."""
 
 from __future__ import annotations
 

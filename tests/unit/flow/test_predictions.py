@@ -12,6 +12,7 @@ import pytest
 from ops.simulation.providers import PaperProviders
 from ops.simulation.virtual_loop import run_virtually
 from streams.flow import queue_states
+from streams.pipeline import PendingRequest
 from streams.waits import Reason
 from tests.support.fixtures import Measured
 from tests.support.requests import rules
