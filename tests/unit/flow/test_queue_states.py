@@ -162,7 +162,7 @@ def test_the_told_place_is_the_order_in_which_they_go(data: st.DataObject) -> No
 @settings(max_examples=100, deadline=None)
 def test_a_fluid_drain_is_what_the_scheduler_does(ahead: int, own: int, waiting: list[int]) -> None:
     """One dispatch a second, no arrivals: the told time is the number of dispatches until it goes, to three."""
-    one, _ = scheduler(high_share=0.0)
+    one, _ = scheduler(high_share=0.0, per_agent=1_000)
     for at, priority in enumerate(PRIORITIES):
         for _ in range(ahead if at == own else waiting[at]):
             one.put(asking(priority, "a"))
