@@ -74,6 +74,9 @@ class Application:
     """The same responses by their tags."""
 
 
+Address = Annotated[str, Field(max_length=300, pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$")]
+
+
 class MetricSample(Message):
     """One worker, one interval. The record's key is the worker id."""
 
@@ -82,6 +85,11 @@ class MetricSample(Message):
     at: Instant = Field(description="End of the interval; a multiple of it on the clock.")
     interval_s: Figure
     partitions: Tally = Field(description="Partition numbers that the worker owns.")
+    owned: tuple[Tally, ...] = Field((), max_length=10_000, description="Which.")
+    address: Address | None = Field(
+        None,
+        description="HOST:PORT of its HTTP server, where it may be asked for requests; loopback: on its own machine.",
+    )
     system: System
     application: Application
     provider_limited: bool = Field(False, description="Calls waited because a provider's limit was reached.")

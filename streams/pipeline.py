@@ -188,6 +188,19 @@ class HitResponder(Responder, Protocol):
 
 Scope = Literal["route", "class", "agent", "model"]
 
+Lack = Literal[
+    "agent_connections",
+    "provider_limit",
+    "provider_pause",
+    "provider_connections",
+    "endpoint_slots",
+    "endpoints_down",
+    "bandwidth",
+    "body_memory",
+    "unknown",
+]
+"""What there was not enough of for a call: see docs/waiting.md."""
+
 
 @dataclass(frozen=True, slots=True)
 class Busy:
@@ -202,6 +215,26 @@ class Busy:
 
     scope: Scope
     retry_in_s: float | None = None
+    lack: Lack = field(default="unknown", compare=False)
+    """Why, for people who ask (streams/waits.py)."""
+    of: str = field(default="", compare=False)
+    """Of what, where `lack` does not say it alone: `tokens` of a limit."""
+
+
+Doing = Literal["attempt", "backoff", "room"]
+"""An attempt is under way; a pause before the next one; a wait for room for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attending:
+    """What a call does now."""
+
+    doing: Doing
+    provider: str
+    model: str
+    endpoint: str
+    """URL of the endpoint that was called last, or is called."""
+    attempts: int
 
 
 class Deltas(Protocol):
@@ -250,6 +283,9 @@ class Permit(Protocol):
 
     def cut_off(self, outcome: Outcome) -> Outcome:
         """The outcome, with what was done until `call` was cancelled: attempts, provider, time. Asked after that only."""
+
+    def attending(self) -> Attending | None:
+        """What it does now; None before `call`, and where nobody knows."""
 
     def release(self) -> None:
         """Give everything back. Once, after `call` or instead of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -41,10 +42,12 @@ from streams.pipeline import PendingRequest
 from streams.providers.build import open_providers
 from streams.providers.stats import EndpointStats, drain_endpoint, endpoint_stats
 from streams.record_clock import RecordClock
+from streams.record_states import record_state
 from streams.route_shares import RouteShares
 from streams.settings import Settings
 from streams.supervise import end, supervised
 from streams.transport.consumer import RecordListConsumer
+from streams.waits import Asked, RecordState, Told, Waits
 from topics.names import PRIORITIES, Priority
 
 log = structlog.get_logger("headrace.worker")
@@ -69,6 +72,8 @@ class Worker:
         self._stack = AsyncExitStack()
         self._clock = RecordClock()
         self._started = False
+        self.address: str | None = None
+        """Where its process may be asked (HOST:PORT), for its samples."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -141,6 +146,9 @@ class Worker:
         cancels = CancelReader(settings.kafka.client_options(), names.cancels, gate.take, now)
         self._stack.push_async_callback(cancels.stop)
         intake = Intake(decoder, gate, delivery, delivery, reply_topics, now=now, names=names)
+        self._waits = Waits(
+            stage.unanswered.find, stage.joined, stage.looked_up, self._dispatch.states, self._record, intake.holds, now
+        )
         self._app = build_app(settings, producer, intake.accept, transport)
         self._stack.push_async_callback(self._app.stop)
         await cancels.start()  # before partitions come: what was cancelled is not called
@@ -184,6 +192,16 @@ class Worker:
         """What waits and is under way, and the agents that use most of this worker; None before the start."""
         return self._dispatch.stats(_AGENTS_SHOWN) if self._started else None
 
+    def where(self, asked: Sequence[Asked]) -> list[Told]:
+        """Where each of these requests is, and why it waits. ValueError before the start."""
+        if not self._started:
+            raise ValueError("the worker has not started yet")
+        return self._waits.ask(asked)
+
+    def _record(self, record: str) -> RecordState | None:
+        names = self._settings.topics.names
+        return record_state(record, self.consumer.partitions, self.consumer.flow, names.priority_of)
+
     def endpoint_stats(self) -> list[EndpointStats] | None:
         """The endpoints of the providers, now; None before the start."""
         return endpoint_stats(self.providers) if self._started else None
@@ -209,16 +227,19 @@ class Worker:
         """What is in the worker now, for its samples."""
         taken: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         if not self._started:
-            return WorkerStats(waiting=0, oldest_wait_s=0.0, in_flight=0, taken=taken, partitions=0)
+            return WorkerStats(0, 0.0, 0, taken, 0, address=self.address)
         priority_of = self._settings.topics.names.priority_of
         for partition, offsets in self.consumer.partitions.items():
             taken[priority_of[partition.topic]] += offsets.taken
+        owned = tuple(sorted({partition.partition for partition in self.consumer.partitions}))
         return WorkerStats(
             waiting=sum(self._dispatch.waiting().values()),
             oldest_wait_s=self._dispatch.oldest_wait_s(self._clock.now()),
             in_flight=self._dispatch.in_flight,
             taken=taken,
-            partitions=len({partition.partition for partition in self.consumer.partitions}),
+            partitions=len(owned),
+            owned=owned,
+            address=self.address,
         )
 
     async def _watch(self) -> None:

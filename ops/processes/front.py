@@ -34,7 +34,7 @@ _KEYS_WITHIN_S: Final = 20.0
 def topics_of_front(settings: Settings) -> Needs:
     """What a front needs."""
     names = settings.topics.names
-    read = (names.front_responses, names.deltas, names.front_keys)
+    read = (names.front_responses, names.deltas, names.front_keys, names.metric_samples)
     written = (*names.requests, names.cancels)
     return {**dict.fromkeys(written, WRITE), **dict.fromkeys(read, READ), names.front_claims: READ_WRITE}
 

@@ -22,6 +22,7 @@ async def serve_health(
     ready: Callable[[], bool],
     documents: Mapping[str, Callable[[], Any]] | None = None,
     actions: Mapping[str, Callable[[Any], Any]] | None = None,
+    questions: Mapping[str, Callable[[Any], Any]] | None = None,
     *,
     token: str | None = None,
     hosts: Collection[str] | None = None,
@@ -31,7 +32,8 @@ async def serve_health(
     /healthz answers 200 as long as the event loop turns, /readyz 200 or 503 as `ready` says, and 503 while a loop
     that requests need begins again after a fault. `documents` are further paths,
     each with what makes its JSON now; None makes it a 503. `actions` are paths that take a POST of JSON and answer with JSON; a
-    ValueError or KeyError of theirs is a 400. They are for this machine, and for others that bring the `token` (Authorization:
+    ValueError or KeyError of theirs is a 400. `questions` are asked alike and change nothing, so that whoever reaches the port
+    may. Actions are for this machine, and for others that bring the `token` (Authorization:
     Bearer). Where `hosts` is given, documents and actions are asked for by an address, `localhost` or one of these: whoever
     else's name leads here, a page in a browser has been told so by its own DNS. Raises OSError where the address is taken.
     """
@@ -46,14 +48,14 @@ async def serve_health(
 
         return answer
 
-    def action(act: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def action(act: Callable[[Any], Any], *, asks: bool = False) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             # A page in a browser can post text to this port, but not JSON, which it would have to ask for first.
             if request.content_type != "application/json" or "Origin" in request.headers:
                 return _json({"error": "only by JSON, and from no page"}, 403)
             if hosts is not None and not is_asked_for_by_name(request.host, hosts):
                 return _json({"error": "not by this Host: see http.hosts"}, 403)
-            if not (_from_here(request) or _has_token(request, token)):
+            if not (asks or _from_here(request) or _has_token(request, token)):
                 return _json({"error": "only from this machine, or with the token of http.token_env"}, 403)
             try:
                 return _json(act(orjson.loads(await request.read())))
@@ -66,6 +68,7 @@ async def serve_health(
     app.add_routes(health_routes(ready))
     app.add_routes([web.get(path, document(make)) for path, make in (documents or {}).items()])
     app.add_routes([web.post(path, action(act)) for path, act in (actions or {}).items()])
+    app.add_routes([web.post(path, action(ask, asks=True)) for path, ask in (questions or {}).items()])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -13,6 +13,7 @@ from ops.processes.service import Stop, check_start, unless, wait_broken
 from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.unhandled import FaultError, Unhandled
+from streams.waits import read_asked
 from streams.worker import Worker
 from topics.access import READ, READ_WRITE, WRITE
 from topics.plan import Needs
@@ -51,10 +52,12 @@ async def run_worker(settings: Settings) -> None:
                 lambda: worker.ready and not unhandled.happened,
                 {"/agents": worker.flow_stats, "/providers": worker.endpoint_stats},
                 {"/providers/drain": lambda asked: worker.drain_endpoint(asked["endpoint"], asked["draining"])},
+                {"/requests": lambda asked: worker.where(read_asked(asked))},
                 token=settings.http.token(),
                 hosts=settings.http.hosts,
             )
         )
+        worker.address = settings.http.advertised(address)
         starting = asyncio.create_task(stack.enter_async_context(worker))
         if not await unless(stop.asked, starting):
             return

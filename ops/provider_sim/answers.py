@@ -14,6 +14,7 @@ import orjson
 import xxhash
 
 from ops.provider_sim.settings import Hint
+from ops.provider_sim.structured import fitting
 
 BYTES_PER_TOKEN = 4
 MODELS = ("small", "large", "embed")
@@ -105,15 +106,18 @@ def chat_text(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> str
 
 
 def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int, text: str | None = None) -> dict[str, Any]:
-    """A text, `text` where it is given; or, where `tool_choice` demands a tool, a call of it whose one argument `seen` is the
-    hash of the body.
+    """A text, `text` where it is given, or JSON of the schema that `response_format` names; or, where `tool_choice` demands a tool, a call of it: its
+    arguments fit its schema where that requires some, else the one argument `seen` is the hash of the body.
     """
     seen = body_hash(body)
     tool = _demanded_tool(body)
-    text = chat_text(body, tokens, least_bytes) if text is None else text
+    if text is None:
+        structured = _structured(body, seen)
+        text = chat_text(body, tokens, least_bytes) if structured is None else structured
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if tool is not None:
-        function = {"name": tool, "arguments": orjson.dumps({"seen": f"{seen:016x}"}).decode()}
+        arguments = _arguments(body, tool, seen)
+        function = {"name": tool, "arguments": orjson.dumps(arguments).decode()}
         call = {"id": f"call_{seen:016x}", "type": "function", "function": function}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
     return {
@@ -135,6 +139,27 @@ def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int, text
             **({"prompt_tokens_details": {"cached_tokens": tokens.cached}} if tokens.cached else {}),
         },
     }
+
+
+def _structured(body: dict[str, Any], seen: int) -> str | None:
+    wanted = body.get("response_format")
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
+        return None
+    try:
+        return orjson.dumps(fitting(wanted["json_schema"]["schema"], seen)).decode()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadRequestError("response_format.json_schema.schema is no schema that is known here") from error
+
+
+def _arguments(body: dict[str, Any], tool: str, seen: int) -> Any:
+    named = [each.get("function", {}) for each in body.get("tools") or () if isinstance(each, dict)]
+    schema = next((each.get("parameters") for each in named if each.get("name") == tool), None)
+    if not isinstance(schema, dict) or not schema.get("required"):
+        return {"seen": f"{seen:016x}"}
+    try:
+        return fitting(schema, seen)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadRequestError("the tool's parameters are no schema that is known here") from error
 
 
 def _demanded_tool(body: dict[str, Any]) -> str | None:

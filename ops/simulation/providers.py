@@ -43,7 +43,7 @@ class PaperProviders:
             size = 1_000_000_000 if self._most is None else self._most
             slots = self._slots[request.route] = Slots(size, self._high_share)
         if not slots.has_room(request.priority):
-            return Busy("route" if slots.taken >= slots.size else "class")
+            return Busy("route" if slots.taken >= slots.size else "class", None, "endpoint_slots")
         slots.take(request.priority)
         self.most_under_way = max(self.most_under_way, slots.taken)
         return PaperCall(slots, request, self._duration_s(request), self._tell)
@@ -61,6 +61,8 @@ class PaperCall:
     async def call(self, request: PendingRequest) -> Outcome:
         await asyncio.sleep(self._duration_s)
         return _OK
+
+    def attending(self) -> None: ...
 
     def cut_off(self, outcome: Outcome) -> Outcome:
         """As it is: nobody reads it."""

@@ -95,6 +95,13 @@ class Flights:
         flight = self._flights.get(key)
         return None if flight is None else flight.leader
 
+    def joined(self, key: bytes, request: PendingRequest) -> PendingRequest | None:
+        """The leader that the request, one that is not answered yet, waits for; None where it is to be called itself."""
+        flight = self._flights.get(key)
+        if flight is None or flight.leader is request or request in flight.queued:
+            return None
+        return flight.leader
+
     def take_queued(self, key: bytes, leader: PendingRequest) -> list[PendingRequest]:
         """Those that the leader has overtaken. Ask before `complete` and `promote`."""
         flight = self._flights.get(key)

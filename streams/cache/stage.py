@@ -7,8 +7,9 @@ one task. What is on neither joins an identical call under way, or goes on to be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import structlog
@@ -318,6 +319,14 @@ class CacheStage:
         if leader is not None and self.unanswered.has_left(leader) and not self._flights.is_waited_for(key, leader):
             self._following.cancel(leader, outcome)  # its call went on for those who are gone now
         return where
+
+    def joined(self, request: PendingRequest) -> PendingRequest | None:
+        """Whose call it waits for; None where it has joined none."""
+        return None if request.read_key is None else self._flights.joined(request.read_key, request)
+
+    def looked_up(self, ids: Collection[str]) -> list[PendingRequest]:
+        """Those with one of these ids that are looked up now. Takes time in proportion to what is looked up."""
+        return [each for each in chain(self._under_way, self._missing) if each.request_id in ids]
 
     def _keep(self, request: PendingRequest, outcome: Outcome) -> None:
         now, cache, payload = self._now(), request.request.cache, outcome.payload or b""

@@ -40,6 +40,8 @@ class Agent:
     over: bool = False
     """Waits behind the others."""
     warned: bool = False
+    most_seen: int = 1_000_000_000
+    """Calls that it had under way when it was last told that it may have no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,16 @@ class Coalescer:
             return []
         return list(self._lingering.pop(key))
 
+    def lingers_s(self, request: PendingRequest, now: float) -> float | None:
+        """Seconds for which it lingers yet; None where it does not."""
+        kind = self._kinds.get(request)
+        until = None if kind is None else self._lingering.get(kind.key, {}).get(request)
+        return None if until is None else max(0.0, until - now)
+
+    def holds(self, request: PendingRequest) -> bool:
+        """Whether it waits until it is known how many inputs its provider takes."""
+        return request.request.operation == "embeddings" and self._caps.holds(request)
+
     def lingered(self, now: float, *, all_of_them: bool) -> list[PendingRequest]:
         """Those that linger no longer: with the first of a kind whose time is over, the others of its kind."""
         over = [key for key, gathered in self._lingering.items() if all_of_them or next(iter(gathered.values())) <= now]

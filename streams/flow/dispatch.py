@@ -22,6 +22,7 @@ from streams.flow.mates import Mates
 from streams.flow.merge import merge, split
 from streams.flow.parts import Over, Parts
 from streams.flow.pool import Pool
+from streams.flow.queue_states import QueueStates
 from streams.flow.refusals import Refusals
 from streams.flow.rules import FlowRules, scheduler_of
 from streams.flow.scheduler import Scheduler
@@ -78,6 +79,8 @@ class Dispatch:
         self._wait_estimate = WaitEstimate(rules.classes, began)
         self._refusals = Refusals(self._scheduler, self._agents, self._wait_estimate, early=rules.refuse_early)
         self._calls = Calls(self._give_back, self._answer, lambda: self._wake.after(0.0))
+        waiting, called = (self._scheduler, self._coalescer), (self._calls, self._parts)
+        self.states = QueueStates(*waiting, *called, clock, now, in_doubt, providers.why_not)
         self._longest_wait_s = 0.0
         self._wake = Wake(self._fill, clock)
         self._ticking: asyncio.Task[None] | None = None
@@ -175,6 +178,7 @@ class Dispatch:
             for request in self._coalescer.lingered(clock, all_of_them=self._pool.idle):
                 self._scheduler.let_go(request)
             sleep_s = float("inf") if self._in_doubt() else self._dispatch(clock)  # the next tick asks again
+            self.states.short_of_tokens = sleep_s < float("inf")
         finally:
             self._filling = False
         for at in (self._scheduler.next_retry_at, self._coalescer.next_at):
@@ -246,6 +250,7 @@ class Dispatch:
     def _give_back(self, call: Call) -> None:
         self._slots.give_back(call.called.priority)
         self._pool.give_back(call.dispatcher)
+        self.states.ended(call.group[0])
         clock = self._clock()
         for request in call.group:
             self._scheduler.end(request, clock)
@@ -254,9 +259,7 @@ class Dispatch:
     def _answer(self, call: Call, outcome: Outcome) -> None:
         try:
             self._end(call.group, outcome, call.left, is_cut=call.cut is not None)
-        except (
-            Exception
-        ) as error:  # one of a group may be answered twice; none at all would hold its partition for ever
+        except Exception as error:  # one of a group may be answered twice; none would hold its partition for ever
             fault("calls", error, "an outcome could not be passed on", request_id=call.called.request_id)
             for request in call.group:
                 if request.source.live and request not in call.left and request not in self._scheduler:
@@ -345,6 +348,7 @@ class Dispatch:
                 self._expire(request)
             self._let_go(self._coalescer.maintain(now, clock))
             self._wait_estimate.tick(clock)
+            self.states.tick(clock)
             self._adjust_pool(clock, now)
             self._scheduler.maintain(clock)
             self._fill()
@@ -360,9 +364,8 @@ class Dispatch:
 
     def drop_moved(self) -> None:
         """Partitions have moved: drop what waits of records that belong to another worker now."""
-        clock = self._clock()
         for request in [request for request in self._scheduler if not request.source.live]:
-            self._remove(request, clock)
+            self._remove(request, self._clock())
             self._responder.abandon(request)
 
     # ---- stats

@@ -154,6 +154,11 @@ class InputCaps:
                 self._learn(known, each, now)
         return self._go_on(known, group, give_up=explained)
 
+    def holds(self, request: PendingRequest) -> bool:
+        """Whether it waits for what is before it."""
+        known = self._known.get(place_of(request))
+        return known is not None and known.search is not None and any(request in group for group in known.search.held)
+
     def late(self, now: float) -> list[list[PendingRequest]]:
         """Groups of which one has waited for too long, by the records' clock: their search is given up."""
         groups: list[list[PendingRequest]] = []

@@ -15,7 +15,7 @@ from itertools import count
 from streams.flow.agents import Agent
 from streams.flow.timer_wheel import TimerWheel
 from streams.limits import Route
-from streams.pipeline import PendingRequest
+from streams.pipeline import Busy, PendingRequest
 from topics.names import Priority
 
 _NOWHERE = -1
@@ -51,9 +51,11 @@ class Ring:
 
 
 class Lane:
-    """Waiting requests of one route in one class, or of one model of it."""
+    """Waiting requests of one route in one class, or of one model of it. `came` and `went` count what was put here and what
+    was dispatched; nothing else is done for those who ask how long it takes.
+    """
 
-    __slots__ = ("behind", "blocked", "front", "parked", "queue", "turns")
+    __slots__ = ("behind", "blocked", "came", "front", "lack", "parked", "queue", "retry_at", "turns", "went")
 
     def __init__(self, queue: ClassQueue, numbers: count[int]) -> None:
         self.queue = queue
@@ -63,6 +65,12 @@ class Lane:
         self.parked: list[Turn] = []
         """Turns that come again when the route has room."""
         self.blocked = False
+        self.lack: Busy | None = None
+        """Why it was blocked last."""
+        self.retry_at: float | None = None
+        """When it is looked at again by itself, then."""
+        self.came = 0
+        self.went = 0
 
 
 class ClassQueue:
@@ -108,6 +116,7 @@ class ClassQueue:
             turn = lane.turns[agent.agent_id] = Turn(agent, lane)
             self.append(turn)
         turn.requests.append(request)
+        lane.came += 1
         if request.dispatch_by < turn.due_at:
             self._set_due(turn, request.dispatch_by)
 
@@ -155,6 +164,7 @@ class ClassQueue:
         ring.entries.popleft()
         turn.stamp = _NOWHERE
         turn.requests.pop(0)
+        turn.lane.went += 1
         if turn.requests:
             self.append(turn)
         else:
@@ -186,12 +196,17 @@ class ClassQueue:
         if not ring.listed:
             self._list(ring)
 
-    def remove(self, request: PendingRequest) -> None:
-        """Take a request out if it waits. Its turn goes when it comes to the front."""
-        lane = self.lanes.get(request.route)
-        turn = lane.turns.get(request.agent_id) if lane is not None else None
+    def remove(self, request: PendingRequest, *, called: bool = False) -> None:
+        """Take a request out if it waits; `called`: with another one. Its turn goes when it comes to the front."""
+        turn = self.turn_of(request)
         if turn is not None and request in turn.requests:
             turn.requests.remove(request)
+            turn.lane.went += called
+
+    def turn_of(self, request: PendingRequest) -> Turn | None:
+        """Where its agent's requests on its route stand, the request itself perhaps not among them."""
+        lane = self.lanes.get(request.route)
+        return lane.turns.get(request.agent_id) if lane is not None else None
 
     def take_late(self, now: float) -> list[PendingRequest]:
         """Take out the requests whose wait has ended by `now`."""

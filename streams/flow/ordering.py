@@ -56,6 +56,22 @@ class Order:
         """What is held back and whose wait has ended by `now`; `leave` with each."""
         return self._wheel.take(now)
 
+    def ahead_of(self, request: PendingRequest) -> tuple[PendingRequest, int] | None:
+        """Who is out of its chain, and how many that are held back go before it; None where it is not held back. Takes time in
+        proportion to the chain.
+        """
+        key = self._key(request)
+        held = None if key is None else self._held.get(key)
+        if key is None or held is None or request not in held[PRIORITIES.index(request.priority)]:
+            return None
+        ahead = 0
+        for waiting in held:
+            for other in waiting:
+                if other is request:
+                    return self._out[key], ahead
+                ahead += 1
+        return None
+
     def __iter__(self) -> Iterator[PendingRequest]:
         """Everything that is held back."""
         return (request for held in self._held.values() for waiting in held for request in waiting)

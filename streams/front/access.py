@@ -7,22 +7,24 @@ here and go no further.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from schemas.front_key import FrontKey
+from streams.front.ids import is_of
 from streams.front.inbound import NOBODY, Inbound
 from streams.front.keys.ring import Held, KeyRing
-from streams.front.keys.rules import agent_of, may_class, may_model, unusable
+from streams.front.keys.rules import agent_of, matches, may_class, may_model, unusable
 from streams.front.problems import Problem, ProblemError
-from streams.front.refusal import refusal
+from streams.front.refusal import HTTP_ID, refusal
 from streams.hosts import is_asked_for_by_name
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
@@ -71,10 +73,13 @@ class Access:
         async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path in OPEN_PATHS:
                 return await handler(request)
+            http_id = request[HTTP_ID] = f"req_{secrets.token_hex(12)}"
             try:
                 held = self._let_in(request)
             except ProblemError as error:
-                return refusal(error.problem, request.path)
+                named = {"x-headrace-id": http_id, "x-request-id": http_id, "request-id": http_id}
+                told = {**named, **error.headers}
+                return refusal(error.problem, request.path, told, request_id=http_id)
             token = _KEY_OF_REQUEST.set(held)
             try:
                 return await handler(request)
@@ -96,7 +101,7 @@ class Access:
         if request.method == "POST" and held.key.rate is not None:
             wait_s = held.rate.take(held.key.rate, self._monotonic())
             if wait_s is not None:
-                raise ProblemError(_over(held.key, wait_s))
+                raise ProblemError(_over(held.key, wait_s), limit_headers(held, self._monotonic()))
         return held
 
     def _insist_on_this_machine(self, request: web.Request) -> None:
@@ -126,6 +131,54 @@ def admit(inbound: Inbound) -> Inbound:
     if not may_model(key, inbound.model):
         raise ProblemError(_forbidden("this API key may not use this model", "model_not_allowed", param="model"))
     return replace(inbound, agent_id=agent_id, fields={**inbound.fields, "agent_id": agent_id})
+
+
+def limits_of_caller() -> dict[str, str]:
+    """What the key of the request under way may still ask, as headers; empty without a key that has a rate."""
+    held = _KEY_OF_REQUEST.get()
+    return {} if held is None else limit_headers(held, time.monotonic())
+
+
+def limit_headers(held: Held, now: float) -> dict[str, str]:
+    """The names of both APIs: requests a minute of this key at this front, how many are left, and when all of them are again.
+    https://platform.openai.com/docs/guides/rate-limits, https://docs.claude.com/en/api/rate-limits
+    """
+    rate = held.key.rate
+    if rate is None:
+        return {}
+    left, reset_s = held.rate.left(rate, now)
+    reset_at = datetime.now(UTC) + timedelta(seconds=reset_s)
+    return {
+        "x-ratelimit-limit-requests": str(rate),
+        "x-ratelimit-remaining-requests": str(left),
+        "x-ratelimit-reset-requests": f"{reset_s:.3f}s",
+        "anthropic-ratelimit-requests-limit": str(rate),
+        "anthropic-ratelimit-requests-remaining": str(left),
+        "anthropic-ratelimit-requests-reset": reset_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def caller() -> str | None:
+    """The name of the key of the request under way; None without one. Keys of one name are one caller's."""
+    held = _KEY_OF_REQUEST.get()
+    return None if held is None else held.key.name
+
+
+def may_see(request_id: str, agent_id: str | None) -> bool:
+    """Whether the request of that id is one that the key of the request under way has sent, or one of an agent of its pattern.
+    `agent_id`: of that request, None where nobody knows. Without a key everything is seen.
+    """
+    held = _KEY_OF_REQUEST.get()
+    if held is None or is_of(request_id, held.key.name):
+        return True
+    pattern = held.key.agents
+    return agent_id is not None and pattern is not None and matches(pattern, agent_id)
+
+
+def sees_agents() -> bool:
+    """Whether the key of the request under way has a pattern of agents, whose requests it sees whoever sent them."""
+    held = _KEY_OF_REQUEST.get()
+    return held is not None and held.key.agents is not None
 
 
 def models_for_caller(models: Collection[str]) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -19,6 +19,7 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas.response import Response
 from streams.front.follower import Broken, Cursor, Delta, Follower, Restarted, Whole
+from streams.front.whereabouts import Whereabouts
 
 __all__ = [
     "Beat",
@@ -43,6 +44,9 @@ _MOST_BYTES: Final = 256 * 1024
 @dataclass(frozen=True, slots=True)
 class Beat:
     """Nothing has come for a while; the request goes on."""
+
+    where: Whereabouts | None = None
+    """Where it is and why, if a worker tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,9 @@ class Inbox:
         return record
 
 
+async def _nowhere(_: str) -> None: ...
+
+
 class Exchange:
     """A request that is on the log. `forget` is called at the end, also where its client has gone."""
 
@@ -96,12 +103,14 @@ class Exchange:
         inbox: Inbox,
         most_wait_s: float,
         forget: Callable[[str], None],
+        where: Callable[[str], Awaitable[Whereabouts | None]] = _nowhere,
     ) -> None:
         self.request_id = request_id
         self._answer = answer
         self._inbox = inbox
         self._most_wait_s = most_wait_s
         self._forget = forget
+        self._where = where
         self._follower = Follower(lane)
         answer.add_done_callback(lambda _: inbox.came.set())
 
@@ -131,7 +140,7 @@ class Exchange:
                 yield StillWaits()
                 return
             if not await came(self._inbox.came, min(BEAT_S, left_s)) and left_s > BEAT_S:
-                yield Beat()
+                yield Beat(await self._where(self.request_id))
 
 
 async def came(event: asyncio.Event, within_s: float) -> bool:

@@ -24,6 +24,7 @@ import orjson
 from schemas.delta import chunks_of
 from schemas.response import Response
 from streams.front.partial import Partial, chunks_with, is_chunk
+from streams.front.pieces import cut
 from topics.headers import EPOCH, ON_LOSS, SEQ
 
 _CURSOR: Final = re.compile(r"(\d{1,7})\.(-1|\d{1,19})\.(\d{1,9})", re.ASCII)
@@ -151,7 +152,8 @@ class Follower:
         self._head = response.payload
         missing = self._told.missing(whole)
         if missing is not None:
-            return [*self._tell(chunks_with(missing, self._head)), Whole(response)]
+            pieces = [piece for choice in missing for piece in cut(choice)]
+            return [*self._tell(chunks_with(pieces, self._head)), Whole(response)]
         if not self._restarts:
             return [Broken()]
         return [*self._restart(whole), Whole(response)]

@@ -18,18 +18,21 @@ from aiokafka.structs import ConsumerRecord
 from schemas.cancel import Cancel
 from schemas.response import Response
 from streams.app import producer_options
-from streams.front.access import admit
+from streams.front.access import admit, caller
 from streams.front.cancelling import Cancelling
 from streams.front.exchange import Event, Exchange, Inbox
 from streams.front.finder import Finder
 from streams.front.follower import Cursor
 from streams.front.idempotency.claim_log import ClaimLog
+from streams.front.idempotency.claims import NO_BODY, deletion_of
 from streams.front.ids import RANDOM_BYTES, Where, new_id, read_id
 from streams.front.inbound import Inbound
 from streams.front.lane import Lane
 from streams.front.problems import ProblemError, invalid, unavailable
 from streams.front.replay import Replays
 from streams.front.waiting import Waiting
+from streams.front.whereabouts import Whereabouts
+from streams.front.workers import Workers
 from streams.kafka import closing
 from streams.kafka.reconnect import make_producer
 from streams.settings import Settings
@@ -54,6 +57,7 @@ class Front:
         self._finder = Finder(client, names, settings.front.lanes)
         self._replays = Replays(client, names)
         self.cancelling = Cancelling(self.cancel, settings.front.cancel_grace)
+        self._workers = Workers(client, names.metric_samples)
         self._producer = make_producer(**{**producer_options(settings), "enable_idempotence": True})
         self.claims = ClaimLog(client, names.front_claims, self._producer)
 
@@ -65,6 +69,8 @@ class Front:
             self._stack.push_async_callback(self.cancelling.stop)
             self.cancelling.start()
             await self._lane.start()
+            self._stack.push_async_callback(self._workers.stop)
+            self._workers.start()
             self._stack.push_async_callback(self.claims.stop)
             await self.claims.start()
         except BaseException:
@@ -83,13 +89,15 @@ class Front:
     def make_id(self, prefix: str) -> str:
         """A new id, whose answer comes here."""
         where = Where(self._lane.number, int(time.time() * 1000))
-        return new_id(prefix, where, secrets.token_bytes(RANDOM_BYTES))
+        return new_id(prefix, where, secrets.token_bytes(RANDOM_BYTES), caller())
 
     async def exchange(self, inbound: Inbound, request_id: str | None = None) -> Exchange:
         """Publish a request whose answer is told as it comes. Arguments and what it raises: as `publish`."""
         inbox = Inbox()
         request_id, answer = await self.publish(inbound, inbox, request_id)
-        return Exchange(request_id, self._lane.number, answer, inbox, self._settings.front.wait, self.forget)
+        return Exchange(
+            request_id, self._lane.number, answer, inbox, self._settings.front.wait, self.forget, self.where
+        )
 
     async def publish(
         self, inbound: Inbound, inbox: Inbox | None = None, request_id: str | None = None
@@ -143,9 +151,21 @@ class Front:
             self._names.cancels, cancel.to_json(), key=cancel.request_id.encode(), partition=0, headers=headers
         )
 
+    async def delete(self, request_id: str) -> None:
+        """Mark the answer of a request as deleted, for every front. Raises KafkaError, TimeoutError."""
+        await self.claims.claim(deletion_of(request_id), request_id, NO_BODY)
+
+    def is_deleted(self, request_id: str) -> bool:
+        """Whether some front was told to delete it, as far as this one has read."""
+        return self.claims.holder(deletion_of(request_id)) is not None
+
     def forget(self, request_id: str) -> None:
         """Nobody waits here for the answer any more."""
         self.waiting.forget(request_id)
+
+    async def where(self, request_id: str) -> Whereabouts | None:
+        """Where a request is that is not answered yet, and why it waits; None where no worker tells. Raises nothing."""
+        return await self._workers.ask(request_id, self.waiting.record_of(request_id))
 
     async def find(self, request_id: str) -> Response | None:
         """The answer to a request of any front's, from the log; None where there is none (yet), or no more.

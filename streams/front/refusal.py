@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import orjson
 from aiohttp import web
@@ -12,6 +12,9 @@ from streams.front.anthropic.errors import error_object
 from streams.front.problems import Problem
 
 Api = Literal["openai", "anthropic", "other"]
+
+HTTP_ID: Final = web.RequestKey("http_id", str)
+"""The id of an HTTP request, for its answer's `x-request-id` where no request of the fleet came of it."""
 
 
 def api_of(path: str) -> Api:

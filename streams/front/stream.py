@@ -98,7 +98,7 @@ def sse(event: Event, request_id: str, *, tells_usage: bool) -> bytes:
                 for index, chunk in enumerate(chunks)
             )
         case Beat():
-            return BEAT
+            return beat(event)
         case Restarted(cursor):
             return b"event: restarted\nid: %b\ndata: %b\n\n" % (cursor.encode(), _restarted(request_id))
         case Whole(response) if response.error is None and response.payload is not None:
@@ -112,6 +112,13 @@ def sse(event: Event, request_id: str, *, tells_usage: bool) -> bytes:
         case Faulted():
             problem = faulty(request_id)
     return _error(problem, request_id)
+
+
+def beat(event: Event) -> bytes:
+    """A comment that says where the request is; empty for other events."""
+    if not isinstance(event, Beat):
+        return b""
+    return BEAT if event.where is None else event.where.comment()
 
 
 async def _write(request: web.Request, stream: web.StreamResponse, data: bytes) -> None:

@@ -46,6 +46,11 @@ class Waiting:
     def full(self) -> bool:
         return len(self._waiters) >= self._most
 
+    def record_of(self, request_id: str) -> str | None:
+        """Its record, `topic:partition:offset`, once the broker has it; None too where nobody waits."""
+        waiter = self._waiters.get(request_id)
+        return None if waiter is None or waiter.event_id is None else waiter.event_id.decode()
+
     def expect(self, request_id: str, inbox: Inbox | None = None) -> asyncio.Future[bytes]:
         """The future value of the answer; `forget` it in any case. `inbox`: where its deltas go."""
         waiter = self._waiters[request_id] = _Waiter(asyncio.get_running_loop().create_future(), inbox=inbox)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Final, Protocol
 
 import structlog
@@ -83,6 +84,8 @@ class Intake:
         self._in_hand: _Heavy | None = None
         self._decoding: asyncio.Task[None] | None = None
         self._look_ups = Jobs("reply_lookups")
+        self._looked_up: set[bytes] = set()
+        """Records whose reply topics are looked up now."""
         self._received = {topic: metrics.RECEIVED.labels(priority) for topic, priority in names.priority_of.items()}
         self._responses = names.responses
 
@@ -149,12 +152,19 @@ class Intake:
             )
             self._rejections.reject(heavy.record, heavy.origin, heavy.source, heavy.index, broken)
 
+    def holds(self, event_id: bytes) -> bool:
+        """Whether a record that has come is not passed on yet: it is to be decoded, or its reply topic is looked up."""
+        heavy = chain(self._heavy, [self._in_hand] if self._in_hand else ())
+        return event_id in self._looked_up or any(
+            each.origin.event_id(each.record.offset) == event_id for each in heavy
+        )
+
     def _check_reply_topic(self, request: PendingRequest) -> None:
         def answer() -> None:
             request.reply_topic = self._responses
             self._answers.respond(request, error_outcome("internal", "a fault of the pipeline's own, see its log"))
 
-        self._once_known(request.reply_topic, partial(self._go_on, request), answer)
+        self._once_known(request.reply_topic, request.event_id, partial(self._go_on, request), answer)
 
     def _reject(self, record: Record, origin: Origin, source: Source, index: int, found: Rejected) -> None:
         """The caller is told where it wants to be told, if answers may go there."""
@@ -166,21 +176,30 @@ class Intake:
         if found.agent_id is None or found.reply_topic is None:
             self._rejections.reject(record, origin, source, index, found)
         else:
-            self._once_known(found.reply_topic, go_on, partial(go_on, False))
+            event_id = origin.event_id(record.offset)
+            self._once_known(found.reply_topic, event_id, go_on, partial(go_on, False))
 
-    def _once_known(self, topic: str, go_on: Callable[[bool], None], on_fault: Callable[[], None]) -> None:
+    def _once_known(
+        self, topic: str, event_id: bytes, go_on: Callable[[bool], None], on_fault: Callable[[], None]
+    ) -> None:
         known = topic == self._responses or self._reply_topics.is_known(topic)
         if known is None:
-            self._look_ups.start(self._look_up(topic, go_on), on_fault)
+            self._looked_up.add(event_id)
+            self._look_ups.start(self._look_up(topic, go_on, event_id), partial(self._give_up, event_id, on_fault))
         else:
             go_on(known)
 
-    async def _look_up(self, topic: str, go_on: Callable[[bool], None]) -> None:
+    def _give_up(self, event_id: bytes, on_fault: Callable[[], None]) -> None:
+        self._looked_up.discard(event_id)
+        on_fault()
+
+    async def _look_up(self, topic: str, go_on: Callable[[bool], None], event_id: bytes) -> None:
         try:
             known = await self._reply_topics.look_up(topic)
         except Exception:  # a fault of ours: unanswered, the record would hold its partition's commits for ever
             log.exception("a reply topic could not be looked up, it is taken for unknown", topic=topic[:249])
             known = False
+        self._looked_up.discard(event_id)
         go_on(known)
 
     def _go_on(self, request: PendingRequest, known: bool) -> None:

@@ -34,6 +34,8 @@ class Wait:
 
     retry_in_s: float | None
     """When there will be, as far as known now; None: when `on_room` tells."""
+    of: str = ""
+    """What is short, in words: `requests`, `tokens`, `pause` where the provider asked for no calls."""
 
 
 @dataclass(frozen=True, slots=True)

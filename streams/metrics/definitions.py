@@ -291,8 +291,9 @@ RECLAIM_SECONDS = Histogram(
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges",
     "backlog", "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
-    "front_lane", "front_cancels", "front_claims", "front_keys", "front_tls", "cancels", "deltas", "delta_history",
-    "heavy_records", "upstream_cancels", "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
+    "front_lane", "front_cancels", "front_claims", "front_keys", "front_tls", "front_workers", "front_questions",
+    "cancels", "deltas", "delta_history", "heavy_records", "upstream_cancels", "reply_lookups", "calls", "stall_watch",
+    "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(

@@ -80,6 +80,8 @@ class Sampler:
             at=moment(at_ms),
             interval_s=round(elapsed_s, 3),
             partitions=stats.partitions,
+            owned=stats.owned,
+            address=stats.address,
             system=self._system.read(elapsed_s),
             application=application(self._answers.take(), stats, elapsed_s, self._settings.application),
             provider_limited=limited > limited_before,

@@ -29,6 +29,10 @@ class WorkerStats:
     """Records taken out of Kafka and not committed, by class."""
     partitions: int
     """Partition numbers that it owns."""
+    owned: tuple[int, ...] = ()
+    """Which."""
+    address: str | None = None
+    """HOST:PORT at which it may be asked."""
 
 
 class AnswersSince:

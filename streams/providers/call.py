@@ -12,7 +12,7 @@ from schemas.response import WireError
 from streams.limits.token_estimate import NO_ESTIMATE, TokenEstimator
 from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
-from streams.pipeline import Deltas, Outcome, PendingRequest, expired
+from streams.pipeline import Attending, Deltas, Doing, Outcome, PendingRequest, expired
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import Attempts
 from streams.providers.formats.asked import asked_of
@@ -59,6 +59,7 @@ class ProviderCall:
         self._resumption = resumption
         self._resume: Resume | None = None
         self._attempts = 0
+        self._doing: Doing = "attempt"
         self._began = 0.0
         self._unusable = 0
         self._failures = Attempts()
@@ -86,6 +87,13 @@ class ProviderCall:
             attempts=self._attempts,
             provider_s=time.monotonic() - self._began,
         )
+
+    def attending(self) -> Attending | None:
+        """See `Permit`."""
+        if not self._attempts:
+            return None
+        used = self._used
+        return Attending(self._doing, used.provider.name, used.model, self._used_endpoint.url, self._attempts)
 
     async def call(self, request: PendingRequest) -> Outcome:
         """The call with its retries, at most for the provider's time for all calls, and for the request's own limit."""
@@ -153,6 +161,7 @@ class ProviderCall:
         self._take_body(provider)
         self._used, self._used_endpoint = target, endpoint
         self._attempts += 1
+        self._doing = "attempt"
         repeated = self._search.note(endpoint)
         said = _Headers()
         used: Used | None = None
@@ -228,6 +237,7 @@ class ProviderCall:
         """What the next attempt needs: at once at an endpoint that was not tried yet, else after a pause; always inside the
         retry budget. None: time is up; a Failure: there is to be no other, or the pause would be longer than the time left.
         """
+        self._doing = "backoff"
         self._room.open()
         search = self._search
         self._unusable += failure.unusable
@@ -275,6 +285,7 @@ class ProviderCall:
 
     async def _wait_for_room(self, ends: float) -> Attempt | Failure | None:
         """What an attempt needs, as soon as there is room; a Failure where there never will be, None where time is up."""
+        self._doing = "room"
         while (left_s := ends - time.monotonic()) > 0:
             acquired = self._search.take()
             if isinstance(acquired, Failure):

@@ -81,7 +81,7 @@ class Providers:
             if left_s <= 0:
                 return expired("in the queue, for one of its agent's connections")
             self._room.busy(request.route)
-            return Busy("agent", left_s)
+            return Busy("agent", left_s, "agent_connections")
         search = Search(request, self._stages(request))
         down: list[NoCapacity] = []
         while True:
@@ -107,10 +107,10 @@ class Providers:
     def _busy(self, request: PendingRequest, lack: NoCapacity) -> Busy:
         if lack.model_only:
             self._room.busy(request.route.apart(request.request.payload["model"]))
-            return Busy("model", lack.retry_in_s)
+            return Busy("model", lack.retry_in_s, lack.lack, lack.of)
         self._room.busy(request.route)
         only_class = lack.only_for_high and request.priority != "high"
-        return Busy("class" if only_class else "route", lack.retry_in_s)
+        return Busy("class" if only_class else "route", lack.retry_in_s, lack.lack, lack.of)
 
     def why_not(self, request: PendingRequest) -> str:
         """Which endpoints get no calls for the request now, and why; empty where that is not what it waits for."""

@@ -168,12 +168,15 @@ class Search:
         if not lacks:
             assert self._never is not None, "every stage has a target, and each either lacks something or never can"
             return self._never
+        first = next((each for each in lacks if not each.down), lacks[0])
         return NoCapacity(
             only_for_high=any(each.only_for_high for each in lacks),
             retry_in_s=min((each.retry_in_s for each in lacks if each.retry_in_s is not None), default=None),
             down=all(each.down for each in lacks),
             model_only=any(each.model_only for each in lacks),
             refused=all(each.refused for each in lacks),
+            lack=first.lack,
+            of=first.of,
         )
 
     def _candidates(self) -> Iterator[tuple[Target, Sequence[Endpoint] | NoCapacity]]:
@@ -219,6 +222,6 @@ class Search:
                 return Failure("invalid_request", f"{provider.name}: {error}", fault="context")
             self.body, self.encoded_for = body, wanted
         if not self.tried and not provider.bodies.fits(len(self.body)):
-            return NoCapacity()
+            return NoCapacity(lack="body_memory")
         attempt = acquire(target, free, self.request, self.tried[-1:])
         return Failure("exceeds_limit", attempt.message, fault="context") if isinstance(attempt, TooLarge) else attempt

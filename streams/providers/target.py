@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streams.limits import Reservation, Route, TooLarge, Wait
-from streams.pipeline import PendingRequest
+from streams.pipeline import Lack, PendingRequest
 from streams.providers.endpoint import Endpoint
 from streams.providers.health import Begun, Unfit
 from streams.providers.provider import Provider
@@ -55,6 +55,8 @@ class NoCapacity:
     """They are fit for other models."""
     refused: bool = False
     """An operator has to fix something at all of them."""
+    lack: Lack = "endpoints_down"
+    of: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,14 +86,14 @@ def available(target: Target, priority: Priority, now: float) -> list[Endpoint] 
     provider = target.provider
     wait_s = provider.traffic.bandwidth.wait_s(now)
     if wait_s:
-        return NoCapacity(retry_in_s=wait_s)
+        return NoCapacity(retry_in_s=wait_s, lack="bandwidth")
     if not provider.connections.free(priority):
-        return NoCapacity(only_for_high=provider.connections.free("high") > 0)
+        return NoCapacity(only_for_high=provider.connections.free("high") > 0, lack="provider_connections")
     fit = target.fit(now)
     if not fit:
         return _down(target, now)
     free = [endpoint for endpoint in fit if endpoint.free(priority)]
-    return free or NoCapacity(only_for_high=any(endpoint.free("high") for endpoint in fit))
+    return free or NoCapacity(any(endpoint.free("high") for endpoint in fit), lack="endpoint_slots")
 
 
 def _down(target: Target, now: float) -> NoCapacity:
@@ -113,7 +115,8 @@ def acquire(
     """
     reservation = target.provider.budget.reserve(target.route, request.estimate)
     if isinstance(reservation, Wait):
-        return NoCapacity(retry_in_s=reservation.retry_in_s)
+        lack: Lack = "provider_pause" if reservation.of == "pause" else "provider_limit"
+        return NoCapacity(retry_in_s=reservation.retry_in_s, lack=lack, of=reservation.of)
     if isinstance(reservation, TooLarge):
         return reservation
     candidates = [each for each in free if each not in avoid] or free if avoid else free

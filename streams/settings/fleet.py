@@ -1,6 +1,8 @@
 """[metrics], [http] and [targets]: what is measured, where it is served, and what it is held against."""
 
+import platform
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -61,6 +63,11 @@ class Http(Section):
     hosts: list[str] = setting(
         [], "Names by which a worker's /agents and /providers may be asked for, besides addresses and localhost."
     )
+    advertise: Annotated[str, AfterValidator(listen_address)] | None = setting(
+        None,
+        "HOST:PORT at which fronts and the control room ask this worker where requests are. By default the address that it "
+        "listens on; where that is every address of the machine, the machine's name.",
+    )
     token_env: EnvName | None = setting(
         None,
         "Name of the environment variable with the token that lets other machines change something (/providers/drain).",
@@ -69,6 +76,12 @@ class Http(Section):
     def token(self, environ: Mapping[str, str] | None = None) -> str | None:
         """The token, read now; None where there is none. Raises SettingsError."""
         return None if self.token_env is None else secret_from_env("http.token_env", self.token_env, api_key, environ)
+
+    def advertised(self, bound: str) -> str:
+        """What others are told, of the address that was bound."""
+        host, _, port = bound.rpartition(":")
+        is_every = ip_address(host.strip("[]")).is_unspecified
+        return self.advertise or (f"{platform.node()}:{port}" if is_every else bound)
 
     @property
     def host(self) -> str:

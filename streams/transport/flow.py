@@ -130,6 +130,16 @@ class Flow:
             return False
         return not any(held == partition for held, _ in self._holds)
 
+    def why_closed(self, partition: TopicPartition) -> str | None:
+        """Why the partition is given no records now: `partition`, `class`, or the reason for which it is held; None: it is."""
+        if (held := next((reason for where, reason in self._holds if where == partition), None)) is not None:
+            return held
+        if self.is_open(partition):
+            return None
+        own, quota = self.partitions[partition], self.partition_quota
+        full = own.records >= quota.records * quota.resume_share or own.bytes >= quota.bytes * quota.resume_share
+        return "partition" if full else "class"
+
     def choose(self, fetched: Collection[TopicPartition]) -> Iterator[TopicPartition]:
         """Of the partitions that have records, those that may be given some, in serving order.
 

@@ -13,7 +13,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from streams.kafka.records import Origin, Position, Record
 from streams.transport import commit_metadata
@@ -119,6 +119,15 @@ class RecordList:
     def empty(self) -> bool:
         """Whether nothing of it was kept."""
         return not self._offsets
+
+    def state_of(self, offset: int) -> Literal["delivered", "started", "finished"] | None:
+        """Whether the record is not begun, begun or finished; None where there is none of this offset."""
+        index = bisect_left(self._offsets, offset)
+        if index == len(self._offsets) or self._offsets[index] != offset:
+            return None
+        if self._finished[index]:
+            return "finished"
+        return "started" if self.started else "delivered"
 
     def first_unfinished_offset(self) -> int:
         """Offset of the first record that is not finished; `next_offset` if all are."""
@@ -250,6 +259,12 @@ class PartitionOffsets:
         )
         self.metadata_full = not whole
         return Position(next_offset, metadata, self.leader_epoch)
+
+    def state_of(self, offset: int) -> Literal["delivered", "started", "finished"] | None:
+        """What is known of a record before `position`; None where none of this offset was delivered: it has been finished, or
+        is none. Takes time in proportion to the lists that are not committed.
+        """
+        return next((state for each in self._lists if (state := each.state_of(offset)) is not None), None)
 
     @property
     def taken(self) -> int:

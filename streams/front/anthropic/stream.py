@@ -5,6 +5,7 @@ from __future__ import annotations
 from streams.front.anthropic.events import PING, MessageEvents
 from streams.front.api_stream import event_bytes, told_of
 from streams.front.exchange import Event
+from streams.front.stream import beat
 
 
 class MessageStream:
@@ -15,4 +16,4 @@ class MessageStream:
         self._events = MessageEvents(request_id)
 
     def __call__(self, event: Event) -> bytes:
-        return b"".join(map(event_bytes, told_of(event, self._events, self._request_id, [PING])))
+        return beat(event) + b"".join(map(event_bytes, told_of(event, self._events, self._request_id, [PING])))

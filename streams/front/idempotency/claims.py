@@ -58,6 +58,15 @@ def scope_of(caller: str, key: str) -> bytes:
     return hashlib.sha256(f"{len(caller)}:{caller}{key}".encode()).hexdigest().encode()
 
 
+NO_BODY: Final = bytes(32)
+"""The hash of a claim that is a mark, and no key's."""
+
+
+def deletion_of(request_id: str) -> bytes:
+    """The record's key of the mark that an answer is deleted. No caller's claim can have it: theirs begin with a length."""
+    return hashlib.sha256(f"deleted:{request_id}".encode()).hexdigest().encode()
+
+
 def body_of(api: str, body: bytes) -> bytes:
     """A hash of what was asked: of which API, and the body as it came."""
     return hashlib.sha256(api.encode() + b"\0" + body).digest()

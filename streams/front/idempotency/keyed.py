@@ -60,12 +60,13 @@ async def resolve(front: Front, inbound: Inbound) -> Mine | Earlier | UnderWay:
             if body != key.body:
                 message = "this Idempotency-Key was used with another body"
                 raise ProblemError(invalid(message, code="idempotency_key_reused", status=422))
-            response = None if request_id in front.waiting else await front.find(request_id)
+            deleted = front.is_deleted(request_id)
+            response = None if deleted or request_id in front.waiting else await front.find(request_id)
             if request_id in front.waiting:
                 return UnderWay(request_id)
-            if response is None and front.claims.is_unpublished(request_id):
+            if not deleted and response is None and front.claims.is_unpublished(request_id):
                 return Mine(request_id)
-            if response is None and _may_come(request_id):
+            if not deleted and response is None and _may_come(request_id):
                 return UnderWay(request_id)
             if response is not None and (response.error is None or not response.error.retryable):
                 return Earlier(request_id, response)

@@ -35,6 +35,13 @@ class MinuteRate:
         self._total += 1
         return None
 
+    def left(self, rate: int, now: float) -> tuple[int, float]:
+        """How many requests there is room for, and in how many seconds there is for all of them. `now`: monotonic seconds."""
+        second = floor(now)
+        counted = [(at, count) for at, count in self._seconds if at + WINDOW_S >= second]
+        used = sum(count for _, count in counted)
+        return max(0, rate - used), (counted[-1][0] + WINDOW_S + 1 - now) if counted else 0.0
+
     def _room_in(self, rate: int, now: float) -> float:
         left = self._total
         for second, count in self._seconds:

@@ -8,7 +8,7 @@ from typing import Any
 from streams.front.api_stream import event_bytes, told_of
 from streams.front.exchange import Beat, Event
 from streams.front.responses.events import ResponseEvents
-from streams.front.stream import BEAT
+from streams.front.stream import beat
 
 
 class ResponseStream:
@@ -23,7 +23,6 @@ class ResponseStream:
         self._events = ResponseEvents(opened)
 
     def __call__(self, event: Event) -> bytes:
-        is_beat = isinstance(event, Beat)
-        found = told_of(event, self._events, self._id, self._events.begin() if is_beat else ())
+        found = told_of(event, self._events, self._id, self._events.begin() if isinstance(event, Beat) else ())
         told = [each for each in found if each["sequence_number"] > self._after]
-        return b"".join(map(event_bytes, told)) + (BEAT if is_beat else b"")
+        return b"".join(map(event_bytes, told)) + beat(event)

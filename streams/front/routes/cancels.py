@@ -7,9 +7,9 @@ from aiokafka.errors import KafkaError
 
 from streams.front.cancelling import cancel_of_id
 from streams.front.front import Front
-from streams.front.ids import read_id
-from streams.front.problems import ProblemError, invalid, unavailable
+from streams.front.problems import ProblemError, unavailable
 from streams.front.routes.replies import json_reply
+from streams.front.routes.seeing import seen
 
 
 class CancelRoutes:
@@ -25,8 +25,7 @@ class CancelRoutes:
     async def cancel(self, request: web.Request) -> web.Response:
         """202 once the broker has the cancel; 200 and how it ended where it had ended before."""
         request_id = request.match_info["id"]
-        if read_id(request_id) is None:
-            raise ProblemError(invalid("no front gives such ids", code="request_not_found", status=404))
+        await seen(self._front, request_id)
         if request_id not in self._front.waiting and (answer := await self._front.find(request_id)) is not None:
             return json_reply({"id": request_id, "object": "request", "state": answer.status})
         await publish_cancel(self._front, request_id)

@@ -11,7 +11,8 @@ import structlog
 from aiohttp import web
 
 from streams.front.problems import Problem, ProblemError, invalid
-from streams.front.routes.replies import HTTP_ID, refusal
+from streams.front.refusal import HTTP_ID
+from streams.front.routes.replies import refusal
 
 log = structlog.get_logger("headrace.front")
 
@@ -22,7 +23,8 @@ _CODES: Final = {404: "unknown_path", 405: "unknown_method"}
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request[HTTP_ID] = f"req_{secrets.token_hex(12)}"
+    if HTTP_ID not in request:  # where access control has given none
+        request[HTTP_ID] = f"req_{secrets.token_hex(12)}"
     headers: dict[str, str] = {}
     try:
         return await handler(request)

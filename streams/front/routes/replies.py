@@ -9,16 +9,15 @@ import orjson
 from aiohttp import web
 
 from schemas.response import Response
+from streams.front.access import limits_of_caller
 from streams.front.inbound import Inbound
 from streams.front.problems import Problem, problem_of
-from streams.front.refusal import Api
+from streams.front.refusal import HTTP_ID, Api
 from streams.front.refusal import refusal as response_of
 
 JSON: Final = "application/json"
 
 HEADRACE_ID: Final = "x-headrace-id"
-HTTP_ID: Final = web.RequestKey("http_id", str)
-"""The id of an HTTP request, for its answer's `x-request-id` where no request of the fleet came of it."""
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -50,9 +49,14 @@ def refusal(request: web.Request, problem: Problem, headers: Mapping[str, str] |
 
 
 async def tell_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Every answer says which request it is of: OpenAI's clients read `x-request-id`, Anthropic's `request-id`."""
+    """Every answer says which request it is of (OpenAI's clients read `x-request-id`, Anthropic's `request-id`), and what its
+    caller's key has left.
+    """
+    for name, value in limits_of_caller().items():
+        response.headers.setdefault(name, value)
     told_id = response.headers.get(HEADRACE_ID) or request.get(HTTP_ID)
     if told_id is not None:
+        response.headers.setdefault(HEADRACE_ID, told_id)
         response.headers.setdefault("x-request-id", told_id)
         if speaks_anthropic(request):
             response.headers.setdefault("request-id", told_id)

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from streams.front.follower import Cursor
 from streams.front.front import Front
-from streams.front.ids import read_id
 from streams.front.problems import ProblemError, invalid
 from streams.front.routes.replies import failed, json_reply
+from streams.front.routes.seeing import seen
 from streams.front.stream import write_stream
 
 
@@ -25,21 +25,31 @@ class RequestRoutes:
     async def one_request(self, request: web.Request) -> web.Response:
         """Where a request is: `waiting`, as far as this front knows it, or how it ended, from the log."""
         request_id = request.match_info["id"]
+        await seen(self._front, request_id)
         self._front.cancelling.came_back(request_id)
         if request_id in self._front.waiting:
-            return json_reply({"id": request_id, "object": "request", "state": "waiting"})
-        if read_id(request_id) is None:
-            raise ProblemError(invalid("no front gives such ids", code="request_not_found", status=404))
+            return await self._waiting(request_id)
         answer = await self._front.find(request_id)
         if answer is None:
-            return json_reply({"id": request_id, "object": "request", "state": "unknown"}, 404)
+            return await self._waiting(request_id)
         return json_reply(
             {"id": request_id, "object": "request", "state": answer.status, "response": answer.model_dump(mode="json")}
         )
 
+    async def _waiting(self, request_id: str) -> web.Response:
+        """A request without an answer: what the worker says that has it."""
+        told = {"id": request_id, "object": "request", "state": "waiting"}
+        where = await self._front.where(request_id)
+        if where is not None:
+            return json_reply({**told, **where.public()})
+        if request_id in self._front.waiting:
+            return json_reply(told)
+        return json_reply({**told, "state": "unknown"}, 404)
+
     async def one_stream(self, request: web.Request) -> web.StreamResponse:
         """A chat's stream once more, behind the event that the client had last; of any front's."""
         request_id = request.match_info["id"]
+        await seen(self._front, request_id)
         self._front.cancelling.came_back(request_id)
         given = request.query.get("starting_after") or request.headers.get("last-event-id") or ""
         after = Cursor.read(given)

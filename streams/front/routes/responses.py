@@ -9,21 +9,24 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import web
+from aiokafka.errors import KafkaError
 
 from streams.front.front import Front
 from streams.front.ids import Where, read_id
 from streams.front.inbound import Inbound, Preference, json_object, read_inbound
-from streams.front.problems import Problem, ProblemError, invalid, problem_of
+from streams.front.problems import ProblemError, invalid, problem_of, unavailable
 from streams.front.responses.answer import failed_response, open_response, response_of
 from streams.front.responses.request import chat_payload
 from streams.front.responses.stream import ResponseStream
 from streams.front.routes.asking import Accepted, Asking
 from streams.front.routes.cancels import publish_cancel
 from streams.front.routes.replies import HEADRACE_ID, failed, json_reply, lower_headers, told
+from streams.front.routes.seeing import seen
 from streams.front.stream import write_events
 from streams.metrics import definitions as metrics
 
 _PREFIX: Final = "resp_"
+_NOT_FOUND: Final = "response_not_found"
 _STILL_COMES_S: Final = 3600.0
 """For so long a request whose answer is not on the log is told as one that waits: no request may take longer."""
 
@@ -76,7 +79,7 @@ class ResponsesRoutes:
         With `stream=true`, its events behind the one that `starting_after` names, and on as they come.
         """
         response_id = request.match_info["id"]
-        where = _where(response_id)
+        where = await seen(self._front, response_id, code=_NOT_FOUND)
         headers = {HEADRACE_ID: response_id}
         opened = open_response(response_id, where.since_ms // 1000, "queued", {"background": True})
         if request.query.get("stream") == "true":
@@ -105,7 +108,7 @@ class ResponsesRoutes:
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """The response as it is: `cancelled`, or how it had ended before."""
         response_id = request.match_info["id"]
-        where = _where(response_id)
+        where = await seen(self._front, response_id, code=_NOT_FOUND)
         if response_id not in self._front.waiting and await self._front.find(response_id) is not None:
             return await self.one_response(request)
         await publish_cancel(self._front, response_id)
@@ -113,12 +116,23 @@ class ResponsesRoutes:
         return json_reply(cancelled, headers={HEADRACE_ID: response_id})
 
     async def delete(self, request: web.Request) -> web.Response:
-        _where(request.match_info["id"])
-        raise ProblemError(_not_served("answers cannot be deleted one by one: the log keeps them for its retention"))
-
-
-def _not_served(message: str) -> Problem:
-    return Problem(501, "invalid_request_error", "not_supported", message)
+        """From now on no front gives it, nor tells its stream; one without an answer is cancelled. The records themselves stay on
+        the log for its retention.
+        """
+        response_id = request.match_info["id"]
+        where = await seen(self._front, response_id, code=_NOT_FOUND)
+        waits = response_id in self._front.waiting or await self._front.find(response_id) is None
+        if waits and time.time() - where.since_ms / 1000 > _STILL_COMES_S:
+            raise ProblemError(invalid("no such response is kept", code=_NOT_FOUND, status=404))
+        if waits:
+            await publish_cancel(self._front, response_id)
+        try:
+            await self._front.delete(response_id)
+        except (KafkaError, TimeoutError) as error:
+            raise ProblemError(unavailable("the broker takes no deletions now", code="not_published")) from error
+        return json_reply(
+            {"id": response_id, "object": "response", "deleted": True}, headers={HEADRACE_ID: response_id}
+        )
 
 
 def _where(response_id: str) -> Where:

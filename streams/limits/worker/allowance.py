@@ -98,6 +98,17 @@ class Allowance:
         self.open += wanted
         return True
 
+    def lacks(self, wanted: Amount) -> str:
+        """Which of what a call takes is not left, in a word."""
+        short = (wanted.limited_by(self.limit) - self.left).most(NONE)
+        parts = {
+            "requests": short.requests,
+            "tokens": short.tokens,
+            "input tokens": short.input,
+            "output tokens": short.output,
+        }
+        return " and ".join(name for name, missing in parts.items() if missing > 0) or "requests"
+
     def book(self, used: Amount, now: float) -> int:
         """What was open counts as used from now on; in which slot."""
         self.open -= used

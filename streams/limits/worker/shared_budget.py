@@ -136,7 +136,9 @@ class SharedBudget:
                 share.head, share.head_estimate = wanted, estimate.tokens
                 metrics.PROVIDER_LIMITED.labels(route.provider).inc()
             self.wake()
-            return Wait(allowance.paused_until - now if allowance.paused_until > now else None)
+            if allowance.paused_until > now:
+                return Wait(allowance.paused_until - now, "pause")
+            return Wait(None, allowance.lacks(wanted))
         share.head = NONE
         share.schedule.served()
         metrics.LIMIT_TOKENS.labels(route.provider, "reserved").inc(wanted.tokens)

@@ -76,6 +76,8 @@ class Slot:
         finally:
             del providers.under_way[request]
 
+    def attending(self) -> None: ...
+
     def cut_off(self, outcome: Outcome) -> Outcome:
         return replace(outcome, provider="sim", attempts=1)
 

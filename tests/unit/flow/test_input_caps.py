@@ -72,6 +72,8 @@ class Capped:
             return Outcome("error", error=error_outcome("provider_error", f"400: {self.message}").error, attempts=1)
         return answer_to(request)
 
+    def attending(self) -> None: ...
+
     def cut_off(self, outcome: Outcome) -> Outcome:
         return outcome
 

@@ -146,6 +146,8 @@ class BadInputs:
             return Outcome("error", error=error_outcome("answer_too_large", "more than 10 bytes").error, attempts=1)
         return answer_to(request)
 
+    def attending(self) -> None: ...
+
     def cut_off(self, outcome: Outcome) -> Outcome:
         return outcome
 
