@@ -292,7 +292,7 @@ LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges",
     "backlog", "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
     "front_lane", "front_cancels", "front_claims", "front_keys", "front_tls", "cancels", "deltas", "heavy_records",
-    "reply_lookups", "calls", "stall_watch", "callback", "thread", "metadata",
+    "reply_lookups", "ui_index", "ui_fleet", "calls", "stall_watch", "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(
