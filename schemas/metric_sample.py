@@ -85,6 +85,9 @@ class MetricSample(Message):
     system: System
     application: Application
     provider_limited: bool = Field(False, description="Calls waited because a provider's limit was reached.")
+    http: Annotated[str, Field(max_length=300)] | None = Field(
+        None, description="HOST:PORT by which the worker is asked for /agents and /providers."
+    )
 
 
 class BacklogSample(Message):

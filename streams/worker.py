@@ -60,6 +60,8 @@ class Worker:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.http: str | None = None
+        """HOST:PORT by which others ask this worker, told in its samples. Set it before the worker is entered."""
         self._settings = settings
         self._stack = AsyncExitStack()
         self._clock = RecordClock()
@@ -87,7 +89,8 @@ class Worker:
         ):  # known before the first answer
             await producer.partitions_for(topic)
         budget, now = memory_budget(settings.memory.budget), self._clock.now
-        sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, names.metric_samples, self._clock)
+        samples = names.metric_samples
+        sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, samples, self._clock, self.http)
         await sampler.ask_the_time()
         transport = transport_options(settings, budget.bytes)
         rules = flow_rules(settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from hmac import compare_digest
@@ -76,6 +78,20 @@ async def serve_health(
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def reached_by(address: str) -> str | None:
+    """HOST:PORT by which others ask for a bound address: one that stands for all of a machine's becomes that of its name.
+
+    None where the name has no address. An address and not a name, because a Host header has to be one (`hosts`).
+    """
+    host, _, port = address.rpartition(":")
+    if not ip_address(host.strip("[]")).is_unspecified:
+        return address
+    try:
+        return f"{socket.gethostbyname(platform.node())}:{port}"
+    except OSError:
+        return None
 
 
 def health_routes(ready: Callable[[], bool]) -> list[web.RouteDef]:

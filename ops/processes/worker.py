@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from ops.processes.health import serve_health
+from ops.processes.health import reached_by, serve_health
 from ops.processes.service import Stop, check_start, unless, wait_broken
 from streams.limits.build import leases_needed
 from streams.settings import Settings
@@ -55,6 +55,7 @@ async def run_worker(settings: Settings) -> None:
                 hosts=settings.http.hosts,
             )
         )
+        worker.http = reached_by(address)
         starting = asyncio.create_task(stack.enter_async_context(worker))
         if not await unless(stop.asked, starting):
             return

@@ -26,7 +26,7 @@ class Sampler:
     """Publishes samples while `run` does. `stats()` tells what is in the worker now; they go to `topic`.
 
     `producer` is started and stopped by others. `budget_bytes` is the worker's memory budget. `clock` tells the moments of
-    samples, and is told the broker's time by their acks.
+    samples, and is told the broker's time by their acks. `http`: HOST:PORT by which this worker is asked.
     """
 
     def __init__(
@@ -37,8 +37,10 @@ class Sampler:
         stats: Callable[[], WorkerStats],
         topic: str,
         clock: RecordClock,
+        http: str | None = None,
     ) -> None:
         self._settings = settings
+        self._http = http
         self._producer = producer
         self._stats = stats
         self._clock = clock
@@ -83,6 +85,7 @@ class Sampler:
             system=self._system.read(elapsed_s),
             application=application(self._answers.take(), stats, elapsed_s, self._settings.application),
             provider_limited=limited > limited_before,
+            http=self._http,
         )
 
 

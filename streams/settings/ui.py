@@ -39,9 +39,13 @@ class Ui(Section):
         "127.0.0.1:4001", "Address of the pages; beyond loopback only with tokens or behind a proxy that names users."
     )
     hosts: list[str] = setting([], "Names by which the pages may be asked for, besides addresses and localhost.")
-    path: Path = setting("data/ui", "Folder of the index of requests; it is made again from the topics when it is lost.")
+    path: Path = setting(
+        "data/ui", "Folder of the index of requests; it is made again from the topics when it is lost."
+    )
     keep: Count = setting(10_000_000, "Most requests in the index; beyond, the oldest are dropped.", ge=1000, le=10**9)
-    disk: Bytes = setting("2GB", "Most disk that the index takes; beyond, the oldest requests are dropped.", ge=200_000_000)
+    disk: Bytes = setting(
+        "2GB", "Most disk that the index takes; beyond, the oldest requests are dropped.", ge=200_000_000
+    )
     viewer_token_env: EnvName | None = setting(None, "Name of the variable with the token that lets viewers in.")
     viewer_token_file: Path | None = setting(None, "File with that token.")
     operator_token_env: EnvName | None = setting(None, "Name of the variable with the token that lets operators in.")

@@ -96,14 +96,14 @@ def _asked(priority_number: int, partition: int, record: Record) -> Asked | None
     payload = found.get("payload")
     model = _text(payload.get("model"), MODEL_CHARS) if isinstance(payload, dict) else ""
     agent_id = _text(found.get("agent_id"), ID_CHARS) or (record.key or b"").decode("utf-8", "replace")[:ID_CHARS]
-    return Asked(
-        place, _time(record.timestamp), _text(found.get("request_id"), ID_CHARS), agent_id, model, len(value)
-    )
+    return Asked(place, _time(record.timestamp), _text(found.get("request_id"), ID_CHARS), agent_id, model, len(value))
 
 
 def _answered(names: TopicNames, topic: str, partition: int, record: Record) -> Answered | None:
     value = record.value or b""
-    place = next((read_place(_ascii(at), names.requests) for name, at in reversed(record.headers) if name == CE_ID), None)
+    place = next(
+        (read_place(_ascii(at), names.requests) for name, at in reversed(record.headers) if name == CE_ID), None
+    )
     if place is None:
         return None
     found = _object(value)

@@ -113,7 +113,9 @@ def driver_of(filters: Filters) -> Driver:
         numbers = tuple(bytes((codes.number_of(codes.STATUSES, word),)) for word in filters.status)
         return Driver(STATUS, numbers, exact(status=()))
     wanted = filters.priority or PRIORITIES
-    return Driver(CLASS, tuple(bytes((PRIORITIES.index(word),)) for word in wanted if word in PRIORITIES), exact(priority=()))
+    return Driver(
+        CLASS, tuple(bytes((PRIORITIES.index(word),)) for word in wanted if word in PRIORITIES), exact(priority=())
+    )
 
 
 def read_filters(query: Mapping[str, Sequence[str]]) -> Filters:
@@ -129,7 +131,9 @@ def read_filters(query: Mapping[str, Sequence[str]]) -> Filters:
             unknown = [text for text in given if text not in _WORDS[name]]
             if unknown:
                 raise FilterError(f"{parameter}: {', '.join(_WORDS[name])}")
-        values[name] = tuple(dict.fromkeys(given)) if name in ("status", "priority") else _read(name, parameter, given[-1])
+        values[name] = (
+            tuple(dict.fromkeys(given)) if name in ("status", "priority") else _read(name, parameter, given[-1])
+        )
     found = Filters(**values)  # type: ignore[arg-type]
     if found.from_ms is not None and found.to_ms is not None and found.from_ms >= found.to_ms:
         raise FilterError("from has to be before to")

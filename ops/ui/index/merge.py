@@ -73,6 +73,4 @@ def _with_dead_letter(row: Row | None, event: Died) -> Row:
     )
     if row.answer_next:
         return changed
-    return changed._replace(
-        status=codes.DEAD, error=event.error, attempts=event.attempts, answered_ms=event.time_ms
-    )
+    return changed._replace(status=codes.DEAD, error=event.error, attempts=event.attempts, answered_ms=event.time_ms)

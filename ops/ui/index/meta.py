@@ -93,5 +93,3 @@ def decode_counts(value: bytes | None) -> list[int]:
 
 def added(value: bytes | None, more: list[int]) -> list[int]:
     return [old + new for old, new in zip(decode_counts(value), more, strict=True)]
-
-

@@ -1,4 +1,4 @@
-"""What pages ask of the index. Each is bounded: by what it shows, and by how much it looks at for that. Synchronous, for a thread."""
+"""What pages ask of the index. Each is bounded: by what it shows, and by how much it looks at. Synchronous, for a thread."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def _fitting(
     """Each key that is looked at, with its row where that fits. A request is met once: by one key of the driver's tag."""
     driver = driver_of(filters)
     found = islice(
-        keys_downwards(
-            store.db.iter, driver, store.buckets, below=below, from_ms=filters.from_ms, to_ms=filters.to_ms
-        ),
+        keys_downwards(store.db.iter, driver, store.buckets, below=below, from_ms=filters.from_ms, to_ms=filters.to_ms),
         looks,
     )
     while batch := list(islice(found, _ROWS_AT_ONCE)):

@@ -1,7 +1,7 @@
 """The topics read into the index: requests, answers and dead letters, by a consumer of no group.
 
-It goes on where the index says that it was. Each round's records are read and written in a thread, with the positions behind them,
-before more is fetched: so memory is bounded by one round.
+It goes on where the index says that it was. Each round is read and written in a thread, with the positions behind it, before more
+is fetched: so memory is bounded by one round.
 """
 
 from __future__ import annotations
@@ -206,7 +206,8 @@ class IndexReader:
             max(0, (consumer.last_stable_offset(partition) or 0) - position)
             for partition, position in self._next.items()
         )
-        if self._wanted is not None and not self.caught_up.is_set():
-            if all(self._next.get(partition, last) >= last for partition, last in self._wanted.items()):
-                log.info("the index is up to date", requests=self._store.total)
-                self.caught_up.set()
+        if self._wanted is None or self.caught_up.is_set():
+            return
+        if all(self._next.get(partition, last) >= last for partition, last in self._wanted.items()):
+            log.info("the index is up to date", requests=self._store.total)
+            self.caught_up.set()

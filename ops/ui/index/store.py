@@ -1,4 +1,4 @@
-"""The index on disk: batches of events in, and what is too much dropped again. Synchronous; `reader` and pages call it in threads.
+"""The index on disk: batches of events in, and what is too much dropped again. Synchronous: called in threads.
 
 One thread writes, others read: RocksDB lets them. Each batch is written in one go with the positions behind what it was read
 from, so that after a crash the topics are read on from there, and no request is counted twice.
@@ -18,8 +18,8 @@ from rocksdict import Rdict, WriteBatch
 from ops.ui.index import keys, meta
 from ops.ui.index.change import Change, change_of
 from ops.ui.index.events import Event
-from ops.ui.index.row import Row, decode_row, encode_row
 from ops.ui.index.rocks import open_index
+from ops.ui.index.row import Row, decode_row, encode_row
 from streams.cache.lock import FolderLock
 from streams.errors import HeadraceError
 
