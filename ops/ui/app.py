@@ -11,7 +11,21 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ops.processes.health import health_routes
-from ops.ui.pages import live, login, overview, request, requests
+from ops.ui.pages import (
+    cache,
+    dead_letters,
+    limits,
+    live,
+    login,
+    overview,
+    providers,
+    queues,
+    request,
+    requests,
+    scaling,
+    settings,
+    tail,
+)
 from ops.ui.render import html
 from ops.ui.responses import secured
 from ops.ui.room import ROOM, Room
@@ -35,6 +49,15 @@ def ui_app(room: Room, ready: Callable[[], bool]) -> web.Application:
             web.get("/", overview.overview),
             web.get("/requests", requests.requests),
             web.get(r"/requests/{class:high|normal|low}/{partition:\d{1,5}}/{offset:\d{1,15}}", request.one_request),
+            web.get("/queues", queues.queues),
+            web.get("/tail", tail.tail),
+            web.get("/tail/events", tail.tail_events),
+            web.get("/dead-letters", dead_letters.dead_letters),
+            web.get("/limits", limits.limits),
+            web.get("/providers", providers.providers),
+            web.get("/scaling", scaling.scaling),
+            web.get("/cache", cache.cache),
+            web.get("/settings", settings.settings),
             web.get("/find", requests.find),
             web.get("/events", live.events),
             web.get("/login", login.form),

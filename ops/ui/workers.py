@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from ops.admin import agents, providers
+from ops.admin.cache import worker_figures
 from ops.ui.room import Room
 from schemas.metric_sample import MetricSample
 from streams.flow.stats import FlowStats
@@ -37,12 +38,24 @@ class Asked(Generic[Said]):
 
 async def endpoints(room: Room) -> list[Asked[list[EndpointStats]]]:
     """The endpoints as each worker knows them."""
-    return await room.kept("endpoints", _FRESH_S, lambda: _ask_all(room, providers.look))
+    found: list[Asked[list[EndpointStats]]] = await room.kept(
+        "endpoints", _FRESH_S, lambda: _ask_all(room, providers.look)
+    )
+    return found
 
 
 async def flows(room: Room) -> list[Asked[FlowStats]]:
     """What each worker's flow does."""
-    return await room.kept("flows", _FRESH_S, lambda: _ask_all(room, agents.look))
+    found: list[Asked[FlowStats]] = await room.kept("flows", _FRESH_S, lambda: _ask_all(room, agents.look))
+    return found
+
+
+async def cache_figures(room: Room) -> list[Asked[dict[str, float]]]:
+    """What each worker counts of its cache."""
+    found: list[Asked[dict[str, float]]] = await room.kept(
+        "cache figures", _FRESH_S, lambda: _ask_all(room, worker_figures)
+    )
+    return found
 
 
 async def sick_endpoints(room: Room) -> list[str]:

@@ -44,9 +44,8 @@ def _add(change: Change, old: Row | None, row: Row) -> None:
     if row == old:
         return
     change.rows.append(row)
-    if old is None or old.request_id != row.request_id:
-        if row.request_id:
-            change.named.append(row)
+    if row.request_id and (old is None or old.request_id != row.request_id):
+        change.named.append(row)
     if old is None:
         put, gone = steady_keys(row) + changing_keys(row), []
         change.added += 1

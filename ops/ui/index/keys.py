@@ -6,9 +6,9 @@
     C minute                                   how many requests of this minute there are, by status
     M …                                        positions, generations, version
 
-A bucket is 2^18 ms (4.4 min) of requests' times. It comes before what is looked for, so that all keys of old requests lie together
-and are dropped by one range; a search goes through the buckets, the newest first. Strings stand as a hash of 4 bytes: a key is
-small, and the row says whether it is the right one.
+A bucket is 2^18 ms (4.4 min) of requests' times. It comes before what is looked for, so that all keys of old requests lie
+together and are dropped by one range; a search goes through the buckets, the newest first. Strings stand as a hash of 4 bytes:
+a key is small, and the row says whether it is the right one.
 """
 
 from __future__ import annotations
