@@ -22,6 +22,7 @@ from ops.demo.surroundings import (
     insist_no_fleet,
     open_broker,
     prepare_topics,
+    running_control,
     running_front,
     running_simulator,
     running_ui,
@@ -98,6 +99,7 @@ async def run_demo(
         if options.front:
             say(f"front: {await stack.enter_async_context(running_front(settings_file, folder / 'front.log'))}/v1")
         if options.ui:
+            await stack.enter_async_context(running_control(settings_file, folder / "control.log"))
             room = await stack.enter_async_context(running_ui(settings_file, folder / "ui.log"))
             say(f"control room: {room}")
         ledger = Ledger()

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from ops.processes.health import serve_health
 from ops.processes.service import CannotStartError, Stop, check_start, unless
 from ops.ui.access import Access
 from ops.ui.app import ui_app
@@ -78,12 +79,17 @@ async def run_ui(effective: Effective) -> None:
         finder = RecordFinder(options)
         stack.push_async_callback(finder.stop)
         room = Room(effective, store, reader, fleet, fleet_reader, finder, access)
-        app = ui_app(room, lambda: reader.caught_up.is_set() and not unhandled.happened)
+
+        def ready() -> bool:
+            return reader.caught_up.is_set() and not unhandled.happened
+
+        health = await stack.enter_async_context(serve_health(settings.http.listen, ready))
+        app = ui_app(room, ready)
         address = await stack.enter_async_context(
             listening(app, host, int(port), _BOUNDS(most_connections(_CONNECTIONS)), last_answers_s=_LAST_ANSWERS_S)
         )
         stack.callback(room.stopping.set)
-        log.info("ready", http=address.partition("://")[2], listen=address, requests=store.total)
+        log.info("ready", http=health, listen=address, requests=store.total)
         broken = asyncio.create_task(unhandled.wait())
         stack.callback(broken.cancel)
         await unless(stop.asked, broken)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
@@ -25,7 +24,7 @@ class RecordFinder:
         self._client_options = client_options
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: Any = None
 
     async def stop(self) -> None:
         async with self._lock:
@@ -46,7 +45,7 @@ class RecordFinder:
                 self._client_options, max_partition_fetch_bytes=ANSWER_RECORD_BYTES, fetch_max_wait_ms=100
             )
             self._consumer = await self._stack.enter_async_context(reader)
-        consumer = self._consumer
+        consumer: Any = self._consumer
         consumer.assign([partition])
         consumer.seek(partition, offset)
         try:

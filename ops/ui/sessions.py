@@ -78,7 +78,7 @@ class LoginTries:
         """Seconds until this address may try; 0: now."""
         waits = [
             tries[0] + _IN_S - now
-            for tries, most in ((self._of.get(address, ()), _TRIES), (self._all, _TRIES_OF_ALL))
+            for tries, most in ((self._of.get(address, deque[float]()), _TRIES), (self._all, _TRIES_OF_ALL))
             if len(tries) >= most
         ]
         return max(0.0, *waits) if waits else 0.0

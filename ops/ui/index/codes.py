@@ -31,9 +31,9 @@ REASONS: Final = ("", "poison", "exhausted", "too_large", "undeliverable")
 CACHES: Final = ("", "none", "memory", "disk", "joined")
 STAGES: Final = ("", "intake", "cache", "flow", "providers", "delivery")
 
-_NUMBERS: Final = {words: {word: number for number, word in enumerate(words)} for words in (
-    STATUSES, ERRORS, REASONS, CACHES, STAGES,
-)}  # fmt: skip
+_NUMBERS: Final[dict[tuple[str, ...], dict[str, int]]] = {
+    words: {word: number for number, word in enumerate(words)} for words in (STATUSES, ERRORS, REASONS, CACHES, STAGES)
+}
 
 
 def number_of(words: tuple[str, ...], word: str) -> int:

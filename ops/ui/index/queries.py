@@ -90,7 +90,7 @@ def _fitting(
     )
     while batch := list(islice(found, _ROWS_AT_ONCE)):
         places = [keys.place_of_key(key) for key in batch]
-        values: list[Any] = store.db.get([keys.row_key(place) for place in places])  # type: ignore[arg-type,assignment]
+        values: Any = store.db.get([keys.row_key(place) for place in places])
         for key, place, value in zip(batch, places, values, strict=True):
             row = None if value is None else decode_row(place, value)
             time_ms = keys.time_of_key(key)

@@ -75,7 +75,7 @@ class IndexStore:
     def apply(self, events: Sequence[Event], positions: Mapping[meta.Partition, int]) -> None:
         """Write what the events say, and that the topics were read so far. Raises Exception with RocksDB's words."""
         places = list({event.place: None for event in events})
-        found = self.db.get([keys.row_key(place) for place in places]) if places else []  # type: ignore[arg-type]
+        found: Any = self.db.get([keys.row_key(place) for place in places]) if places else []
         before: dict[int, Row | None] = {
             place: None if value is None else decode_row(place, value)
             for place, value in zip(places, found, strict=True)

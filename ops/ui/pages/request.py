@@ -71,7 +71,7 @@ async def one_request(request: web.Request) -> web.Response:
 async def _row(request: web.Request, room: Room) -> Row:
     try:
         place = place_of(
-            PRIORITIES.index(request.match_info["class"]),  # type: ignore[arg-type]
+            PRIORITIES.index(request.match_info["class"]),
             int(request.match_info["partition"]),
             int(request.match_info["offset"]),
         )

@@ -103,10 +103,11 @@ def _fields(filters: Filters) -> dict[str, Any]:
     return {name: getattr(filters, name) for name in Filters.__slots__}
 
 
-def _bars_data(bars: queries.Bars) -> dict[str, list[float]]:
+def _bars_data(bars: queries.Bars) -> dict[str, Any]:
     failed = (codes.ERROR, codes.EXPIRED, codes.DEAD)
     return {
         "times": [(bars.begin_ms + number * bars.width_ms) / 1000 for number in range(len(bars.counts))],
+        "width": bars.width_ms / 1000,
         "all": [sum(each) for each in bars.counts],
         "failed": [sum(each[status] for status in failed) for each in bars.counts],
     }

@@ -41,7 +41,7 @@ function charts(root) {
     const bars = JSON.parse(place.dataset.bars);
     const drawn = new uPlot({
       width: place.clientWidth - 2, height: 110, legend: { show: false }, axes: axes(""), cursor: { drag: { x: true, y: false, setScale: false } },
-      scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      scales: { x: { range: () => [bars.times[0], bars.times[0] + bars.times.length * bars.width] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       series: [{}, { label: "all", fill: colour("--link"), stroke: colour("--link"), width: 0, paths: uPlot.paths.bars({ size: [0.9], align: 1 }), points: { show: false } },
         { label: "failed", fill: colour("--bad"), stroke: colour("--bad"), width: 0, paths: uPlot.paths.bars({ size: [0.9], align: 1 }), points: { show: false } }],
       hooks: { setSelect: [(plot) => {
