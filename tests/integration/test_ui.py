@@ -77,7 +77,9 @@ async def test_a_login_lets_in_who_has_the_token_and_tells_others_to_wait(pipeli
     settings = pipeline.settings(
         ui__listen="127.0.0.1:0", ui__path=str(tmp_path / "ui"), ui__viewer_token_file=str(secret)
     )
-    async with control_room(settings, tmp_path / "ui.log") as url, aiohttp.ClientSession() as http:
+    cookies = aiohttp.CookieJar(unsafe=True)  # also those of an address
+    room = control_room(settings, tmp_path / "ui.log")
+    async with room as url, aiohttp.ClientSession(cookie_jar=cookies) as http:
 
         async def login(token: str) -> tuple[int, str]:
             async with http.get(f"{url}/login?to=/queues") as form:
@@ -100,7 +102,7 @@ async def test_pages_beyond_this_machine_want_a_login(pipeline: Pipeline, tmp_pa
     child = ChildProcess(headrace_command("ui", "--settings", str(settings)), tmp_path / "ui.log", clean_environment())
     try:
         async with asyncio.timeout(30):
-            while child.alive():
+            while child.alive():  # noqa: ASYNC110 - another process has no event for us
                 await asyncio.sleep(0.1)
     finally:
         await asyncio.to_thread(child.stop)

@@ -11,7 +11,8 @@ from tests.support.control_room import AXE, browser, chromium, control_room, poi
 from tests.support.pipeline import Pipeline, request
 
 PAGES = (
-    "/", "/queues", "/requests?since=1h", "/tail", "/dead-letters", "/limits", "/providers", "/scaling", "/cache", "/settings?all=1",
+    "/", "/queues", "/requests?since=1h", "/tail", "/dead-letters", "/limits", "/providers", "/scaling", "/cache",
+    "/settings?all=1",
 )  # fmt: skip
 VIEWS = (("light", 1280), ("dark", 360))
 
@@ -92,7 +93,8 @@ async def check_a_refresh(chrome: Any, url: str) -> None:
         "document.querySelectorAll('#overview').length === 1 && document.querySelector('.chart canvas')"
     )
     await page.evaluate(
-        "Object.defineProperty(document, 'visibilityState', {value: 'hidden'}); document.dispatchEvent(new Event('visibilitychange'))"
+        "Object.defineProperty(document, 'visibilityState', {value: 'hidden'});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
     )
     await page.wait_for_timeout(500)
     asked.clear()

@@ -38,7 +38,7 @@ _LOOK_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What `headrace up` was asked for. `workers`: so many, whatever is decided; None: as decided. `front`, `ui`: one beside them."""
+    """What `headrace up` was asked for. `workers`: so many, whatever is decided; None: as decided. `front`, `ui`: one besides."""
 
     log_dir: Path
     settings_file: Path | None = None
