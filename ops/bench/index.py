@@ -52,7 +52,7 @@ def run_index(requests: int, folder: Path) -> Iterator[str]:
             cpu_s, wall_s = cpu_s + time.process_time() - cpu, wall_s + time.perf_counter() - began
         disk = sum(each.stat().st_blocks * 512 for each in store.path.iterdir())
         rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        yield f"{requests:,} requests and their answers: {requests / cpu_s:,.0f}/s of CPU, {requests / wall_s:,.0f}/s by the clock"
+        yield f"{requests:,} requests and answers: {requests / cpu_s:,.0f}/s of CPU, {requests / wall_s:,.0f}/s by the clock"
         yield f"{disk / requests:,.0f} bytes of disk a request, {rss_mb:,.0f} MB resident"
         end_ms = _FIRST_MS + requests * 1000 // _A_SECOND
         asks: dict[str, Callable[[], Any]] = {

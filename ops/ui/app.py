@@ -20,12 +20,12 @@ from ops.ui.pages import (
     overview,
     providers,
     queues,
-    request,
     requests,
     scaling,
     settings,
     tail,
 )
+from ops.ui.pages import request as one_request
 from ops.ui.render import html
 from ops.ui.responses import secured
 from ops.ui.room import ROOM, Room
@@ -48,7 +48,9 @@ def ui_app(room: Room, ready: Callable[[], bool]) -> web.Application:
         [
             web.get("/", overview.overview),
             web.get("/requests", requests.requests),
-            web.get(r"/requests/{class:high|normal|low}/{partition:\d{1,5}}/{offset:\d{1,15}}", request.one_request),
+            web.get(
+                r"/requests/{class:high|normal|low}/{partition:\d{1,5}}/{offset:\d{1,15}}", one_request.one_request
+            ),
             web.get("/queues", queues.queues),
             web.get("/tail", tail.tail),
             web.get("/tail/events", tail.tail_events),
@@ -72,18 +74,18 @@ def _told_as_pages() -> Middleware:
     """What went wrong, as a page for who asked for a page. A fault's words stay in the log."""
 
     @web.middleware
-    async def told(asked: web.Request, handler: Handler) -> web.StreamResponse:
+    async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return await handler(asked)
+            return await handler(request)
         except web.HTTPException as error:
-            if error.status < 400 or "text/html" not in asked.headers.get("Accept", ""):
+            if error.status < 400 or "text/html" not in request.headers.get("Accept", ""):
                 raise
-            return html(asked, "message.html", status=error.status, title=error.reason, message=error.text or "")
+            return html(request, "message.html", status=error.status, title=error.reason, message=error.text or "")
         except ConnectionError:
             raise
         except Exception as error:
-            log.exception("a page failed", path=asked.path, kind=type(error).__name__)
+            log.exception("a page failed", path=request.path, kind=type(error).__name__)
             message = "A fault of Headrace's own: its log says more."
-            return html(asked, "message.html", status=500, title="This page failed", message=message)
+            return html(request, "message.html", status=500, title="This page failed", message=message)
 
     return told

@@ -66,17 +66,16 @@ def page(store: IndexStore, filters: Filters, below: Cursor | None, most: int, l
     """The newest `most` that fit behind `below`. `filters` without `since`."""
     found = _fitting(store, filters, below, looks)
     rows: list[Row] = []
-    looked_at, last = 0, below
+    looked_at, last, shown = 0, below, below
     for cursor, row in found:
         looked_at += 1
         last = cursor
         if row is not None:
+            if len(rows) == most:  # there is one more: a next page is not empty
+                return Page(rows, shown, looked_at)
             rows.append(row)
-            if len(rows) == most:
-                break
-    else:
-        return Page(rows, last if looked_at >= looks else None, looked_at)
-    return Page(rows, last, looked_at)
+            shown = cursor
+    return Page(rows, last if looked_at >= looks else None, looked_at)
 
 
 def _fitting(

@@ -155,4 +155,5 @@ def test_many_addresses_together_wait_too_and_take_no_memory_without_end() -> No
     "to", ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:x", "", "/\n/evil", "/" * 2]
 )
 def test_after_a_login_nobody_is_sent_elsewhere(to: str) -> None:
+    """linagora/openrag#483 (a backslash), netbox-community/netbox#9950 (two slashes)."""
     assert _inside(to) == "/"

@@ -12,7 +12,7 @@ from ops.ui.index import codes
 from ops.ui.index.events import Answered, Asked, Died, Event, read_event
 from ops.ui.index.merge import merged
 from ops.ui.index.row import Row, place_of
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, DeadLetterReason
 from tests.unit.ui.models import T0, ARecord, answer_value, request_value
 from topics.names import V1
 
@@ -29,7 +29,7 @@ def answered(offset: int = 9, **changed: object) -> Event | None:
     return read_event(V1, "agent.responses", 3, record)
 
 
-def died(reason: str = "exhausted") -> Event | None:
+def died(reason: DeadLetterReason = "exhausted") -> Event | None:
     letter = DeadLetter(
         dlq_reason=reason, dlq_stage="providers", dlq_error_type="provider_error", dlq_error_message="no",
         dlq_topic=V1.requests[1], dlq_partition=3, dlq_offset=42, dlq_timestamp=T0, dlq_attempts=3,

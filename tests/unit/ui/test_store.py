@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ops.ui.index import codes, queries
 from ops.ui.index.cursor import Cursor
-from ops.ui.index.events import Answered, Asked, Event
+from ops.ui.index.events import Answered, Asked, Died, Event
 from ops.ui.index.filters import Filters
 from ops.ui.index.merge import merged
 from ops.ui.index.row import Row, place_of
@@ -244,3 +244,37 @@ def test_a_page_looks_at_no_more_than_it_may_and_says_where_it_stopped(looks: in
         page = queries.page(store, Filters(slower_ms=1), None, 10, looks)
         assert (list(page.rows), page.looked_at) == ([], looks)
         assert page.older is not None
+
+
+@pytest.mark.parametrize("on_a_page", [1, 2, 5, 10, 11])
+def test_requests_of_one_millisecond_are_all_shown_and_no_last_page_is_empty(on_a_page: int) -> None:
+    """leapmux/leapmux#287: a cursor of a time alone leaves out what shares it; #302: a full page is no sign of more."""
+    with a_store() as store:
+        store.apply([asked(n, T0, n % 3) for n in range(10)], {})
+        found: list[Row] = []
+        below: Cursor | None = None
+        while True:
+            page = queries.page(store, Filters(), below, on_a_page)
+            assert page.rows
+            found += page.rows
+            below = page.older
+            if below is None:
+                break
+        assert len({row.place for row in found}) == len(found) == 10
+
+
+def test_dead_letters_are_grouped_and_counted_without_a_look_at_each() -> None:
+    def letter(number: int, error: int) -> Died:
+        return Died(place_of(1, 0, number), T0 + number + 9, T0 + number, "a", 2, error, 4, 3, 0, number)
+
+    with a_store() as store:
+        store.apply([asked(n, T0 + n) for n in range(30)], {})
+        store.apply([letter(n, 7 if n % 3 else 8) for n in range(30)], {})
+        groups, complete = queries.dead_groups(store)
+        assert complete
+        assert [(each.reason, each.error, each.stage, each.count) for each in groups] == [
+            ("exhausted", "provider_error", "providers", 20),
+            ("exhausted", "provider_timeout", "providers", 10),
+        ]
+        assert groups[0].example.time_ms == T0 + 29
+        assert queries.dead_groups(store, looks=5)[1] is False
