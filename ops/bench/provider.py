@@ -4,31 +4,21 @@ whole worker.
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
-
 from ops.bench.certificate import issue
 from ops.bench.figures import Report
 from ops.bench.ground import LIMITS, UPSTREAM_MS, Ground
+from ops.bench.litellm import LITELLM, litellm_proxy, litellm_python
 from ops.bench.machine import machine, peer_versions, versions
 from ops.bench.run import BenchError
 from ops.bench.upstream import LISTENS
-from ops.bench.venvs import peer_python
 from ops.bench.work import Load
-from ops.brokers.ready import free_ports
-from ops.processes.child import ChildProcess
-from ops.processes.fleet import clean_environment
 
 CONCURRENCY: Final = (1, 8, 32, 128)
-LITELLM: Final = "litellm"
-_LOCK: Final = "litellm-requirements.lock"
-_PROXY_WITHIN_S: Final = 180.0
 _MISSES: Final = 20_000
 
 
@@ -44,9 +34,8 @@ async def measure(ground: Ground, seconds: float, rounds: int, *, with_litellm: 
         runs = await _rounds(ground, ways, seconds, rounds)
     if with_litellm:
         try:
-            python = await peer_python(_LOCK, ground.say)
-            facts["versions"][LITELLM] = await peer_versions(python, [LITELLM])
-            async with _proxy(ground, python) as (url, pid, key_file):
+            facts["versions"][LITELLM] = await peer_versions(await litellm_python(ground), [LITELLM])
+            async with litellm_proxy(ground, ground.upstream) as (url, pid, key_file):
                 options = ["--pid", str(pid), "--key-file", str(key_file)]
                 runs += [await _run(ground, LITELLM, "aiohttp", url, each, seconds, options) for each in CONCURRENCY]
         except BenchError as error:
@@ -158,43 +147,3 @@ def _ratios(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
     for run in runs:
         best[run["client"]] = max(best.get(run["client"], 0.0), run["rate"])
     return {name: round(best["headrace"] / rate, 2) for name, rate in best.items() if name != "headrace" and rate}
-
-
-@asynccontextmanager
-async def _proxy(ground: Ground, python: Path) -> AsyncIterator[tuple[str, int, Path]]:
-    """The LiteLLM proxy with one worker process in front of the upstream; its URL, process id, and a file with its key."""
-    (port,) = free_ports(1)
-    key_file = ground.folder / "litellm.key"
-    key_file.write_text(f"sk-{secrets.token_hex(24)}")  # it does not start without one
-    config = ground.folder / "litellm.yaml"
-    config.write_text(
-        "model_list:\n  - model_name: small\n    litellm_params:\n      model: openai/small\n"
-        f"      api_base: {ground.upstream}\n      api_key: none\nlitellm_settings:\n  telemetry: false\n"
-    )
-    command = [str(python.with_name("litellm")), "--config", str(config), "--host", "127.0.0.1"]
-    env = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    env["LITELLM_MASTER_KEY"] = key_file.read_text()
-    log = ground.folder / "litellm.log"
-    child = ChildProcess([*command, "--port", str(port), "--num_workers", "1"], log, clean_environment(env))
-    try:
-        url = f"http://127.0.0.1:{port}"
-        await _answers(f"{url}/health/liveliness", child)
-        yield f"{url}/v1", child.pid, key_file
-    finally:
-        await asyncio.to_thread(child.stop)
-
-
-async def _answers(url: str, child: ChildProcess) -> None:
-    try:
-        async with asyncio.timeout(_PROXY_WITHIN_S), aiohttp.ClientSession() as session:
-            while child.alive():
-                try:
-                    async with session.get(url) as response:
-                        if response.status == 200:
-                            return
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.2)
-    except TimeoutError:
-        pass
-    raise BenchError(f"the proxy did not start: {child.last_words()}")

@@ -14,6 +14,8 @@ import re
 import signal
 import ssl
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from ops.bench.work import ANSWER
@@ -131,13 +133,12 @@ class _Negotiated(asyncio.Protocol):
         protocol.connection_made(transport)
 
 
-async def serve(latency_s: float, tls: ssl.SSLContext | None) -> None:
+async def serve(protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None) -> None:
     """Serve on a free port of loopback until SIGTERM."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    protocol = _Connection if tls is None else _Negotiated
-    server = await loop.create_server(lambda: protocol(latency_s), "127.0.0.1", 0, backlog=1024, ssl=tls)
+    server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1024, ssl=tls)
     host, port = server.sockets[0].getsockname()
     sys.stdout.write(f"{LISTENS}{'http' if tls is None else 'https'}://{host}:{port}/v1\n")
     sys.stdout.flush()
@@ -153,4 +154,8 @@ def tls_of(certificate: str, key: str) -> ssl.SSLContext:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(float(sys.argv[1]) / 1000, tls_of(sys.argv[2], sys.argv[3]) if len(sys.argv) > 3 else None))
+    latency_s = float(sys.argv[1]) / 1000
+    if len(sys.argv) > 3:
+        asyncio.run(serve(partial(_Negotiated, latency_s), tls_of(sys.argv[2], sys.argv[3])))
+    else:
+        asyncio.run(serve(partial(_Connection, latency_s)))

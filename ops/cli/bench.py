@@ -119,6 +119,22 @@ def provider(
 
 
 @app.command()
+def front(
+    seconds: Annotated[float, typer.Option(min=1, help="Time of each run, after 5 s of warm-up.")] = 20,
+    litellm: Annotated[bool, typer.Option(help="Measure the LiteLLM proxy too.")] = True,
+    broker: broker_option = "apache",
+    json_file: json_option = None,
+    settings: settings_option = None,
+) -> None:
+    """What the front adds to streams and answers, beside direct calls and the LiteLLM proxy; 1,000 open streams, 10,000
+    requests that wait, 500 readers that stopped.
+    """
+    from ops.bench.front import measure
+
+    _bench(lambda ground: measure(ground, seconds, with_litellm=litellm), broker, json_file, settings)
+
+
+@app.command()
 def memory(
     records: Annotated[
         int, typer.Option(min=10_000, help="Records of the run; 5 million need 8 GB of disk.")

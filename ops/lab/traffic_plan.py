@@ -16,6 +16,9 @@ PROVIDER_OF: Final = {"small": "limited", "large": "open"}
 REQUEST_TIMEOUT_S: Final = 300.0
 """Long, so that what a fault delays is answered late and not `expired`."""
 
+ANSWER_TOKENS: Final = 200
+"""About 1 KB of text, so that caches fill."""
+
 _LIMITED_SHARE: Final = 0.2
 _SLOW_SHARE: Final = 0.04
 _REPEAT_SHARE: Final = 0.05
@@ -50,8 +53,8 @@ def plan(seed: int) -> Iterator[Planned]:
             value["payload"] = {
                 "model": model,
                 "messages": [{"role": "user", "content": f"Question {number} of seed {seed}?"}],
-                "max_tokens": 8,
-                "headrace_sim": {"id": f"p-{number:06d}", "completion_tokens": 8, "latency_ms": latency_ms},
+                "max_tokens": ANSWER_TOKENS,
+                "headrace_sim": {"id": f"p-{number:06d}", "completion_tokens": ANSWER_TOKENS, "latency_ms": latency_ms},
             }
             if rng.random() < _UNCACHED_SHARE:
                 value["cache"] = {"mode": "off"}

@@ -174,8 +174,11 @@ class World:
             "topics.replication_factor": 3,
             "scaling.limits.max": PARTITIONS,
             "cache.disk.path": str(cache),
-            # Its buffers are full within minutes then, so that an hour shows whether memory grows.
+            # Caches that are full within the first quarter of an hour, so that the rest shows whether memory grows: the
+            # store's buffers and blocks (a 16th of the budget, bounded only at 64 MiB else) and the tier in memory.
             "cache.disk.size": "200MB",
+            "cache.memory.size": "4MB",
+            "memory.budget": "192MB",
             "limits.window": f"{LIMIT.window_s:g}s",
             # Answered requests are remembered by default, so that a lost commit costs no call: half the seeds go without.
             "cache.finished_window": "1s" if self._seed % 2 else "10m",
