@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -151,7 +151,10 @@ def bars(store: IndexStore, filters: Filters, begin_ms: int, end_ms: int, most_b
             walker.next()
     else:
         looked_at = 0
-        for cursor, row in _fitting(store, filters, None, MOST_LOOKS):
+        within = replace(
+            filters, from_ms=max(begin_ms, filters.from_ms or 0), to_ms=min(end_ms, filters.to_ms or end_ms)
+        )
+        for cursor, row in _fitting(store, within, None, MOST_LOOKS):
             looked_at += 1
             if row is not None:
                 counts[(keys.minute_of(cursor.time_ms) - first) // minutes_each][min(row.status, codes.DEAD)] += 1

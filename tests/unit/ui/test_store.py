@@ -155,6 +155,16 @@ def test_bars_count_what_the_list_holds(events: list[Event], wanted: Filters) ->
             assert sum(counts) == sum(low <= row.time_ms < low + bars.width_ms for row in rows)
 
 
+@pytest.mark.parametrize("wanted", [Filters(), Filters(agent="a"), Filters(status=("waiting",))])
+def test_bars_of_a_range_count_nothing_of_before_or_after_it(wanted: Filters) -> None:
+    minute = 2**16
+    begin = T0 // minute * minute + 10 * minute
+    with a_store() as store:
+        store.apply([asked(n, begin + (n - 10) * minute) for n in range(20)], {})
+        bars = queries.bars(store, wanted, begin, begin + 3 * minute)
+        assert [sum(each) for each in bars.counts] == [1, 1, 1]
+
+
 @slow
 @given(histories(), st.integers(1, 8))
 def test_an_id_finds_all_its_requests(events: list[Event], batch: int) -> None:
