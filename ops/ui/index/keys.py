@@ -28,7 +28,8 @@ _LOW: Final = (1 << BUCKET_BITS) - 1
 _PLACE_BYTES: Final = 8
 _LOW_BYTES: Final = 3
 SUFFIX_BYTES: Final = _LOW_BYTES + _PLACE_BYTES
-MOST_TIME_MS: Final = (1 << BUCKET_BITS + 32) - 1
+MOST_TIME_MS: Final = 253_402_300_000_000
+"""The end of the year 9999, as far as dates go; a time beyond is of no clock."""
 
 CLASS, AGENT, STATUS, MODEL, ERROR, REASON = b"c", b"a", b"s", b"m", b"e", b"d"
 
