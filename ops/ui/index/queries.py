@@ -16,8 +16,8 @@ from ops.ui.index.scan import keys_downwards, keys_upwards
 from ops.ui.index.store import IndexStore
 from topics.names import PRIORITIES, Priority
 
-MOST_LOOKS: Final = 5_000
-"""Rows that a page looks at: about 50 ms."""
+MOST_LOOKS: Final = 2_000
+"""Rows that a page looks at: 30 to 60 ms on a quiet core (`headrace bench index`, "finds nothing")."""
 MOST_KEYS: Final = 50_000
 """Keys that a count looks at: about as long."""
 _MOST_FOUND: Final = 50
