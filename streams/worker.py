@@ -97,7 +97,8 @@ class Worker:
         ):  # known before the first answer
             await producer.partitions_for(topic)
         budget, now = memory_budget(settings.memory.budget), self._clock.now
-        sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, names.metric_samples, self._clock)
+        samples = names.metric_samples
+        sampler = Sampler(settings.metrics, producer, budget.bytes, self._stats, samples, self._clock)
         await sampler.ask_the_time()
         transport = transport_options(settings, budget.bytes)
         rules = flow_rules(settings)

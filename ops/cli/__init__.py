@@ -36,6 +36,7 @@ _ALL: Final[Mapping[str, Entry]] = {
     "worker": Entry("ops.cli.worker", "Run one worker until SIGTERM.", _RUN),
     "control": Entry("ops.cli.control", "Run the fleet's control: windows and scaling decisions.", _RUN),
     "front": Entry("ops.cli.front", "Serve HTTP clients with an OpenAI SDK.", _RUN),
+    "ui": Entry("ops.cli.ui", "Serve the control room: every request, and what the fleet does.", _RUN),
     "keys": Entry("ops.cli.keys", "Make, list and revoke keys of the front.", _SET_UP),
     "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
     "cancel": Entry("ops.cli.cancel", "End a request that nobody wants any more.", _USE),

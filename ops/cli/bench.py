@@ -30,6 +30,20 @@ json_option = Annotated[
 
 
 @app.command()
+def index(
+    requests: Annotated[int, typer.Option(min=1_000, max=20_000_000, help="Requests to fill it with.")] = 1_000_000,
+) -> None:
+    """The control room's index: requests a second into it on a core, bytes a request, and how long pages take. No broker."""
+    import tempfile
+
+    from ops.bench.index import run_index
+
+    with tempfile.TemporaryDirectory(prefix="headrace-index-") as folder:
+        for line in run_index(requests, Path(folder)):
+            print(line, flush=True)
+
+
+@app.command()
 def pipeline(
     records: Annotated[int, typer.Option(min=5_000, help="Records of a run; slow peers take a part.")] = 300_000,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of everybody, one after the other.")] = 5,

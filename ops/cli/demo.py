@@ -21,6 +21,8 @@ Examples:
 
     headrace demo --front --seconds 600           http://127.0.0.1:4000/v1 for your own client meanwhile
 
+    headrace demo --ui                            http://127.0.0.1:4001 shows every request as it flows
+
     headrace demo --broker 127.0.0.1:9092 --json result.json
 
 Exit code 1 if a request was lost, 2 if it cannot start. Ctrl-C ends everything that it started and prints what was done.
@@ -41,6 +43,9 @@ def demo(
     ] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second, on average.")] = 25,
     front: Annotated[bool, typer.Option("--front", help="Also a front, on front.listen, for your own client.")] = False,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Also the control room, on ui.listen; it stays open until Enter.")
+    ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result as flat JSON; - for stdout.")
     ] = None,
@@ -57,7 +62,7 @@ def demo(
     effective = load_effective(settings)
     reporter = Reporter(json_file)
     console: Console = reporter.console
-    run(run_demo(effective, DemoOptions(seconds, workers, broker, rate, front), console, reporter))
+    run(run_demo(effective, DemoOptions(seconds, workers, broker, rate, front, ui), console, reporter))
     result: LoadResult | None = reporter.result
     if result is None or result.summary.lost:
         raise typer.Exit(FOUND_WRONG)

@@ -36,5 +36,6 @@ def run_process(
     except OSError as error:
         if error.errno is None or "bind" not in str(error):
             raise
-        address = settings.front.listen if listens == "front.listen" else settings.http.listen
+        section = listens.partition(".")[0]
+        address = getattr(settings, section).listen
         fail(f"{listens} = {address!r}: {error.strerror}")

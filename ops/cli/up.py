@@ -18,6 +18,8 @@ Examples:
 
   headrace up --front                         and the front door, on front.listen
 
+  headrace up --ui                            and the control room, on ui.listen
+
   headrace up --controls 2 --logs /var/log/headrace
 
   headrace scaling explain                    in another terminal: the last decisions in sentences
@@ -35,6 +37,7 @@ def up(
     ] = None,
     controls: Annotated[int, typer.Option(min=0, max=3, help="Control processes: 2 take turns, 0 run elsewhere.")] = 1,
     front: Annotated[bool, typer.Option("--front", help="Also a front, on front.listen.")] = False,
+    ui: Annotated[bool, typer.Option("--ui", help="Also the control room, on ui.listen.")] = False,
     log_dir: Annotated[
         Path | None,
         typer.Option("--logs", metavar="DIR", help="Where each process has a log file; else a new temporary folder."),
@@ -64,7 +67,7 @@ def up(
     except OSError as error:
         fail(f"--logs {folder}: {error.strerror}")
     try:
-        run_process(partial(run_supervisor, options=UpOptions(folder, settings, workers, controls, front)), loaded)
+        run_process(partial(run_supervisor, options=UpOptions(folder, settings, workers, controls, front, ui)), loaded)
     finally:
         if log_dir is None:
             with contextlib.suppress(OSError):  # it stays if there is a log in it

@@ -1,5 +1,7 @@
 """The demo from start to end."""
 
+import asyncio
+import sys
 import tempfile
 import time
 import uuid
@@ -20,8 +22,10 @@ from ops.demo.surroundings import (
     insist_no_fleet,
     open_broker,
     prepare_topics,
+    running_control,
     running_front,
     running_simulator,
+    running_ui,
 )
 from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
 from ops.load.ledger import Ledger
@@ -50,6 +54,8 @@ class DemoOptions:
     broker: str | None = None
     rate_per_s: float = 25.0
     front: bool = False
+    ui: bool = False
+    """The control room besides; it stays open until Enter where a terminal is there."""
 
 
 async def run_demo(
@@ -73,6 +79,8 @@ async def run_demo(
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-demo-")))
         broker, base = await open_broker(options.broker, effective, say, stack)
+        asked = effective.settings
+        base = base.model_copy(update={"front": asked.front, "ui": asked.ui})  # whatever broker was found
         say(f"broker: {broker.kind} at {broker.bootstrap_servers}")
         await prepare_topics(base, say)
         if broker.kind == "yours":
@@ -90,6 +98,10 @@ async def run_demo(
         say(f"workers: {', '.join(f'{worker.name} (http://{worker.http}/metrics)' for worker in fleet.workers)}")
         if options.front:
             say(f"front: {await stack.enter_async_context(running_front(settings_file, folder / 'front.log'))}/v1")
+        if options.ui:
+            await stack.enter_async_context(running_control(settings_file, folder / "control.log"))
+            room = await stack.enter_async_context(running_ui(settings_file, folder / "ui.log"))
+            say(f"control room: {room}")
         ledger = Ledger()
         traffic = await stack.enter_async_context(Traffic(base.kafka.client_options(), ledger, names=base.topics.names))
         player = Player(traffic)
@@ -115,6 +127,19 @@ async def run_demo(
                 }
                 counts = await scrape(fleet.workers)
                 report(LoadResult(ledger.summary(), lasted_s, interrupted, facts, counts))
+        if options.ui and sys.stdin.isatty():
+            say(f"the control room stays open at {room}; Enter ends everything")
+            await _enter()
+
+
+async def _enter() -> None:
+    """Until a line comes from the terminal; the loop watches it, so that Ctrl-C ends the wait as it ends all else."""
+    loop, pressed = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin, pressed.set)
+    try:
+        await pressed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
 
 
 def demo_settings(base: Settings, url: str, group_id: str, store: Path) -> Settings:
@@ -127,6 +152,7 @@ def demo_settings(base: Settings, url: str, group_id: str, store: Path) -> Setti
             "kafka": base.kafka.model_copy(update={"group_id": group_id}),
             "topics": base.topics,
             "front": base.front,
+            "ui": base.ui.model_copy(update={"path": store.with_name("ui")}),
             "concurrency": {"per_host": CONNECTIONS},
             "cache": {"disk": {"path": store}},
             "providers": [

@@ -128,6 +128,28 @@ async def running_front(settings_file: Path, log_file: Path) -> AsyncIterator[st
         await process.stop(_FRONT_ENDS_WITHIN_S)
 
 
+@asynccontextmanager
+async def running_control(settings_file: Path, log_file: Path) -> AsyncIterator[None]:
+    """A control process: it makes the windows that a control room shows. Raises WorkerError."""
+    process = WorkerProcess("control", settings_file, log_file, command="control")
+    try:
+        await process.wait_ready()
+        yield
+    finally:
+        await process.stop(_FRONT_ENDS_WITHIN_S)
+
+
+@asynccontextmanager
+async def running_ui(settings_file: Path, log_file: Path) -> AsyncIterator[str]:
+    """A control room in a process of its own; gives its address. Raises WorkerError."""
+    process = WorkerProcess("ui", settings_file, log_file, command="ui")
+    try:
+        await process.wait_ready()
+        yield str(process.ready_line["listen"])
+    finally:
+        await process.stop(_FRONT_ENDS_WITHIN_S)
+
+
 async def _url_of(child: ChildProcess) -> str:
     try:
         async with asyncio.timeout(_SIMULATOR_WITHIN_S):

@@ -293,7 +293,7 @@ LOOPS: Final = (
     "backlog", "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
     "front_lane", "front_cancels", "front_claims", "front_keys", "front_tls", "front_workers", "front_questions",
     "cancels", "deltas", "delta_history", "heavy_records", "upstream_cancels", "reply_lookups", "calls", "stall_watch",
-    "callback", "thread", "metadata",
+    "ui_index", "ui_fleet", "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(

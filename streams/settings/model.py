@@ -21,6 +21,7 @@ from streams.settings.requests import Requests, Topics
 from streams.settings.routing import Routing
 from streams.settings.runtime import Gc, Logging, Loop, Memory, Network, Pooling
 from streams.settings.scaling import Scaling, Supervisor
+from streams.settings.ui import Ui
 
 # What a record carries besides its payload, at most: envelope, key and headers. A dead letter adds nine headers to its
 # record's own, one of them up to 1 KB.
@@ -45,6 +46,7 @@ class Settings(Section):
     metrics: Metrics = Field(default_factory=Metrics)
     http: Http = Field(default_factory=Http)
     front: Front = Field(default_factory=Front)
+    ui: Ui = Field(default_factory=Ui)
     scaling: Scaling = Field(default_factory=Scaling)
     supervisor: Supervisor = Field(default_factory=Supervisor)
     targets: Targets = Field(default_factory=Targets)
@@ -113,6 +115,8 @@ class Settings(Section):
     def _secret_readers(self) -> Iterator[Callable[[Mapping[str, str] | None], str | None]]:
         yield self.kafka.sasl_password
         yield self.http.token
+        yield partial(self.ui.token, "viewer")
+        yield partial(self.ui.token, "operator")
         for number, provider in enumerate(self.providers):
             for place, endpoint in enumerate(provider.endpoints):
                 yield partial(endpoint.api_key, place=f"providers[{number}].endpoints[{place}]")

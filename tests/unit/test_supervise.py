@@ -277,6 +277,7 @@ ALONE = {
     "ops/processes/front.py": "start and end are awaited",
     "ops/processes/service.py": "whichever comes first is awaited",
     "ops/processes/supervisor/supervise.py": "what ends the supervisor is awaited",
+    "ops/processes/ui.py": "what nobody has caught is awaited",
     "ops/processes/worker.py": "start, readiness, end and drain are awaited",
     "streams/app.py": "the start is awaited against the group's refusal",
     "streams/control.py": "a loop's fault ends the process: awaited by wait_stopped",

@@ -19,6 +19,7 @@ from ops.processes.service import CannotStartError, Stop, both, check_start, unl
 from ops.processes.supervisor.keeper import Keeper
 from ops.processes.supervisor.process_realizer import ProcessRealizer
 from ops.processes.supervisor.roster import Pauses, Roster
+from ops.processes.ui import topics_of_ui
 from ops.processes.worker import needed_topics
 from streams.app import producer_options
 from streams.kafka.election import Election
@@ -37,13 +38,14 @@ _LOOK_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What `headrace up` was asked for. `workers`: so many, whatever is decided; None: as decided. `front`: one beside them."""
+    """What `headrace up` was asked for. `workers`: so many, whatever is decided; None: as decided. `front`, `ui`: one besides."""
 
     log_dir: Path
     settings_file: Path | None = None
     workers: int | None = None
     controls: int = 1
     front: bool = False
+    ui: bool = False
 
 
 async def run_supervisor(settings: Settings, options: UpOptions) -> None:
@@ -59,12 +61,15 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
             "process, or run `headrace control` and `headrace worker` in the cluster"
         )
     needed = both(topics_of_control(settings), needed_topics(settings))
-    await check_start(settings, both(needed, topics_of_front(settings)) if options.front else needed)
+    if options.front:
+        needed = both(needed, topics_of_front(settings))
+    await check_start(settings, both(needed, topics_of_ui(settings)) if options.ui else needed)
     async with AsyncExitStack() as stack:
         workers = _keeper(settings, options, "worker")
         controls = _keeper(settings, options, "control")
         fronts = _keeper(settings, options, "front", drain_s=LAST_ANSWERS_S + _AFTER_DRAIN_S)
-        documents = {"/workers": lambda: _targets(workers, controls, fronts)}
+        rooms = _keeper(settings, options, "ui")
+        documents = {"/workers": lambda: _targets(workers, controls, fronts, rooms)}
 
         def ready() -> bool:
             return workers.roster.counts()["ready"] >= min(workers.roster.wanted, settings.scaling.limits.min)
@@ -76,12 +81,17 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         await stack.enter_async_context(
             fronts
         )  # the last to come is the first to end: its clients still get their answers
+        await stack.enter_async_context(rooms)
         fronts.want(int(options.front))
+        rooms.want(int(options.ui))
         controls.want(options.controls)
         log.info("supervising", http=address, log_dir=str(options.log_dir), controls=options.controls)
         if options.front:
             log.info("a front is started", listen=settings.front.listen)
-        broken = (workers.wait_broken(), controls.wait_broken(), fronts.wait_broken(), unhandled.wait())
+        if options.ui:
+            log.info("a control room is started", listen=settings.ui.listen)
+        keepers = (workers, controls, fronts, rooms)
+        broken = (*(each.wait_broken() for each in keepers), unhandled.wait())
         work = [asyncio.create_task(each) for each in broken]
         if options.workers is not None or settings.scaling.realizer == "observe":
             workers.want(options.workers if options.workers is not None else settings.scaling.limits.min)
@@ -90,10 +100,10 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         for task in work:
             stack.callback(task.cancel)
         if await unless(stop.asked, *work):
-            which = next(each.command for each in (workers, controls, fronts) if each.all_given_up)
+            which = next(each.command for each in keepers if each.all_given_up)
             raise CannotStartError(f"no {which} process can be kept running: see the log files in {options.log_dir}")
         # Leaving the block drains the workers; who asks again does not want to wait for that.
-        hurry = asyncio.create_task(_kill_all(stop, workers, controls, fronts))
+        hurry = asyncio.create_task(_kill_all(stop, *keepers))
         stack.callback(hurry.cancel)
 
 

@@ -61,6 +61,10 @@ class Grantor:
             self._books[route] = _Book(Ledger(limit, self.rules))
         return self._books[route].ledger
 
+    def ledgers(self) -> list[tuple[Route, Ledger]]:
+        """The books that are kept now."""
+        return [(route, book.ledger) for route, book in self._books.items()]
+
     def read(self, offset: int, at: float, message: LeaseMessage) -> bool:
         """Take in the log's next record; whether it is a grant that counts."""
         if isinstance(message, LeaseClaim):

@@ -1,0 +1,23 @@
+"""Providers and workers: health with its reason, calls under way, partitions, CPU and memory."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+
+from ops.ui import workers
+from ops.ui.render import html
+from ops.ui.room import ROOM, Room
+
+_FRESH_S: Final = 1.5
+
+
+async def providers(request: web.Request) -> web.Response:
+    """GET /providers"""
+    room = request.app[ROOM]
+    return html(request, "providers.html", **await room.kept("providers", _FRESH_S, lambda: _values(room)))
+
+
+async def _values(room: Room) -> dict[str, Any]:
+    return {"endpoints": await workers.endpoints(room), "seen": room.fleet.workers(room.now())}

@@ -1,0 +1,133 @@
+"""One request: its story, what it says and what was answered, and how to ask for the same from a shell."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+from aiohttp import web
+
+from ops.ui.index import codes, queries
+from ops.ui.index.row import Row, place_of
+from ops.ui.payload import shown_headers, shown_value
+from ops.ui.render import html
+from ops.ui.room import ROOM, Room
+from ops.ui.timeline import steps_of
+from topics.names import PRIORITIES
+
+_MOST_COMMAND: Final = 100_000
+_GONE: Final = "The record is not retained any more, or the broker did not answer in time."
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A record on the page."""
+
+    name: str
+    title: str
+    place: str
+    headers: list[tuple[str, str]]
+    value: str
+    missing: str | None = None
+
+
+async def one_request(request: web.Request) -> web.Response:
+    """GET /requests/{class}/{partition}/{offset}"""
+    room = request.app[ROOM]
+    row = await _row(request, room)
+    may_see = room.access.may_see_payloads(request)
+    revealed = may_see and request.query.get("reveal") == "1"
+    names = room.settings.topics.names
+    record_topic = names.topic_of[row.priority]
+    parts = [("request", "Request", record_topic, row.partition, row.offset)]
+    if row.answer_next:
+        topic = row.answer_topic or names.responses
+        parts.append(("answer", "Answer", topic, row.answer_partition, row.answer_next - 1))
+    if row.dead_next:
+        parts.append(("dead", "Dead letter", names.dead_letters, row.dead_partition, row.dead_next - 1))
+    found = [await room.finder.find(topic, partition, offset) for _, _, topic, partition, offset in parts]
+    shown = [
+        _shown(*part, record, may_see=may_see, redacted=not revealed) for part, record in zip(parts, found, strict=True)
+    ]
+    return html(
+        request,
+        "request.html",
+        row=row,
+        record=f"{record_topic}:{row.partition}:{row.offset}",
+        here_url=request.path,
+        agent_url="/requests?" + urlencode({"agent": row.agent_id}),
+        steps=steps_of(row, room.now() * 1000),
+        error_message=_error_message(found[1]) if row.answer_next and row.status != codes.OK and may_see else None,
+        shown=shown,
+        may_see=may_see,
+        revealed=revealed,
+        commands=_commands(room, parts, found[0] if revealed else None),
+    )
+
+
+async def _row(request: web.Request, room: Room) -> Row:
+    try:
+        place = place_of(
+            PRIORITIES.index(request.match_info["class"]),
+            int(request.match_info["partition"]),
+            int(request.match_info["offset"]),
+        )
+    except ValueError:
+        raise web.HTTPNotFound(text="there is no such place\n") from None
+    row: Row | None = await room.query(queries.row_at, place)
+    if row is None:
+        raise web.HTTPNotFound(text="this request is not in the index: it was dropped, or was not read yet\n")
+    return row
+
+
+def _shown(
+    name: str, title: str, topic: str, partition: int, offset: int, record: Any, *, may_see: bool, redacted: bool
+) -> Shown:
+    place = f"{topic}:{partition}:{offset}"
+    if record is None:
+        return Shown(name, title, place, [], "", _GONE)
+    value = shown_value(record.value, redacted=redacted) if may_see else ""
+    return Shown(name, title, place, shown_headers(record.headers, redacted=redacted), value)
+
+
+def _error_message(record: Any) -> str | None:
+    """The answer's own words, which the fleet wrote and scrubbed."""
+    try:
+        return str(orjson.loads(record.value)["error"]["message"])[:1024]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _commands(room: Room, parts: list[tuple[str, str, str, int, int]], request: Any) -> list[tuple[str, str]]:
+    """`request`: its record, where who asks has asked to see it."""
+    servers = room.settings.kafka.bootstrap_servers
+    commands = [
+        (f"{title}, with kcat", shlex.join(
+            ["kcat", "-C", "-b", servers, "-t", topic, "-p", str(partition), "-o", str(offset), "-c", "1", "-J"]
+        ))
+        for _, title, topic, partition, offset in parts
+    ]  # fmt: skip
+    body = _body(request)
+    path = "embeddings" if body is not None and "input" in body[1] else "chat/completions"
+    said = "@request.json" if body is None else body[0]
+    address = f"http://{room.settings.front.listen}/v1/{path}"
+    curl = ["curl", address, "-H", "content-type: application/json", "-d", said]
+    commands.append(
+        (
+            "Ask a front the same, with curl" + ("" if body else " (show the request to have it in the command)"),
+            shlex.join(curl),
+        )
+    )
+    return commands
+
+
+def _body(record: Any) -> tuple[str, dict[str, Any]] | None:
+    try:
+        payload = orjson.loads(record.value)["payload"]
+        text = orjson.dumps(payload).decode()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return (text, payload) if isinstance(payload, dict) and len(text) <= _MOST_COMMAND else None
