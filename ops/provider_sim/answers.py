@@ -107,7 +107,7 @@ def chat_text(body: dict[str, Any], tokens: ChatTokens, least_bytes: int) -> str
 
 def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int, text: str | None = None) -> dict[str, Any]:
     """A text, `text` where it is given, or JSON of the schema that `response_format` names; or, where `tool_choice` demands a
-    tool, a call of it: its arguments fit its schema where that requires some, else the one argument `seen` is the hash of the body.
+    tool, a call of it: its arguments fit its schema where that requires some, else the argument `seen`, the hash of the body.
     """
     seen = body_hash(body)
     tool = _demanded_tool(body)
