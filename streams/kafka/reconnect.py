@@ -49,6 +49,12 @@ _CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 3.0
 """A broker that takes longer may be gone: metadata is asked for, and then another broker."""
 
+_BOOTSTRAP_S: Final = 15.0
+"""So long may all brokers be away while a process that has spoken with them makes one more client."""
+_BOOTSTRAP_AGAIN_S: Final = 0.5
+_answered: Final[set[Any]] = set()
+"""Bootstrap addresses that have answered, of all clients of the process: a few, from its settings."""
+
 _BOOTSTRAP: Final = ("bootstrap", ConnectionGroup.DEFAULT)
 """Where aiokafka keeps a connection to a cluster that named no broker yet."""
 
@@ -77,7 +83,20 @@ class ReconnectingClient(AIOKafkaClient):  # type: ignore[misc]
     # ---- connections
 
     async def bootstrap(self) -> None:
-        """aiokafka calls it at the start. Raises KafkaConnectionError where no bootstrap address answers."""
+        """aiokafka calls it at the start. Raises KafkaConnectionError where no bootstrap address answers: at once where none has
+        since the process began, for then the address is wrong; else after a while, for then the cluster is in trouble.
+        """
+        ends = time.monotonic() + _BOOTSTRAP_S
+        while not await self._bootstrap_once():
+            if _answered.isdisjoint(self.hosts) or time.monotonic() >= ends:
+                raise KafkaConnectionError(f"Unable to bootstrap from {self.hosts}")
+            await asyncio.sleep(_BOOTSTRAP_AGAIN_S)
+        _answered.update(self.hosts)
+        if self._sync_task is None:
+            self._sync_task = supervised("metadata", self._md_synchronizer)
+
+    async def _bootstrap_once(self) -> bool:
+        """Whether any of the addresses answers."""
         for host, port, _ in self.hosts:
             try:
                 connection = await self._connect(host, port)
@@ -93,11 +112,8 @@ class ReconnectingClient(AIOKafkaClient):  # type: ignore[misc]
                 connection.close()
             else:  # until the cluster names a broker, this is the way to it
                 self._conns[_BOOTSTRAP] = connection
-            break
-        else:
-            raise KafkaConnectionError(f"Unable to bootstrap from {self.hosts}")
-        if self._sync_task is None:
-            self._sync_task = supervised("metadata", self._md_synchronizer)
+            return True
+        return False
 
     async def _get_conn(self, node_id: Any, *, group: Any = ConnectionGroup.DEFAULT, no_hint: bool = False) -> Any:
         """A connection to this broker; None where there is none now. In place of aiokafka's, which connects to one broker at a

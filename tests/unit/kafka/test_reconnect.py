@@ -189,3 +189,30 @@ async def test_the_loop_that_keeps_metadata_fresh_goes_on_after_a_fault() -> Non
             assert await asking
     client._conns.clear()
     await client.close()
+
+
+async def test_a_client_more_waits_for_a_cluster_that_has_answered_and_an_address_that_never_has_is_wrong_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconnect, "_answered", set())
+    monkeypatch.setattr(reconnect, "_BOOTSTRAP_AGAIN_S", 0.01)
+    first, made = await client_of({"boot:9": told(1)})
+    silent = made.pop("boot:9")
+    with pytest.raises(KafkaConnectionError):
+        await asyncio.wait_for(first.bootstrap(), 1)
+    made["boot:9"] = silent
+    await first.bootstrap()
+    await first.close()
+
+    second, made = await client_of({})
+    bootstrapping = asyncio.create_task(second.bootstrap())
+    await asyncio.sleep(0.05)
+    assert not bootstrapping.done()
+    made["boot:9"] = Played(told(1))
+    await asyncio.wait_for(bootstrapping, 1)
+    await second.close()
+
+    monkeypatch.setattr(reconnect, "_BOOTSTRAP_S", 0.05)
+    third, _ = await client_of({})
+    with pytest.raises(KafkaConnectionError):
+        await asyncio.wait_for(third.bootstrap(), 1)
