@@ -182,7 +182,7 @@ class Follower:
 
     def _catch_up(self, offset: int, catching: Partial) -> list[Told]:
         missing = self._told.missing(catching)
-        if missing is not None:
+        if missing is not None and self._told.ended <= catching.ended:  # an end is told once
             self._told, self._catching = catching, None
             return self._at(offset, chunks_with(missing, self._head))
         if catching.missing(self._told) is not None:

@@ -61,6 +61,8 @@ class Choice:
     others: dict[str, Any] = field(default_factory=dict)
     """Lists grow; what is neither text nor list is told as a whole."""
     reason: str | None = None
+    _numbers: dict[int, int] = field(default_factory=dict)
+    """The number of the call that pieces with an index now belong to."""
 
     @property
     def says(self) -> bool:
@@ -89,13 +91,19 @@ class Choice:
 
     def _number_of(self, piece: Mapping[str, Any], place: int) -> int:
         """Of a call. Some servers give every call the index 0, or none, and tell them apart by their ids (Gemini:
-        NousResearch/hermes-agent#62940): who joins by the index would make one call of them.
+        NousResearch/hermes-agent#62940): who joins by the index would make one call of them. A piece without an id goes on with
+        the call that began last under its index (huggingface/smolagents#1958, oracle/langchain-oracle#253).
         """
         index, named = piece.get("index"), piece.get("id")
-        number = index if isinstance(index, int) else place if not self.calls else max(self.calls)
-        known = self.calls.get(number)
+        if not isinstance(index, int):
+            index = place if not self.calls else max(self._numbers, key=lambda each: self._numbers[each])
+        number = self._numbers.get(index, index)
+        known, free = self.calls.get(number), max(self.calls, default=-1) + 1
         if known is not None and named and known.head.get("id", named) != named:
-            return max(self.calls) + 1
+            number = next((at for at, call in self.calls.items() if call.head.get("id") == named), free)
+        elif index not in self._numbers and known is not None:
+            number = free
+        self._numbers[index] = number
         return number
 
     def is_the_same_as(self, whole: Choice) -> bool:
@@ -159,6 +167,11 @@ class Partial:
     def says(self) -> bool:
         """Whether it has any text, call or other content."""
         return any(choice.says for choice in self.choices.values())
+
+    @property
+    def ended(self) -> set[int]:
+        """Choices that have told their `finish_reason`: nothing of theirs comes after that."""
+        return {index for index, choice in self.choices.items() if choice.reason}
 
     def add(self, chunk: Mapping[str, Any]) -> bool:
         """Take a `chat.completion.chunk`, as `is_chunk` has it; whether calls in it were given other numbers."""

@@ -248,3 +248,18 @@ def test_parallel_calls_with_one_index_are_numbered() -> None:
     ]
     assert numbers == [0, 1, 2]
     assert isinstance(told[-1], Whole)
+
+
+def test_an_attempt_that_says_the_same_again_does_not_tell_the_end_twice() -> None:
+    follower = Follower(0)
+    chunks = [chunk({"content": "abc"}), chunk({}, "stop")]
+    found: list[Told] = []
+    for epoch in (1, 2):
+        for seq, each in enumerate(chunks):
+            headers = {"epoch": str(epoch).encode(), "seq": str(seq).encode()}
+            found += follower.take(10 * epoch + seq, headers, encode_delta([each]))
+    found += follower.whole(response(answer({"content": "abc"})))
+    told = [orjson.loads(each) for part in found if isinstance(part, Delta) for each in part.chunks]
+    assert [each["choices"][0]["finish_reason"] for each in told].count("stop") == 1
+    assert "".join(each["choices"][0]["delta"].get("content", "") for each in told) == "abc"
+    assert isinstance(found[-1], Whole)

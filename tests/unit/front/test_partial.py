@@ -111,3 +111,14 @@ def test_strange_deltas_are_no_fault(delta: dict[str, Any]) -> None:
     chunk = {"choices": [{"index": "0", "delta": delta, "finish_reason": None}]}
     assert is_chunk(chunk)
     Partial().add(chunk)
+
+
+def test_a_piece_without_an_id_goes_on_with_the_call_that_began_last_under_its_index() -> None:
+    def piece(arguments: str, name: str | None = None) -> dict[str, Any]:
+        named = {"id": name, "type": "function"} if name else {}
+        function = {"arguments": arguments} | ({"name": "f" if name == "call_1" else "g"} if name else {})
+        return {"tool_calls": [{"index": 0, **named, "function": function}]}
+
+    partial = told(piece("", "call_1"), piece('{"a":'), piece(" 1}"), piece("", "call_2"), piece("{"), piece("}"))
+    assert {at: call.arguments for at, call in partial.choices[0].calls.items()} == {0: '{"a": 1}', 1: "{}"}
+    assert missing(partial, content=None, tool_calls=[CALL, OTHER]) == []
