@@ -14,7 +14,7 @@ from streams.flow.lanes import Lane, Turn
 
 
 class TurnOrder:
-    """A picture of these lanes as they are now: 0.3 us a turn. Then each question takes microseconds."""
+    """A picture of these lanes as they are now: less than a microsecond a turn. Then each question takes microseconds."""
 
     def __init__(self, lanes: Iterable[Lane]) -> None:
         front: list[Turn] = []
