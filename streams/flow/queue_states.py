@@ -1,8 +1,8 @@
 """What flow tells of requests that somebody asks for: in a call or waiting, for what, at which place, how long yet.
 
 Read when it is asked: nothing is noted for it on the way. A question costs microseconds a request and less than one for each
-turn (an agent on a route) of the queues that are asked for. Such a picture of a queue is used again for fifty times as long as it took, so that
-whoever asks, and however often, takes at most a fiftieth of the worker's time for each queue.
+turn (an agent on a route) of the queues that are asked for. Such a picture of a queue is used again for fifty times as long as
+it took, so that whoever asks, and however often, takes at most a fiftieth of the worker's time for each queue.
 """
 
 from __future__ import annotations
