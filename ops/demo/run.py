@@ -22,10 +22,8 @@ from ops.demo.surroundings import (
     insist_no_fleet,
     open_broker,
     prepare_topics,
-    running_control,
-    running_front,
+    running,
     running_simulator,
-    running_ui,
 )
 from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
 from ops.load.ledger import Ledger
@@ -97,10 +95,12 @@ async def run_demo(
         await fleet.start(options.workers)
         say(f"workers: {', '.join(f'{worker.name} (http://{worker.http}/metrics)' for worker in fleet.workers)}")
         if options.front:
-            say(f"front: {await stack.enter_async_context(running_front(settings_file, folder / 'front.log'))}/v1")
+            process = await stack.enter_async_context(running("front", settings_file, folder))
+            say(f"front: {process.ready_line['listen']}/v1")
         if options.ui:
-            await stack.enter_async_context(running_control(settings_file, folder / "control.log"))
-            room = await stack.enter_async_context(running_ui(settings_file, folder / "ui.log"))
+            await stack.enter_async_context(running("control", settings_file, folder))
+            process = await stack.enter_async_context(running("ui", settings_file, folder))
+            room = str(process.ready_line["listen"])
             say(f"control room: {room}")
         ledger = Ledger()
         traffic = await stack.enter_async_context(Traffic(base.kafka.client_options(), ledger, names=base.topics.names))

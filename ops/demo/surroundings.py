@@ -27,7 +27,7 @@ one is there soon after the last request. 125 tokens/s is the pace of a fast pro
 _SIMULATOR_SAYS: Final = "listens on "
 _SIMULATOR_WITHIN_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.05
-_FRONT_ENDS_WITHIN_S: Final = 5.0
+_ENDS_WITHIN_S: Final = 5.0
 
 
 class DemoError(HeadraceError):
@@ -118,36 +118,14 @@ async def running_simulator(log_file: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running_front(settings_file: Path, log_file: Path) -> AsyncIterator[str]:
-    """A front in a process of its own; gives its address. Raises WorkerError."""
-    process = WorkerProcess("front", settings_file, log_file, command="front")
+async def running(command: str, settings_file: Path, folder: Path) -> AsyncIterator[WorkerProcess]:
+    """A front, control or control room in a process of its own, ready; its log is in the folder. Raises WorkerError."""
+    process = WorkerProcess(command, settings_file, folder / f"{command}.log", command=command)
     try:
         await process.wait_ready()
-        yield str(process.ready_line["listen"])
+        yield process
     finally:
-        await process.stop(_FRONT_ENDS_WITHIN_S)
-
-
-@asynccontextmanager
-async def running_control(settings_file: Path, log_file: Path) -> AsyncIterator[None]:
-    """A control process: it makes the windows that a control room shows. Raises WorkerError."""
-    process = WorkerProcess("control", settings_file, log_file, command="control")
-    try:
-        await process.wait_ready()
-        yield
-    finally:
-        await process.stop(_FRONT_ENDS_WITHIN_S)
-
-
-@asynccontextmanager
-async def running_ui(settings_file: Path, log_file: Path) -> AsyncIterator[str]:
-    """A control room in a process of its own; gives its address. Raises WorkerError."""
-    process = WorkerProcess("ui", settings_file, log_file, command="ui")
-    try:
-        await process.wait_ready()
-        yield str(process.ready_line["listen"])
-    finally:
-        await process.stop(_FRONT_ENDS_WITHIN_S)
+        await process.stop(_ENDS_WITHIN_S)
 
 
 async def _url_of(child: ChildProcess) -> str:
