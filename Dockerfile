@@ -3,7 +3,9 @@
 #   docker build -t headrace .
 #   docker run --rm headrace --help
 
-FROM python:3.11-slim-bookworm AS build
+# For amd64 and arm64: docs/kubernetes.md. Another Python, or another registry's copy of it: --build-arg PYTHON_IMAGE=…
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -24,7 +26,7 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . 
     && /opt/headrace/bin/pip install --no-index --no-deps /dist/*.whl
 
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 headrace \
     && useradd --uid 10001 --gid headrace --home-dir /var/lib/headrace --create-home --shell /usr/sbin/nologin headrace
 COPY --from=build /opt/headrace /opt/headrace

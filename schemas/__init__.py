@@ -6,12 +6,14 @@ meaning. Nothing here knows of topics or of the pipeline. Read in this order:
 
     message             what all models share; limits: their sizes; errors: a validation error in one line
     request, response   what an agent asks and gets; dead_letter: a record that was given up
+    admin               what operators ask of a fleet, and what came of it
     cache_entry, lease  between workers: cached answers, and parts of a provider's limit
     metric_sample, metric_window    what workers did (histogram: durations that merge)
     scaling_decision, scaling_event how many workers there should be, and what came of it
     export              all of them as JSON Schema, in exported/
 """
 
+from schemas.admin import AdminAction, AdminOutcome
 from schemas.cache_entry import CachedAnswer, CacheEntry, FinishedRequest, parse_cache_entry
 from schemas.cancel import Cancel, parse_cancel
 from schemas.dead_letter import DeadLetter, DeadLetterReason
@@ -26,6 +28,8 @@ from schemas.scaling_decision import ScalingDecision
 from schemas.scaling_event import ScalingEvent
 
 __all__ = [
+    "AdminAction",
+    "AdminOutcome",
     "CacheControl",
     "CacheEntry",
     "CacheMode",

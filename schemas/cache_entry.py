@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import orjson
 from pydantic import Field, TypeAdapter, model_validator
 
-from schemas.limits import MODEL_CHARS
+from schemas.limits import ID_CHARS, MODEL_CHARS
 from schemas.message import Identifier, Instant, Message
 from schemas.response import Usage
 
@@ -23,7 +23,19 @@ EXPIRES_AT_MS: Final = "expires_at_ms"
 """The header that says until when an entry is good."""
 
 _MOST_TOKENS: Final = 2**53
+_OWNER_CHARS: Final = 16
+ENCRYPTED: Final = b'{"kind":"encrypted"'
+"""How an encrypted entry begins."""
 _PAYLOAD: Final = b',"payload":'
+
+
+Owner = Annotated[
+    str | None,
+    Field(
+        pattern="^[0-9a-f]{16}$",
+        description="Whose request brought it: a digest of tenant and agent_id, by which all of an agent's are deleted.",
+    ),
+]
 
 
 class CachedAnswer(Message):
@@ -34,6 +46,7 @@ class CachedAnswer(Message):
     usage: Usage
     provider: str
     called_model: str | None = Field(None, description="What the provider calls the model that answered.")
+    owner: Owner = None
     created_at: Instant
     expires_at: Instant
     payload: dict[str, Any] = Field(description="The provider's answer, untouched.")
@@ -57,6 +70,7 @@ class FinishedRequest(Message):
     kind: Literal["finished"] = "finished"
     agent_id: Identifier
     request_id: str = Field(min_length=1)
+    owner: Owner = None
     payload_hash: str = Field(min_length=1, description="Digest of operation and payload, hexadecimal.")
     finished_at: Instant
     expires_at: Instant
@@ -72,12 +86,21 @@ class FinishedRequest(Message):
         return self
 
 
-CacheEntry = Annotated[CachedAnswer | FinishedRequest, Field(discriminator="kind")]
+class EncryptedEntry(Message):
+    """Either of these, encrypted by a key of its tenant's."""
 
-CACHE_ENTRY: TypeAdapter[CachedAnswer | FinishedRequest] = TypeAdapter(CacheEntry)
+    kind: Literal["encrypted"] = "encrypted"
+    owner: Owner = None
+    encrypted_by: str = Field(min_length=1, max_length=ID_CHARS, description="The tenant and the name of its key.")
+    data: str = Field(description="12 bytes of nonce, then the entry encrypted by AES-256-GCM, in base64.")
 
 
-def parse_cache_entry(value: bytes) -> CachedAnswer | FinishedRequest:
+CacheEntry = Annotated[CachedAnswer | FinishedRequest | EncryptedEntry, Field(discriminator="kind")]
+
+CACHE_ENTRY: TypeAdapter[CachedAnswer | FinishedRequest | EncryptedEntry] = TypeAdapter(CacheEntry)
+
+
+def parse_cache_entry(value: bytes) -> CachedAnswer | FinishedRequest | EncryptedEntry:
     """Read either kind and check it. Raises pydantic.ValidationError (a ValueError)."""
     return CACHE_ENTRY.validate_json(value)
 
@@ -90,6 +113,7 @@ class EntryAnswer:
     usage: Usage
     provider: str
     called_model: str | None = None
+    owner: str = ""
 
 
 def encode_answer(
@@ -99,6 +123,7 @@ def encode_answer(
     usage: Usage,
     provider: str,
     called_model: str | None = None,
+    owner: str = "",
     created_at: float,
     expires_at: float,
 ) -> bytes:
@@ -110,6 +135,7 @@ def encode_answer(
             "usage": _usage(usage),
             "provider": provider,
             "called_model": called_model,
+            **({"owner": owner} if owner else {}),
             "created_at": _moment(created_at),
             "expires_at": _moment(expires_at),
             "payload": orjson.Fragment(payload),
@@ -126,6 +152,7 @@ def encode_finished(
     answer: EntryAnswer | bytes,
     finished_at: float,
     expires_at: float,
+    owner: str = "",
 ) -> bytes:
     """The value of a `FinishedRequest`. `answer` is the answer itself, or the key of the entry that holds it."""
     where: dict[str, Any]
@@ -139,6 +166,7 @@ def encode_finished(
             "kind": "finished",
             "agent_id": agent_id,
             "request_id": request_id,
+            **({"owner": owner} if owner else {}),
             "payload_hash": payload_hash,
             "finished_at": _moment(finished_at),
             "expires_at": _moment(expires_at),
@@ -146,6 +174,11 @@ def encode_finished(
         },
         option=orjson.OPT_UTC_Z,
     )
+
+
+def encode_encrypted(owner: str, encrypted_by: str, data: bytes) -> bytes:
+    """The value of an `EncryptedEntry`; `data` is base64."""
+    return orjson.dumps({"kind": "encrypted", "owner": owner, "encrypted_by": encrypted_by, "data": data.decode()})
 
 
 def decode_entry(value: bytes) -> EntryAnswer | bytes:
@@ -171,9 +204,26 @@ def decode_entry(value: bytes) -> EntryAnswer | bytes:
             raise TypeError("a name is no string")
         if not all(type(count) is int and 0 <= count <= _MOST_TOKENS for count in _usage(usage).values()):
             raise TypeError("usage is no counts")
-        return EntryAnswer(payload, usage, provider, called_model)
+        return EntryAnswer(payload, usage, provider, called_model, owner_of_head(head))
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no cache entry: {error!r}") from error
+
+
+def owner_of_head(head: dict[str, Any]) -> str:
+    """Whose an entry is, of what stands before its payload; "" where it does not say."""
+    owner = head.get("owner")
+    return owner if isinstance(owner, str) and len(owner) == _OWNER_CHARS else ""
+
+
+def owner_of(value: bytes) -> tuple[str, str | None]:
+    """Whose an entry is, and the hexadecimal key of the entry that holds its answer, if another one does. Raises ValueError."""
+    at = value.find(_PAYLOAD)
+    closing = 2 if value.startswith(b'{"kind":"finished"') else 1
+    head = orjson.loads(value if at < 0 else value[:at] + b"}" * closing)
+    if not isinstance(head, dict):
+        raise ValueError("no cache entry: no object")
+    answer_key = head.get("answer_key")
+    return owner_of_head(head), answer_key if isinstance(answer_key, str) else None
 
 
 def _answer_key(value: bytes) -> bytes:

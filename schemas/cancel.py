@@ -10,6 +10,10 @@ from schemas.message import Identifier, Instant, Message
 _RECORD: Final = rf"^[a-zA-Z0-9._-]{{1,{TOPIC_NAME_CHARS}}}:[0-9]{{1,7}}:[0-9]{{1,19}}$"
 
 
+RecordPlace = Annotated[str, Field(pattern=_RECORD)]
+"""topic:partition:offset"""
+
+
 class Cancel(Message):
     """One request that is to end. Everything that is named has to be the request's own, else nothing happens.
 
@@ -19,7 +23,7 @@ class Cancel(Message):
 
     request_id: Identifier
     agent_id: Identifier | None = Field(None, description="The request's agent.")
-    record: Annotated[str, Field(pattern=_RECORD)] | None = Field(
+    record: RecordPlace | None = Field(
         None, description="The request's record, topic:partition:offset, as the broker's ack named it to its producer."
     )
     requested_by: Identifier | None = Field(None, description="Who asks. Informative: nobody checks it.")

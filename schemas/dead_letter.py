@@ -1,12 +1,12 @@
 """A dead letter: the original key, value and headers, untouched, plus headers that say why it ended there."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
 from schemas.errors import clip
-from schemas.limits import ERROR_MESSAGE_BYTES
+from schemas.limits import ERROR_MESSAGE_BYTES, MODEL_CHARS
 from schemas.message import Count, Message
 
 DeadLetterReason = Literal["poison", "exhausted", "too_large", "undeliverable"]
@@ -35,15 +35,22 @@ class DeadLetter(Message):
     )
     dlq_timestamp: int = Field(description="The original record's timestamp, milliseconds since 1970.")
     dlq_attempts: Count
+    dlq_provider: Annotated[str, Field(max_length=MODEL_CHARS)] | None = Field(
+        None, description="The provider that was called last, where one was called."
+    )
 
-    def to_headers(self, original: Iterable[tuple[str, bytes | None]] = ()) -> list[tuple[str, bytes | None]]:
+    def to_headers(
+        self, original: Iterable[tuple[str, bytes | None]] = (), trace: bytes | None = None
+    ) -> list[tuple[str, bytes | None]]:
         """The dead letter's headers: the original's, in their order, then these.
 
         Headers of an earlier dead letter (a replayed one that failed again) are replaced, so that each name says one
         thing.
         """
-        headers = [(name, value) for name, value in original if name not in _NAMES]
+        headers = [(name, value) for name, value in original if name not in ADDED]
         headers.extend((name, str(value).encode()) for name in _ORDER if (value := getattr(self, name)) is not None)
+        if trace is not None:
+            headers.append((TRACE, trace))
         return headers
 
     @classmethod
@@ -62,3 +69,9 @@ class DeadLetter(Message):
 
 _ORDER = tuple(DeadLetter.model_fields)
 _NAMES = frozenset(_ORDER)
+
+TRACE: Final = "dlq_trace"
+"""What became of the request, in the bytes of streams/trace/header.py."""
+
+ADDED: Final = _NAMES | {TRACE}
+"""Headers that a dead letter has and its original had not."""

@@ -7,9 +7,12 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from schemas.admin import ADMIN_ACTION, AdminOutcome
+from schemas.budget import LEDGER, STATE
 from schemas.cache_entry import CACHE_ENTRY
 from schemas.cancel import Cancel
 from schemas.claim import Claim
+from schemas.cost_window import COST_WINDOW
 from schemas.dead_letter import DeadLetter
 from schemas.delta import DELTA
 from schemas.front_key import FrontKey
@@ -30,10 +33,15 @@ MESSAGES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "delta": DELTA,
     "dead_letter": TypeAdapter(DeadLetter),
     "cancel": TypeAdapter(Cancel),
+    "admin_action": ADMIN_ACTION,
+    "admin_outcome": TypeAdapter(AdminOutcome),
     "cache_entry": CACHE_ENTRY,
     "front_key": TypeAdapter(FrontKey),
     "claim": TypeAdapter(Claim),
     "lease": LEASE,
+    "budget": LEDGER,
+    "budget_state": STATE,
+    "cost_window": COST_WINDOW,
     "metric_sample": METRIC_SAMPLE,
     "metric_window": TypeAdapter(MetricWindow),
     "scaling_decision": TypeAdapter(ScalingDecision),

@@ -28,4 +28,7 @@ class FrontKey(Message):
     rate: Annotated[int, Field(ge=1, le=FRONT_KEY_RATE)] | None = Field(
         default=None, description="Requests in any minute, at each front."
     )
+    tenant: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] | None = Field(
+        default=None, description="Whose its requests are: the front writes them into that tenant's topics."
+    )
     revoked: bool = False

@@ -5,11 +5,14 @@ The order of the log decides: everybody reads the same records in the same order
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
 from schemas.message import Count, Identifier, Instant, Message, NonNegative
+
+MOST_WORKERS: Final = 10_000
+"""That one grant names, and slots that one demand tells: more than the largest fleet has, and than two windows have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,11 @@ class LeaseDemand(Message):
     seen: int = Field(-1, ge=-1, description="Offset of the last grant that it had read.")
     left: Grant = Field(NOTHING, description="Granted, in force and not used.")
     open: Grant = Field(NOTHING, description="Taken for calls that do not count as used yet.")
-    slots: list[Slot] = Field([], description="Slots that changed, each with its present total.")
+    slots: list[Slot] = Field(
+        [],
+        max_length=MOST_WORKERS,
+        description="Slots that changed, each with its present total.",
+    )
     provider_view: ProviderView | None = None
 
 
@@ -89,9 +96,13 @@ class LeaseGrant(Message):
     seq: Count = Field(0, description="Rises with each grant of an epoch; one that was seen already is void.")
     valid_from: Instant
     valid_until: Instant
-    grants: dict[str, Grant] = Field(description="By worker id. A worker that is not named gets nothing new.")
+    grants: dict[Identifier, Grant] = Field(
+        max_length=MOST_WORKERS, description="By worker id. A worker that is not named gets nothing new."
+    )
     recalled: list[Identifier] = Field(
-        [], description="Workers that give up what they have left, for a call that needs it; they say so at once."
+        [],
+        max_length=MOST_WORKERS,
+        description="Workers that give up what they have left, for a call that needs it; they say so at once.",
     )
     limit_tokens: Count | None = Field(None, description="More than the provider's limit gives at once is refused.")
     limit_input: Count | None = None

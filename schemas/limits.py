@@ -50,6 +50,12 @@ TIMEOUT_S: Final = 86_400.0
 # The longest life of a cached answer: `cache.entries` keeps an entry for a day.
 CACHE_TTL_S: Final = 86_400.0
 
+# An action of an operator, or what came of one: at most the chosen dead letters (26 bytes each) and an offset a partition.
+ADMIN_RECORD_BYTES: Final = 256 * KIB
+REDRIVE_POSITIONS: Final = 1_000
+MOST_PARTITIONS: Final = 2_000
+ENDPOINT_CHARS: Final = 2_048
+
 # A topic name, as Kafka allows it.
 TOPIC_NAME_CHARS: Final = 249
 

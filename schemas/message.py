@@ -1,8 +1,9 @@
-"""What every message model shares: frozen, strict types, unknown top-level fields ignored."""
+"""What every message model shares: frozen, strict types, unknown top-level fields ignored; and a value read without one."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import orjson
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
@@ -51,3 +52,12 @@ Tally = Annotated[int, Field(ge=0, le=2**53)]
 """A count that is added up with others, and still exact as a float."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A part of a whole, 0 to 1."""
+
+
+def object_in(value: bytes | None) -> dict[str, Any]:
+    """The JSON object that a record's value is; an empty one where it is none."""
+    try:
+        found = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}

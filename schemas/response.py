@@ -13,6 +13,7 @@ import orjson
 from pydantic import Field
 
 from schemas import limits
+from schemas.cost import NO_COST, Cost
 from schemas.message import Count, Identifier, Instant, Message, NonNegative
 
 Status = Literal["ok", "error", "expired", "rejected"]
@@ -31,9 +32,10 @@ ErrorType = Literal[
     "answer_too_large",
     "internal",
     "cancelled",
+    "budget_exceeded",
 ]
 """The wire's error types. A new one is only for answers that nobody gets who does not use what it belongs to: `cancelled` came so
-(docs/decisions/0044-cancelling.md). Else it needs a new version of the contract."""
+(docs/decisions/0044-cancelling.md), `budget_exceeded` too. Else it needs a new version of the contract."""
 
 CacheResult = Literal["none", "memory", "disk", "joined"]
 """Where an answer came from: a provider call of its own, a cache tier, or another request's identical call."""
@@ -85,6 +87,7 @@ class Response(Message):
         None, description="The model that was called, as the provider calls it; null where none was."
     )
     attempts: Count = Field(0, description="Provider calls made for this request.")
+    cost: Cost | None = Field(NO_COST, description="What its own calls cost; null where nobody knows the price.")
     timing: Timing
     completed_at: Instant
 
@@ -102,6 +105,7 @@ def encode_response(
     provider: str | None = None,
     model: str | None = None,
     attempts: int = 0,
+    cost: Cost | None = NO_COST,
     queue_ms: float,
     provider_ms: float,
     total_ms: float,
@@ -130,6 +134,7 @@ def encode_response(
             "provider": provider,
             "model": model,
             "attempts": attempts,
+            "cost": cost,
             "timing": {"queue_ms": queue_ms, "provider_ms": provider_ms, "total_ms": total_ms},
             "completed_at": completed_at,
         },
@@ -191,6 +196,7 @@ class HitEncoder:
             "provider": provider,
             "model": model,
             "attempts": 0,
+            "cost": NO_COST,
             "completed_at": self._written_at.decode(),
         }
         return b"," + orjson.dumps(fields)[1:-1] + b',"timing":{"queue_ms":'

@@ -5,11 +5,15 @@ comes out the same. Times inside are Unix seconds.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from schemas.message import Count, Identifier, Instant, Message, NonNegative
+
+_MOST_WORDS: Final = 100
+_MOST_WINDOWS: Final = 1_000
+"""More than any version of the fleet writes."""
 
 ScalingAction = Literal["scale_out", "scale_in", "hold"]
 """What a decision asks for."""
@@ -69,17 +73,23 @@ class ScalingDecision(Message):
     action: ScalingAction
     workers_now: Count
     workers_wanted: Count
-    reasons: tuple[str, ...] = Field(description="What triggered it, from a fixed set.")
-    blocked_by: tuple[str, ...] = Field((), description="What held a step back, from a fixed set.")
+    reasons: tuple[str, ...] = Field(max_length=_MOST_WORDS, description="What triggered it, from a fixed set.")
+    blocked_by: tuple[str, ...] = Field(
+        (), max_length=_MOST_WORDS, description="What held a step back, from a fixed set."
+    )
     observed: dict[str, NonNegative] = Field(
-        default_factory=dict, description="The newest window's figures, for people; empty without one."
+        default_factory=dict,
+        max_length=_MOST_WORDS,
+        description="The newest window's figures, for people; empty without one.",
     )
     windows: tuple[Signals, ...] = Field(
-        (), description="The windows it was made from, oldest first; the newest 240 at most."
+        (), max_length=_MOST_WINDOWS, description="The windows it was made from, oldest first; the newest 240 at most."
     )
     state: ScalingState | None = Field(None, description="What was carried into it.")
     next_state: ScalingState | None = Field(None, description="What it carries on.")
     policy: dict[str, NonNegative] = Field(
-        default_factory=dict, description="Thresholds, durations and limits in force; shares 0 to 1, times in seconds."
+        default_factory=dict,
+        max_length=_MOST_WORDS,
+        description="Thresholds, durations and limits in force; shares 0 to 1, times in seconds.",
     )
     decider_id: Identifier

@@ -12,29 +12,41 @@
     transport/   a finished prefix of offsets is committed
     Kafka        agent.responses, agent.requests.dlq, cache.entries
 
-Beside it: governor/ keeps the worker inside its memory, metrics/ counts and samples, windows/ makes windows of samples, scaling/
-decides the number of workers from these. front/ is the HTTP side for clients with an OpenAI SDK. settings/ is every
-setting, kafka/ the wall around the client library.
+Before the pipeline: cancels/ drops what nobody wants any more, actions/ carries out what operators ask of the whole fleet
+(classes paused, endpoints drained, dead letters sent again). tenants/ says what each may ask for and use; whose a request is
+says its topic (topics/).
 
-Loose files: pipeline.py is every seam between stages (Stage, Responder, Permit, Outcome); worker.py puts the stages of one worker
-together, control.py those of a control process, app.py the Faust apps. Shared by stages: slots.py, route_shares.py, backoff.py,
-heartbeat.py, record_clock.py, supervise.py and unhandled.py (background work), identity.py. errors.py: the root of errors that
-end a command.
+Beside it: front/ is the HTTP side, for clients with an OpenAI or Anthropic SDK. money/ counts what calls cost and keeps
+budgets. signing/ lets only the fleet write its control topics. trace/ is what an answer tells of its way, otel/ makes spans of
+it. governor/ keeps the worker inside its memory. metrics/ counts and samples, windows/ makes windows of samples, scaling/
+decides the number of workers from these. settings/ is every setting, kafka/ the wall around the client library.
+
+Loose files, begin with the first three: pipeline.py is every seam between stages (Stage, Responder, Permit, Outcome); worker.py
+puts the stages of one worker together, control.py those of a control process. app.py makes their Faust apps. What several
+stages share: waits.py and record_states.py (where a request is, why it waits), unanswered.py, kept.py, paid.py,
+route_shares.py, slots.py, backoff.py, alarm.py, heartbeat.py, record_clock.py, identity.py, hosts.py, patterns.py,
+redaction.py; supervise.py and unhandled.py own what runs in the background. errors.py is the root of errors that end a command.
 
 Floors, held by `make lint`: a package imports from lower floors only, and no stage imports another.
 
     worker, control, front
-    intake, cache, flow, providers, windows
-    delivery, governor, scaling
+    record_states
+    actions, cancels, intake, cache, flow, providers, windows
+    delivery, governor, otel, scaling
     app
-    route_shares
+    paid, route_shares, unanswered, waits
     pipeline
+    kept, trace
+    money
     limits
     transport
     kafka
     supervise, unhandled
     metrics
-    backoff, heartbeat, identity, record_clock, settings, slots
+    tenants
+    redaction
+    alarm, backoff, heartbeat, hosts, identity, patterns, record_clock, settings, slots
+    signing
     errors
 
 Words: docs/glossary.md. Tasks, states and surprises: docs/internals.md. Read pipeline.py, then the front page of each package

@@ -12,6 +12,7 @@ from typing import Any
 
 import faust
 from aiokafka import AIOKafkaProducer
+from faust.tables import TableManager
 
 from streams.heartbeat import Heartbeat
 from streams.settings import Settings
@@ -38,6 +39,14 @@ class WorkerApp(faust.App):  # type: ignore[misc]
         """Faust's data directory is for its tables, and there are none."""
 
 
+class NoTables(TableManager):  # type: ignore[misc]
+    """Faust's tables, of which there are none: it would wait a second for some to be registered, at each start of a process."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def build_app(settings: Settings, producer: AIOKafkaProducer, accept: Accept, options: TransportOptions) -> WorkerApp:
     """A worker's app, not started. `accept` is given all record lists, a few at once; it returns at once and raises nothing."""
     return _record_list_app(settings, options, producer, accept)
@@ -54,6 +63,7 @@ def build_samples_app(settings: Settings, group_id: str, producer: AIOKafkaProdu
     options = replace(
         options,
         topics=[settings.topics.names.metric_samples],
+        class_of={},
         consumer={**options.consumer, "group_id": group_id},
         partition_quota=unlimited,
         class_quota=unlimited,
@@ -69,6 +79,7 @@ def _record_list_app(
         options.consumer["group_id"],
         broker="kafka://",
         store="memory://",
+        TableManager=NoTables,
         autodiscover=False,
         web_enabled=False,
         topic_allow_declare=False,
@@ -117,8 +128,13 @@ def transport_options(settings: Settings, budget_bytes: int) -> TransportOptions
     kafka, pressure = settings.kafka, settings.backpressure
     most_bytes = min(pressure.partition_bytes, budget_bytes // _BUDGET_PART)
     partition = Quota(pressure.partition_records, most_bytes, pressure.resume_share)
+    names = settings.topics.names
+    request_topics = [
+        topic for wanted in settings.queueing.priority for topic in names.requests if names.priority_of[topic] == wanted
+    ]
     return TransportOptions(
-        topics=[settings.topics.names.topic_of[priority] for priority in settings.queueing.priority],
+        topics=request_topics,
+        class_of={topic: names.topic_of[names.priority_of[topic]] for topic in request_topics},
         consumer={
             **kafka.client_options(),
             "group_id": kafka.group_id,

@@ -7,12 +7,15 @@ what it writes, so that they can go on where it stopped. A Faust app of its own:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final, Self
 
 import structlog
 from aiokafka.errors import KafkaError
 
+from streams.actions.redriver import Redriver
 from streams.app import producer_options
 from streams.identity import process_id
 from streams.kafka import closing
@@ -40,7 +43,7 @@ class Control:
     """Runs between `async with` and its end."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings = self._wanted = settings
         self._stack = AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []
         self._started = False
@@ -60,7 +63,8 @@ class Control:
 
     async def _start(self) -> None:
         settings = self._settings
-        policy = Policy.of(settings)
+        policy = self._policy = Policy.of(settings)
+        limits = settings.scaling.limits
         producer = make_producer(**producer_options(settings))
         self._stack.push_async_callback(closing.stop, producer)
         await producer.start()
@@ -69,8 +73,8 @@ class Control:
                 settings.kafka.client_options(),
                 settings.topics.names,
                 windows_s=policy.reach_s + policy.stale_after_s,
-                least=settings.scaling.limits.min,
-                most=settings.scaling.limits.max,
+                least=limits.min,
+                most=limits.max,
             )
         )
         realizer = await self._open_realizer()
@@ -79,17 +83,41 @@ class Control:
         def owns() -> bool:
             return self.owns
 
-        decider = Decider(
+        self._decider = decider = Decider(
             self.tail, producer, policy, process_id(), owns=owns, current=realizer.current, now=self._windows.clock.now
         )
         source = f"/headrace/{process_id()}"
         actuator = Actuator(self.tail, producer, realizer, source, acts=owns, now=self._windows.clock.now)
         await self._stack.enter_async_context(self._windows)
+        redriver = Redriver(settings, owns)
+        self._stack.push_async_callback(redriver.stop)
+        await redriver.start()
         for loop in (decider.run(), actuator.run(), self._keep_current()):
             task = asyncio.create_task(loop)
             self._loops.append(task)
             self._stack.callback(task.cancel)
         self._started = True
+        self._take_wanted()  # they may be others since the start began
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """What takes over of these settings what a control can while it runs: when, and how far, the fleet grows and shrinks."""
+
+        def take() -> None:
+            self._wanted = settings
+            if self._started:
+                self._take_wanted()
+
+        return take
+
+    def _take_wanted(self) -> None:
+        """Windows and partitions stay those of the start."""
+        limits = self._wanted.scaling.limits
+        most = min(limits.max, self._settings.topics.partitions)
+        policy = replace(Policy.of(self._wanted), window_s=self._policy.window_s, largest=most)
+        if policy != self._policy:
+            self._policy = policy
+            self.tail.change(windows_s=policy.reach_s + policy.stale_after_s, least=limits.min, most=limits.max)
+            self._decider.change_policy(policy)
 
     async def _open_realizer(self) -> Realizer:
         scaling = self._settings.scaling

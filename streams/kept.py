@@ -23,8 +23,8 @@ _SHORTEST_KNOWN: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where an answer is made. `endpoint`: its number within the provider. `id`: what the upstream calls an answer that it goes
-    on making without a reader; None where it does not.
+    """Where an answer is made. `endpoint`: the number of its name (streams/providers/endpoint.py). `id`: what the upstream calls
+    an answer that it goes on making without a reader; None where it does not.
     """
 
     provider: str

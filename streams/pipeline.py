@@ -7,7 +7,7 @@ the record once the broker has the answer. No stage imports another: `streams/wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -15,10 +15,12 @@ from schemas.dead_letter import DeadLetterReason
 from schemas.errors import clip
 from schemas.request import Request
 from schemas.response import NO_USAGE, CacheResult, ErrorType, Status, Usage, WireError
-from streams.kafka.records import Original
+from streams.kafka.records import Origin, Original, Record
 from streams.kept import Kept, Upstream
 from streams.limits.route import Route
 from streams.limits.token_estimate import NO_ESTIMATE, Estimate
+from streams.money.spent import NOTHING, Spent
+from streams.trace.marks import CallMarks, Marks
 from topics.names import Priority
 
 NOWHERE: Final = Route("", "")
@@ -36,6 +38,10 @@ class Source(Protocol):
 
     def stuck(self, is_stuck: bool) -> None:
         """An answer to one of its records cannot be delivered now, or can again."""
+
+
+Owner = str | tuple[str, str]
+"""An agent: its id, or its tenant and its id."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,8 +87,25 @@ class PendingRequest:
     """Which requests it waits with, for the same things: provider and model group. Known once it waits for dispatch."""
     estimate: Estimate = NO_ESTIMATE
     """What its call may use. Known with the route."""
+    payer: str = ""
+    """Who pays, where a budget asks: requests of different payers never share a call. Known with the route."""
     decode_s: float = 0.0
     """Time that decoding it took, where that was worth counting: its agent is charged with it."""
+    tenant: str = ""
+    """Whose it is, by the topic of its record; "" where it came from a common one."""
+    key: str = ""
+    """The front's key that it came with, as the front has proved; "" without one."""
+    read_at: float = 0.0
+    """When the worker had its record."""
+    marks: Marks | None = None
+    """For its trace. None while the cache may have its answer: a hit has none."""
+    tracestate: bytes | None = None
+    """That of its `traceparent`."""
+
+    @property
+    def owner(self) -> Owner:
+        """Its agent, told from agents of the same name that other tenants have."""
+        return (self.tenant, self.agent_id) if self.tenant else self.agent_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +123,16 @@ class Outcome:
     attempts: int = 0
     provider_s: float = field(default=0.0, compare=False)
     """Time spent in provider calls."""
+    spent: Spent = NOTHING
+    """What its provider calls cost, those that failed and were paid among them."""
     dead_letter: bool = False
     """Whether the record becomes a dead letter besides: what may pass did not, in all its attempts."""
     shareable: bool = True
     """Whether the answer may be kept for others who ask the same: not where it was cut off, or another model stood in."""
+    call: CallMarks | None = field(default=None, compare=False)
+    """For the trace of its request: the attempts, and what was waited for between them."""
+    of: PendingRequest | None = field(default=None, compare=False)
+    """The request whose call this was, where it joined one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +155,20 @@ def error_outcome(kind: ErrorType, message: str, *, retryable: bool = False, sta
     return Outcome(status, error=WireError(kind, clip(message), retryable))
 
 
-def expired(where: str, *, attempts: int = 0, provider: str | None = None, provider_s: float = 0.0) -> Outcome:
+def expired(
+    where: str,
+    *,
+    attempts: int = 0,
+    provider: str | None = None,
+    provider_s: float = 0.0,
+    spent: Spent = NOTHING,
+    call: CallMarks | None = None,
+) -> Outcome:
     """Out of time; `where` says in words what the request was waiting for."""
     error = WireError("deadline", f"the time limit passed {where}", retryable=True)
-    return Outcome("expired", error=error, attempts=attempts, provider=provider, provider_s=provider_s)
+    return Outcome(
+        "expired", error=error, attempts=attempts, provider=provider, provider_s=provider_s, spent=spent, call=call
+    )
 
 
 def cancelled(why: str | None) -> Outcome:
@@ -186,6 +225,21 @@ class HitResponder(Responder, Protocol):
         """As `respond` of each, with `outcome(found_in)`; but what a list of hits shares is made once."""
 
 
+class Ends(Protocol):
+    """Whom ends of requests are told to, for spans (streams/otel)."""
+
+    def ended(self, request: PendingRequest, outcome: Outcome, now: float) -> bytes | None:
+        """A request ends now, in Unix seconds. The `traceparent` of its answer, where it is told; None where it is not. Raises
+        nothing.
+        """
+
+    def hit(self, request: PendingRequest, answer: KeptAnswer, found_in: CacheResult, now: float) -> bytes | None:
+        """As `ended`, of a hit in the cache."""
+
+    def refused(self, record: Record, origin: Origin, refused: Rejected, now: float) -> bytes | None:
+        """As `ended`, of a record that is no request."""
+
+
 Scope = Literal["route", "class", "agent", "model"]
 
 Lack = Literal[
@@ -221,8 +275,8 @@ class Busy:
     """Of what, where `lack` does not say it alone: `tokens` of a limit."""
 
 
-Doing = Literal["attempt", "backoff", "room"]
-"""An attempt is under way; a pause before the next one; a wait for room for it."""
+Doing = Literal["attempt", "backoff", "room", "budget"]
+"""An attempt is under way; a pause before the next one; a wait for room for it, or for its money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +309,9 @@ class Deltas(Protocol):
         """A chunk, an OpenAI `chat.completion.chunk` as JSON without line feeds. `brought`: it has a part of the text. `reached`:
         the number of the upstream's event that it came with, all of which is told with it.
         """
+
+    def rest(self) -> Awaitable[None] | None:
+        """For who reads the stream: wait until then before reading on, what comes sooner leaves no sooner; None: read on."""
 
     def end(self) -> None:
         """No more chunks of this attempt: what is held goes out now."""

@@ -16,8 +16,8 @@ from topics.names import Priority
 _CLASSES_PARTITIONS: Final = 2
 """A class has the quota of so many partitions in a worker (streams/app.py)."""
 
-_Key = tuple[str, bytes | Priority]
-"""A provider, and a partition (`topic:number`) or a class."""
+_Key = tuple[str, bytes | Priority | tuple[Priority, str]]
+"""A provider, and a partition (`topic:number`) or a class, of a tenant where it is one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +78,5 @@ class RouteShares:
 
 def _keys(request: PendingRequest) -> tuple[_Key, _Key]:
     provider = request.route.provider
-    return (provider, request.event_id.rpartition(b":")[0]), (provider, request.priority)
+    of_class = (request.priority, request.tenant) if request.tenant else request.priority
+    return (provider, request.event_id.rpartition(b":")[0]), (provider, of_class)

@@ -12,7 +12,7 @@ class Slots:
     others out. At least one slot is open to every class.
     """
 
-    __slots__ = ("_high_share", "_open_to_all", "others", "size", "taken")
+    __slots__ = ("__weakref__", "_high_share", "_open_to_all", "others", "size", "taken")
 
     def __init__(self, size: int, high_share: float = 0.0) -> None:
         self._high_share = high_share

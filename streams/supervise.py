@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
@@ -25,6 +25,8 @@ from streams.backoff import equal_jitter_s, exponential_s
 from streams.metrics import definitions as metrics
 
 log = structlog.get_logger("headrace.supervise")
+
+T = TypeVar("T", bound=Hashable)
 
 FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
@@ -42,6 +44,11 @@ _ASIDE: Final = frozenset(
         "front_tls",
         "cancels",
         "front_cancels",
+        "settings",
+        "admin_outcomes",
+        "redrive",
+        "spans",
+        "cost_windows",
     }
 )
 """Loops without which requests are answered all the same."""
@@ -119,6 +126,30 @@ def ailing() -> list[str]:
     """Loops that requests need and that have failed: until they have run for as long as they paused."""
     now = time.monotonic()
     return sorted(name for name, well_at in _ailing.items() if well_at > now and name not in _ASIDE)
+
+
+class Loops(Generic[T]):
+    """Loops of one owner, one for each thing of a set that changes. `name` is one of metrics.LOOPS."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._of: dict[T, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def keep(self, wanted: Mapping[T, Callable[[], Awaitable[None]]]) -> None:
+        """Run these loops and no others: those that run go on, whatever is given for them."""
+        for each in self._of.keys() - wanted.keys():
+            task = self._of.pop(each)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            task.cancel()
+        for each, work in wanted.items():
+            if each not in self._of:
+                self._of[each] = supervised(self._name, work)
+
+    async def end(self) -> None:
+        """Cancel them and wait for them."""
+        await end([*self._of.values(), *self._ending])
 
 
 class Jobs:

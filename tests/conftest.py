@@ -4,7 +4,7 @@ One broker serves a process: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a c
 else Apache Kafka where Java and Maven are, else the embedded one. The header of the run says which, and why not the
 ones before it. TEST_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
 
-With `pytest -n 3` each process has a broker of its own, except of one at KAFKA_BOOTSTRAP_SERVERS: what needs that runs in one
+With `pytest -n 6` each process has a broker of its own, except of one at KAFKA_BOOTSTRAP_SERVERS: what needs that runs in one
 process (tests/support/lanes.py).
 """
 
@@ -19,6 +19,7 @@ from hypothesis import settings
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
 from tests.support.broker import REAL_KAFKA, Choice, choose, start
 from tests.support.lanes import needs_broker
+from tests.support.zygote import ZYGOTE, install
 
 # Where a change is judged, everybody gets the same examples; at home new ones are tried with every run.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -29,6 +30,7 @@ _CHOICE = pytest.StashKey[Choice]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    install()
     choice = config.stash[_CHOICE] = choose()
     if os.environ.get("TEST_REQUIRE_APACHE") == "1" and choice.kind not in REAL_KAFKA:
         why = "; ".join(choice.passed_over)
@@ -42,9 +44,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return LaneScheduling(config, log, config.stash[_CHOICE].kind)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a broker comes first: it takes longest. A fixture of a fixture that needs one would hide that from the lanes."""
     for item in items:
+        if item.get_closest_marker("alone") is not None:
+            item.add_marker(pytest.mark.long)
         if "broker" in getattr(item, "fixturenames", ()) and not needs_broker(item.path):
             raise pytest.UsageError(f"{item.nodeid} needs a broker, and its file does not name the fixture")
     items.sort(key=lambda item: not needs_broker(item.path))
@@ -59,6 +64,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(f"broker: {config.stash[_CHOICE].kind}")
 
 
+@pytest.fixture(autouse=True)
+def long_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What measures starts its processes as users do (tests/support/zygote.py)."""
+    was = ZYGOTE.off
+    ZYGOTE.off = was or request.node.get_closest_marker("alone") is not None
+    yield
+    ZYGOTE.off = was
+
+
 @pytest.fixture(scope="session")
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """The broker of this process; shared by its tests, so use `unique` names, and `private_broker` to stop or kill one."""
@@ -71,6 +85,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         pytest.fail(str(error), pytrace=False)
     with started:
         yield started
+        assert started.alive(), f"the broker of this process ended before its tests: {started.last_words()}"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-Operation = Literal["Read", "Write", "Describe"]
+Operation = Literal["Read", "Write", "Describe", "Create", "Alter", "DescribeConfigs", "AlterConfigs"]
 Allowed = Mapping[str, frozenset[Operation]]
 """By topic. A topic is not in it where the broker does not tell, or does not have it."""
 
@@ -18,10 +18,10 @@ WRITE: Final[tuple[Operation, ...]] = ("Write",)
 READ_WRITE: Final[tuple[Operation, ...]] = ("Read", "Write")
 
 
-def missing_acl(operation: Operation, topic: str) -> str:
+def missing_acl(operation: Operation, name: str, resource: Literal["topic", "group"] = "topic") -> str:
     """The ACL in words.
 
     >>> missing_acl("Write", "agent.responses")
     'an ACL is missing, this user needs Write on topic agent.responses'
     """
-    return f"an ACL is missing, this user needs {operation} on topic {topic}"
+    return f"an ACL is missing, this user needs {operation} on {resource} {name}"

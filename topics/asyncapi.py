@@ -30,8 +30,12 @@ _OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     names.DELTAS: (_SENDS, _RECEIVES),
     names.DEAD_LETTERS: (_SENDS,),
     names.CANCELS: (_RECEIVES,),
+    names.ADMIN: (_SENDS, _RECEIVES),
     names.CACHE_ENTRIES: (_SENDS, _RECEIVES),
     names.LEASES: (_SENDS, _RECEIVES),
+    names.BUDGET_LEDGER: (_SENDS, _RECEIVES),
+    names.BUDGET_STATE: (_SENDS, _RECEIVES),
+    names.COST_WINDOWS: (_SENDS, _RECEIVES),
     names.METRIC_SAMPLES: (_SENDS, _RECEIVES),
     names.METRIC_WINDOWS: (_SENDS, _RECEIVES),
     names.SCALING_DECISIONS: (_SENDS, _RECEIVES),
@@ -42,6 +46,11 @@ _LISTS: Final = frozenset({"cleanup.policy"})
 
 _TEXT: Final = {"type": "string"}
 _TIME: Final = {"type": "string", "format": "date-time"}
+_TRACE: Final = {
+    "type": "string",
+    "format": "binary",
+    "description": "What became of the request; see docs/contract.md.",
+}
 
 
 def document(specs: Iterable[TopicSpec]) -> dict[str, Any]:
@@ -148,7 +157,8 @@ def _message(name: str) -> dict[str, Any]:
 
 def _headers(name: str) -> dict[str, Any]:
     if name == "dead_letter":
-        return {"$ref": f"./{schema_file(name)}"}
+        added = {"type": "object", "properties": {"dlq_trace": _TRACE}}
+        return {"allOf": [{"$ref": f"./{schema_file(name)}"}, added]}
     cloud_event: dict[str, Any] = {
         "ce_specversion": {"type": "string", "const": "1.0"},
         "ce_type": {"type": "string", "const": ce_type(name)},
@@ -157,7 +167,17 @@ def _headers(name: str) -> dict[str, Any]:
         "ce_time": _TIME,
         "content-type": {"type": "string", "const": _JSON},
     }
-    trace = {"traceparent": {"type": "string", "description": "W3C Trace Context."}}
+    trace = {
+        "traceparent": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+            "description": "W3C Trace Context. A malformed one is passed over.",
+        },
+        "tracestate": {
+            "type": "string",
+            "description": "That of `traceparent`: at most 32 members; of more than 512 bytes the last and largest are left out.",
+        },
+    }
     if name == "request":
         reply = {
             "reply_to": {"type": "string", "maxLength": limits.TOPIC_NAME_CHARS},
@@ -185,6 +205,6 @@ def _headers(name: str) -> dict[str, Any]:
         }
         return {"type": "object", "properties": properties | optional, "required": list(properties)}
     if name == "response":
-        properties = {**cloud_event, **trace, "request_id": _TEXT}
+        properties = {**cloud_event, **trace, "request_id": _TEXT, "trace": _TRACE}
         return {"type": "object", "properties": properties, "required": [*cloud_event, "request_id"]}
     return {"type": "object", "properties": cloud_event}

@@ -37,12 +37,14 @@ def catalogue(
     replication_factor: int = 1,
     front_lanes: int = FRONT_LANES,
     names: TopicNames = V1,
+    retention_s: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[TopicSpec, ...]:
     """The topics in the order in which a request meets them.
 
     `partitions` is P, for requests, responses and dead letters alike. Each partition costs CPU at every fetch, and
     fewer than the largest fleet leaves workers without work: hence 12 for a fleet of up to 10. `front_lanes`: partitions of
-    the fronts' topic, and of the deltas that they read beside it.
+    the fronts' topic, and of the deltas that they read beside it. `retention_s`: of topics that keep records for another time
+    than the contract says, by name.
 
     Raises ValueError for numbers below 1.
     """
@@ -61,6 +63,7 @@ def catalogue(
             "max.message.bytes": str(max_bytes),
             **durable,
             **{name.replace("_", "."): value for name, value in config.items()},
+            **_kept_for(retention_s.get(name)),
         }
         return TopicSpec(
             name=name,
@@ -79,9 +82,13 @@ def catalogue(
     requests = tuple(
         topic(name, ("request",), "agent_id", None, 1, limits.REQUEST_RECORD_BYTES, **clock) for name in names.requests
     )
+    responses = (topic(name, ("response",), "agent_id", None, 1, answer, **clock) for name in names.all_responses)
+    dead_letters = (
+        topic(name, ("dead_letter",), "the original key", None, 14, answer) for name in names.all_dead_letters
+    )
     return (
         *requests,
-        topic(names.responses, ("response",), "agent_id", None, 1, answer, **clock),
+        *responses,
         topic(names.front_responses, ("response",), "agent_id", front_lanes, 1, answer, **clock),
         # Never deleted by age: a key holds until it is revoked. Short segments, so that what was revoked long ago is read once.
         topic(
@@ -93,6 +100,7 @@ def catalogue(
             control,
             cleanup_policy="compact",
             segment_ms=str(_DAY_MS),
+            **clock,
         ),
         # As long as the answers that claims lead to. In short segments: a starting front reads all that is left.
         topic(
@@ -115,19 +123,22 @@ def catalogue(
             segment_ms=str(_HOUR_MS // 6),  # only closed segments are deleted
             **clock,
         ),
-        topic(names.dead_letters, ("dead_letter",), "the original key", None, 14, answer),
+        *dead_letters,
         # An hour: no request may ask for more time, as `requests.max_timeout` has it. In segments as short, so that it goes.
+        # A broker bounds batches by `max.message.bytes`: of clients that go away together many cancels come in one. A single one
+        # is bounded by its readers (`limits.CANCEL_RECORD_BYTES`).
         topic(
             names.cancels,
             ("cancel",),
             "request_id",
             1,
             1,
-            limits.CANCEL_RECORD_BYTES,
+            control,
             **clock,
             retention_ms=str(_HOUR_MS),
             segment_ms=str(_HOUR_MS),
         ),
+        topic(names.admin, ("admin_action", "admin_outcome"), "action_id", 1, 30, limits.ADMIN_RECORD_BYTES, **clock),
         topic(
             names.cache_entries,
             ("cache_entry",),
@@ -139,10 +150,46 @@ def catalogue(
             # The broker cleans closed segments only, and a starting worker reads all that is left: without this a week
             # of entries would stay in the open segment.
             segment_ms=str(_HOUR_MS),
+            **clock,
         ),
         topic(names.leases, ("lease",), "provider", 1, 1, control, **clock),
+        # A state is written every hour of entries and a minute after the last one: a week is for fleets that stand still.
+        topic(names.budget_ledger, ("budget",), "worker id", 1, 7, control, **clock),
+        topic(
+            names.budget_state,
+            ("budget_state",),
+            "slot and part",
+            1,
+            1,
+            control,
+            cleanup_policy="compact",
+            segment_ms=str(_DAY_MS),
+            **clock,
+        ),
+        # As long as an invoice may take to come. A worker tells a minute several times: the last record of each is left.
+        topic(
+            names.cost_windows,
+            ("cost_window",),
+            "worker id and minute",
+            1,
+            62,
+            control,
+            cleanup_policy="compact,delete",
+            segment_ms=str(6 * _HOUR_MS),  # only closed segments are compacted, and whoever sums reads the rest
+            **clock,
+        ),
         topic(names.metric_samples, ("metric_sample",), "worker id or `fleet`", 1, 1, control, **clock),
-        topic(names.metric_windows, ("metric_window",), "worker id or `fleet`", 1, 7, control),
-        topic(names.scaling_decisions, ("scaling_decision",), "`workers`", 1, 30, control),
-        topic(names.scaling_events, ("scaling_event",), "`workers`", 1, 30, control),
+        topic(names.metric_windows, ("metric_window",), "worker id or `fleet`", 1, 7, control, **clock),
+        topic(names.scaling_decisions, ("scaling_decision",), "`workers`", 1, 30, control, **clock),
+        topic(names.scaling_events, ("scaling_event",), "`workers`", 1, 30, control, **clock),
     )
+
+
+def _kept_for(seconds: float | None) -> Mapping[str, str]:
+    """Settings with which records go after this time and at most an eighth of it more (10 minutes at least, a day at most):
+    brokers delete closed segments alone, and close one after a week where nobody says otherwise.
+    """
+    if seconds is None:
+        return {}
+    segment_ms = min(_DAY_MS, max(_HOUR_MS // 6, round(seconds * 1000 / 8)))
+    return {"retention.ms": str(round(seconds * 1000)), "segment.ms": str(segment_ms)}

@@ -1,5 +1,5 @@
-"""Record headers: CloudEvents in the Kafka binding's binary mode, plus plain `traceparent`, `reply_to`,
-`reply_partition`, `stream`, `request_id`. Deltas have plain ones alone: several of them belong to one event.
+"""Record headers: CloudEvents in the Kafka binding's binary mode, plus plain `traceparent`, `tracestate`,
+`reply_to`, `reply_partition`, `stream`, `request_id`. Deltas have plain ones alone: several of them belong to one event.
 
 In binary mode the value is the data itself and each attribute is a header `ce_<name>`; `content-type` says what the
 value is (CloudEvents 1.0.2, Kafka Protocol Binding 3.2). All headers are optional on requests. Of a repeated header the
@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from topics.trace_context import read_traceparent, read_tracestate
+
 Headers = list[tuple[str, bytes]]
 
 CE_SPECVERSION: Final = "ce_specversion"
+DLQ_REDACTED: Final = "dlq_redacted"
+"""A dead letter that lacks what `[redaction]` means: it cannot be sent again as it was."""
 CE_TYPE: Final = "ce_type"
 CE_SOURCE: Final = "ce_source"
 CE_ID: Final = "ce_id"
@@ -22,15 +26,20 @@ CE_TIME: Final = "ce_time"
 CE_EXPIRYTIME: Final = "ce_expirytime"
 CONTENT_TYPE: Final = "content-type"
 TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
 REPLY_TO: Final = "reply_to"
 REPLY_PARTITION: Final = "reply_partition"
 STREAM: Final = "stream"
 REQUEST_ID: Final = "request_id"
+TRACE: Final = "trace"
 EPOCH: Final = "epoch"
 SEQ: Final = "seq"
 ON_LOSS: Final = "on_loss"
 UPSTREAM: Final = "upstream"
 UPSTREAM_SEQ: Final = "upstream_seq"
+FRONT_KEY: Final = "front_key"
+REDRIVEN: Final = "redriven"
+"""Of a request that was a dead letter: how often it was sent again."""
 
 RESTART: Final = (ON_LOSS, b"restart")
 """Of a delta: what of an earlier epoch was told is void, and its reader may begin again."""
@@ -38,8 +47,6 @@ RESTART: Final = (ON_LOSS, b"restart")
 _SPECVERSION: Final = (CE_SPECVERSION, b"1.0")
 _JSON: Final = (CONTENT_TYPE, b"application/json")
 
-# W3C Trace Context, version 00: anything else starts a new trace.
-_TRACE = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII).fullmatch
 
 
@@ -66,6 +73,10 @@ class RequestHeaders:
     """Whether deltas are wanted before the answer."""
     traceparent: bytes | None = None
     """Well formed, or None: a broken one starts a new trace and breaks nothing else."""
+    tracestate: bytes | None = None
+    """Well formed and of a good traceparent, or None."""
+    front_key: bytes | None = None
+    """Which key of the front it came with: a claim, until streams/signing has proved it."""
     fault: str | None = None
     """What is wrong with a header that the request's fate depends on, or None."""
 
@@ -89,6 +100,8 @@ def read_request_headers(headers: Sequence[tuple[str, bytes | None]]) -> Request
     reply_to: str | None = None
     reply_partition: int | None = None
     traceparent: bytes | None = None
+    state: list[bytes] = []
+    front_key: bytes | None = None
     bad_time = bad_partition = streams = False
     for name, value in headers:
         if name == REPLY_TO:
@@ -97,14 +110,19 @@ def read_request_headers(headers: Sequence[tuple[str, bytes | None]]) -> Request
             reply_partition = _partition_number(value or b"")
             bad_partition = reply_partition is None
         elif name == TRACEPARENT:
-            traceparent = value if value is not None and _TRACE(value) else None
+            traceparent = read_traceparent(value)
+        elif name == TRACESTATE:
+            state.append(value or b"")
         elif name == CE_EXPIRYTIME:
             expires_at_s = _unix_time_s(value or b"")
             bad_time = expires_at_s is None
         elif name == STREAM:
             streams = value == _TRUE
+        elif name == FRONT_KEY:
+            front_key = value
     fault = _BAD_TIME if bad_time else _BAD_PARTITION if bad_partition else None
-    return RequestHeaders(expires_at_s, reply_to, reply_partition, streams, traceparent, fault)
+    tracestate = read_tracestate(state) if state and traceparent is not None else None
+    return RequestHeaders(expires_at_s, reply_to, reply_partition, streams, traceparent, tracestate, front_key, fault)
 
 
 def _partition_number(value: bytes) -> int | None:
@@ -136,6 +154,7 @@ def request_headers(
     reply_partition: int | None = None,
     stream: bool = False,
     traceparent: bytes | None = None,
+    tracestate: bytes | None = None,
 ) -> Headers:
     """Headers of a request, for producers. `source` is a URI reference that names the sender, such as `/agents/17`."""
     headers = [
@@ -156,6 +175,8 @@ def request_headers(
         headers.append((STREAM, _TRUE))
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent))
+        if tracestate is not None:
+            headers.append((TRACESTATE, tracestate))
     return headers
 
 
@@ -166,6 +187,7 @@ def response_headers(
     time: bytes,
     request_id: str,
     traceparent: bytes | None = None,
+    tracestate: bytes | None = None,
 ) -> Headers:
     """Headers of a response: 0.4 µs.
 
@@ -173,7 +195,7 @@ def response_headers(
     (`topic:partition:offset`) and `source` the fleet, not the worker, and a response sent twice is known as one.
     `time` is rfc3339(now); a batch of responses may share it.
     """
-    return response_headers_of(shared_by_responses(source, time), event_id, request_id, traceparent)
+    return response_headers_of(shared_by_responses(source, time), event_id, request_id, traceparent, tracestate)
 
 
 def shared_by_responses(source: bytes, time: bytes) -> Headers:
@@ -181,11 +203,19 @@ def shared_by_responses(source: bytes, time: bytes) -> Headers:
     return [_SPECVERSION, _RESPONSE_TYPE, _JSON, (CE_SOURCE, source), (CE_TIME, time)]
 
 
-def response_headers_of(shared: Headers, event_id: bytes, request_id: str, traceparent: bytes | None = None) -> Headers:
+def response_headers_of(
+    shared: Headers,
+    event_id: bytes,
+    request_id: str,
+    traceparent: bytes | None = None,
+    tracestate: bytes | None = None,
+) -> Headers:
     """As `response_headers`, for one of several responses: 0.3 µs."""
     headers = [*shared, (CE_ID, event_id), (REQUEST_ID, request_id.encode())]
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent))
+        if tracestate is not None:
+            headers.append((TRACESTATE, tracestate))
     return headers
 
 

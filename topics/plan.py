@@ -23,6 +23,8 @@ class FoundTopic:
     """Settings in force, defaults included. None: the broker does not tell."""
     overrides: Mapping[str, str]
     """Those of them that were set on this topic."""
+    hidden: bool = False
+    """Whether this user may not see the settings."""
 
 
 @dataclass(frozen=True, slots=True)

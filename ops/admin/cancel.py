@@ -11,14 +11,17 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from ops.admin.records import from_the_end, open_reader, partitions_of, unreachable_in_one_line
+from ops.admin.records import from_the_end, open_reader, partitions_of
 from ops.load.traffic import SendError
 from schemas.cancel import Cancel
 from streams.front.ids import read_id
+from streams.kafka.provision import ProvisionError, starting
+from streams.kafka.sealed import sealed_producer
 from streams.settings import Settings
+from topics.access import missing_acl
 from topics.headers import CE_ID, REQUEST_ID, message_headers
 
 _SOURCE: Final = "/headrace/cli"
@@ -66,15 +69,17 @@ async def write_cancel(settings: Settings, cancel: Cancel, wait_s: float | None)
         await partitions_of(consumer, [names.cancels])  # a missing one would be made by the producer's first look
         if wait_s is not None:  # from before the cancel: its answer may be there at once
             await from_the_end(consumer, await partitions_of(consumer, [names.responses, names.front_responses]))
-        producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True)
+        producer = sealed_producer(**options, acks="all", enable_idempotence=True)
         stack.push_async_callback(producer.stop)
-        async with unreachable_in_one_line(options):
+        async with starting(options):
             await producer.start()
         headers = message_headers("cancel", event_id=uuid.uuid4().hex, source=_SOURCE, time=datetime.now(UTC))
         try:
             await producer.send_and_wait(
                 names.cancels, cancel.to_json(), cancel.request_id.encode(), partition=0, headers=headers
             )
+        except TopicAuthorizationFailedError as error:
+            raise ProvisionError(missing_acl("Write", names.cancels)) from error
         except (KafkaError, TimeoutError) as error:
             raise SendError(f"the broker did not take the cancel: {error}") from error
         return None if wait_s is None else await _wait(consumer, cancel, wait_s)

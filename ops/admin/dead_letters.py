@@ -8,7 +8,7 @@ import heapq
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
@@ -16,12 +16,15 @@ from aiokafka.structs import TopicPartition
 from ops.admin.records import open_reader, open_writer, partitions_of, read_until
 from ops.admin.tail import printable, value_fields, when
 from schemas import limits
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import ADDED, DeadLetter
+from streams.errors import HeadraceError
 from streams.kafka.list_offsets import begin_offsets, end_offsets
+from topics.headers import DLQ_REDACTED
 from topics.names import TopicNames
 
-ADDED: Final = frozenset(DeadLetter.model_fields)
-"""Headers that a dead letter has and its original had not."""
+
+class NoTenantError(HeadraceError):
+    """A tenant that the settings do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Selection:
     error_type: str | None = None
     since_ms: int | None = None
     """Dead since this moment, milliseconds since 1970."""
+    tenant: str = ""
+    """Of this tenant's topic of dead letters; empty: of the common one."""
 
     def holds(self, found: "Found") -> bool:
         if self.positions:
@@ -57,6 +62,8 @@ class Found:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     letter: DeadLetter | None
+    tenant: str = ""
+    """Whose topic of dead letters it was on."""
 
     @property
     def position(self) -> str:
@@ -106,28 +113,38 @@ async def newest(client_options: Mapping[str, Any], names: TopicNames, selection
 async def find(
     client_options: Mapping[str, Any], names: TopicNames, selection: Selection, newest_of_each: int | None = None
 ) -> AsyncGenerator[Found, None]:
-    """The selected dead letters that are there at this moment, in the order of each partition. Raises ProvisionError.
+    """The selected dead letters that are there now, in the order of each partition. Raises ProvisionError, NoTenantError.
 
     `newest_of_each` reads no more than the newest so many offsets of each partition.
     """
     async with open_reader(client_options) as consumer:
-        partitions = await partitions_of(consumer, [names.dead_letters])
+        partitions = await partitions_of(consumer, [_topic(names, selection.tenant)])
         ends = await end_offsets(consumer, partitions)
         begins = await _begins(consumer, partitions, ends, selection)
         if newest_of_each is not None:
             begins = {each: max(offset, ends[each] - newest_of_each) for each, offset in begins.items()}
         async for record in read_until(consumer, begins, ends):
-            found = _read(record)
+            found = _read(record, selection.tenant)
             if selection.holds(found):
                 yield found
+
+
+def _topic(names: TopicNames, tenant: str) -> str:
+    if tenant and tenant not in names.tenants:
+        raise NoTenantError(f"there is no tenant {tenant!r}: {', '.join(names.tenants) or 'the settings have none'}")
+    return names.dead_letters_of(tenant)
 
 
 def why_not(found: Found, names: TopicNames) -> str | None:
     """Why a dead letter cannot be sent back, or None."""
     if found.letter is None:
         return "its headers do not say where it came from"
+    if any(name == DLQ_REDACTED for name, _ in found.headers):
+        return "something was taken out of it (redaction)"
     if found.letter.dlq_topic not in names.requests:
         return f"it came from {found.letter.dlq_topic}, which is no request topic"
+    if names.request_topics[found.letter.dlq_topic].tenant != found.tenant:
+        return f"it says that it came from {found.letter.dlq_topic}, whose dead letters are on another topic"
     if found.key is None and found.value is None:
         return "it has neither a key nor a value, which producers do not send"
     return None
@@ -187,10 +204,10 @@ async def _begins(
     return firsts
 
 
-def _read(record: Any) -> Found:
+def _read(record: Any, tenant: str) -> Found:
     headers = tuple((name, bytes(value or b"")) for name, value in record.headers)
     try:
         letter = DeadLetter.from_headers(headers)
     except ValueError:
         letter = None
-    return Found(record.partition, record.offset, record.timestamp, record.key, record.value, headers, letter)
+    return Found(record.partition, record.offset, record.timestamp, record.key, record.value, headers, letter, tenant)

@@ -4,20 +4,22 @@ a producer that writes as the contract wants it.
 What a person or a test needs to look on: it moves no partition of the fleet and leaves no trace on the broker.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 
 from schemas import limits
+from streams.kafka.closing import stop
 from streams.kafka.cluster import cluster_of
 from streams.kafka.list_offsets import end_offsets
 from streams.kafka.pacing import pace_empty_fetches
-from streams.kafka.provision import ProvisionError, unreachable
-from topics.access import missing_acl
+from streams.kafka.provision import ProvisionError, starting, usable
+from streams.kafka.sealed import sealed_consumer, sealed_producer
+from topics.access import Operation, missing_acl
 from topics.partitioner import contract_partitioner
 
 _POLL_MS: Final = 200
@@ -28,23 +30,14 @@ class TopicMissingError(ProvisionError):
 
 
 @asynccontextmanager
-async def unreachable_in_one_line(client_options: Mapping[str, Any]) -> AsyncIterator[None]:
-    """Turn what a client raises when it cannot start into `BrokerUnreachableError`."""
-    try:
-        yield
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise await unreachable(client_options) from error
-
-
-@asynccontextmanager
 async def open_reader(client_options: Mapping[str, Any], **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """A started consumer of no group and, so far, of no partitions. Records of any size the contract allows pass.
 
-    Raises BrokerUnreachableError.
+    Raises BrokerUnreachableError, WrongClusterError; TopicMissingError where an ACL is missing for what is read.
     """
-    consumer = AIOKafkaConsumer(
+    consumer = sealed_consumer(
         **{
-            **client_options,
+            **await usable(client_options),
             "group_id": None,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",  # a topic made anew meanwhile is read from its beginning
@@ -53,23 +46,25 @@ async def open_reader(client_options: Mapping[str, Any], **options: Any) -> Asyn
         }
     )
     try:
-        async with unreachable_in_one_line(client_options):
+        async with starting(client_options):
             await consumer.start()
         pace_empty_fetches(consumer)
-        yield consumer
+        with _acl_is_named("Read"):
+            yield consumer
     finally:
-        await consumer.stop()
+        # aiokafka's fetcher loses the word to stop if it comes just after an `assign`, and would wait for half a minute.
+        await stop(consumer)
 
 
 @asynccontextmanager
 async def open_writer(client_options: Mapping[str, Any], **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     """A started producer that writes as the contract wants it: its partitions, acks of all replicas, records of any size allowed.
 
-    Raises BrokerUnreachableError.
+    Raises BrokerUnreachableError, WrongClusterError; TopicMissingError where an ACL is missing for what is written.
     """
-    producer = AIOKafkaProducer(
+    producer = sealed_producer(
         **{
-            **client_options,
+            **await usable(client_options),
             "acks": "all",
             "enable_idempotence": True,
             "max_request_size": limits.ANSWER_RECORD_BYTES,
@@ -78,11 +73,26 @@ async def open_writer(client_options: Mapping[str, Any], **options: Any) -> Asyn
         }
     )
     try:
-        async with unreachable_in_one_line(client_options):
+        async with starting(client_options):
             await producer.start()
-        yield producer
+        with _acl_is_named("Write"):
+            yield producer
     finally:
         await producer.stop()
+
+
+@contextmanager
+def _acl_is_named(operation: Operation) -> Iterator[None]:
+    try:
+        yield
+    except TopicAuthorizationFailedError as error:
+        raise TopicMissingError("; ".join(missing_acl(operation, topic) for topic in _topics_of(error))) from error
+
+
+def _topics_of(error: TopicAuthorizationFailedError) -> list[str]:
+    """The client says a topic or several."""
+    said = [each for given in error.args for each in ([given] if isinstance(given, str) else given)]
+    return sorted(map(str, said)) or ["(the client does not say which)"]
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
@@ -111,7 +121,8 @@ async def read_until(
 ) -> AsyncIterator[Any]:
     """The records from `begin` up to, and without, `end`, partition by partition as they come. Then it stops.
 
-    Offsets that hold no record for us, such as transaction markers, are passed over.
+    Offsets that hold no record for us, such as transaction markers, are passed over. Raises TopicMissingError where this user may
+    not read.
     """
     left = {partition for partition, offset in begin.items() if offset < end[partition]}
     if not left:
@@ -120,7 +131,11 @@ async def read_until(
     for partition in left:
         consumer.seek(partition, begin[partition])
     while left:
-        batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
+        try:
+            batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
+        except TopicAuthorizationFailedError as error:
+            denied = sorted({partition.topic for partition in left})
+            raise TopicMissingError("; ".join(missing_acl("Read", topic) for topic in denied)) from error
         for partition, records in batches.items():
             for record in records:
                 if record.offset < end[partition]:

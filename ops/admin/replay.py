@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ops.load import plan_requests, rate_scale_for, read_trace, schedule
+from ops.load.demand import too_much
 from ops.load.ledger import Ledger
 from ops.load.play import Player
 from ops.load.report import LoadResult, shown_live
@@ -60,6 +61,9 @@ async def run_replay(
         timeout_s=options.timeout_s,
         simulated=options.simulated,
     )
+    for provider in settings.providers[:1]:
+        for line in too_much(rows, scale, over_s, provider, options.model):
+            console.print(f"warning: {line}", highlight=False, soft_wrap=True)
     ledger = Ledger()
     async with Traffic(settings.kafka.client_options(), ledger, names=settings.topics.names) as traffic:
         lasts = f"{over_s:g} s" if over_s is not None else f"{rows[-1].at_s / scale:.0f} s" if rows else "no time"

@@ -16,7 +16,7 @@ _BLOCKS: Final[Mapping[str, str]] = {
     "provider_limited": "calls wait for a provider's limit, and more workers would wait for it too",
     "pending": "the last change is not carried out yet: {now} of {target} workers report",
     "ineffective": "the last worker that was added did not raise the throughput to {to_beat}",
-    "missing_data": "measurements are missing",
+    "missing_data": "measurements are missing (a fleet shrinks after {low:.0f} min of them without a gap)",
 }
 
 
@@ -32,19 +32,23 @@ def tell(decision: ScalingDecision, events: Sequence[ScalingEvent] = ()) -> str:
     because = _list([_reason(reason, decision, known) for reason in decision.reasons])
     before = decision.state.target if decision.state is not None else decision.workers_now
     if decision.action != "hold":
-        text = f"From {before} to {decision.workers_wanted} workers, because {because}."
+        text = f"From {before} to {_workers(decision.workers_wanted)}, because {because}."
     elif decision.reasons:
         blocks = _list([_BLOCKS.get(block, block).format(**known) for block in decision.blocked_by])
         wish = "fewer" if decision.reasons == ("calm",) else "more"
-        text = f"Still {decision.workers_wanted} workers: {because}, which asks for {wish}, but {blocks}."
+        text = f"Still {_workers(decision.workers_wanted)}: {because}, which asks for {wish}, but {blocks}."
     elif decision.blocked_by:
         blocks = _list([_BLOCKS.get(block, block).format(**known) for block in decision.blocked_by])
-        text = f"Still {decision.workers_wanted} workers: {blocks}."
+        text = f"Still {_workers(decision.workers_wanted)}: {blocks}."
     else:
-        text = f"Still {decision.workers_wanted} workers: {_all_well(decision)}."
+        text = f"Still {_workers(decision.workers_wanted)}: {_all_well(decision)}{_not_fewer(decision)}."
     for event in events:
         text += f" {_outcome(event)}"
     return f"{_when(decision.at)}  {text}"
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _figures(decision: ScalingDecision) -> dict[str, Any]:
@@ -59,6 +63,7 @@ def _figures(decision: ScalingDecision) -> dict[str, Any]:
         "smallest": policy.get("smallest", 0.0),
         "rest": policy.get(resting, 0.0),
         "since": since,
+        "low": policy.get("low_for_s", 0.0) / 60,
         "now": decision.workers_now,
         "target": state.target if state is not None else decision.workers_wanted,
         "to_beat": "what was hoped for" if to_beat is None else f"{to_beat:,.3g} answers a second",
@@ -87,6 +92,8 @@ def _reason(reason: str, decision: ScalingDecision, known: Mapping[str, Any]) ->
             return (
                 f"{seen.get('expired', 0):.1%} of the answers are `expired` (more than {policy.get('expired', 0):.1%})"
             )
+        case "calm" if "missing_data" in decision.blocked_by:
+            return "everything was low as far as it was measured"
         case "calm":
             return f"everything was low for {minutes('low_for_s')}"
         case "below_min":
@@ -111,6 +118,31 @@ def _all_well(decision: ScalingDecision) -> str:
         if name in seen
     ]
     return ", ".join(parts) or "nothing asks for a change"
+
+
+def _not_fewer(decision: ScalingDecision) -> str:
+    """Why a fleet that need not grow does not shrink: by what was measured last, or earlier in the time that it looks at."""
+    state, seen, policy = decision.state, decision.observed, decision.policy
+    fewer = decision.workers_wanted - 1
+    if fewer < max(1.0, policy.get("smallest", 0.0)) or "low_for_s" not in policy:
+        return ""
+    rate = seen.get("throughput_per_s")
+    if state is not None and state.saturated_per_s is not None and rate is not None:
+        can = state.saturated_per_s * fewer
+        if rate > can * policy.get("calm", 1.0):
+            one = f"{state.saturated_per_s:,.3g}"
+            return f"; {fewer} could do {can:,.3g} of them, as a worker was last seen to do {one} while requests waited"
+    share = fewer / max(decision.workers_now, fewer)
+    marks = (
+        ("cpu", f"CPU {seen.get('cpu', 0):.0%}", policy.get("low_cpu", 1.0) * share, ".0%"),
+        ("memory", f"memory {seen.get('memory', 0):.0%}", policy.get("low_memory", 1.0), ".0%"),
+        ("queued", f"{seen.get('queued', 0):,.0f} waiting", policy.get("low_queue", 0.0), ",.0f"),
+        ("wait_s", f"a wait of {seen.get('wait_s', 0):.1f} s", policy.get("low_wait_s", 0.0), ".3g"),
+        ("expired", f"{seen.get('expired', 0):.1%} expired", policy.get("low_expired", 0.0), ".1%"),
+    )
+    high = [f"{text} (above {mark:{form}})" for name, text, mark, form in marks if seen.get(name, 0.0) > mark]
+    why = _list(high) if high else f"not all was low in the last {policy['low_for_s'] / 60:.3g} min"
+    return f"; not {fewer}, since {why}"
 
 
 def _outcome(event: ScalingEvent) -> str:

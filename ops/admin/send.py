@@ -107,10 +107,11 @@ async def send_all(
     requests: AsyncIterable[Outgoing],
     wait_s: float | None,
     on_answer: Callable[[Incoming], None],
+    tenant: str = "",
 ) -> Sent:
     """Send the requests and wait until each has a first answer, at most `wait_s` seconds after the last; None: do not wait.
 
-    Raises ProvisionError, SendError.
+    `tenant`: on whose topics. Raises ProvisionError, SendError.
     """
     ledger, ids = Ledger(), set[str]()
     told = set[str]()
@@ -120,7 +121,8 @@ async def send_all(
             told.add(answer.request_id)
             on_answer(_incoming(answer))
 
-    async with Traffic(settings.kafka.client_options(), ledger, names=settings.topics.names, on_answer=note) as traffic:
+    names = settings.topics.names.as_tenant(tenant)
+    async with Traffic(settings.kafka.client_options(), ledger, names=names, on_answer=note) as traffic:
         last = None
         async for request in requests:
             ids.add(request.request_id)

@@ -13,9 +13,11 @@ from aiokafka.structs import TopicPartition
 from ops.admin.metric_lines import describe
 from ops.admin.records import open_reader, partitions_of, read_until
 from streams.kafka.list_offsets import begin_offsets, end_offsets
+from streams.redaction import Rules
 
 _POLL_MS: Final = 200
 _CUT: Final = "…"
+AS_IT_IS: Final = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +80,27 @@ def _wanted(record: Any, key: bytes | None) -> bool:
     return key is None or record.key == key
 
 
-def as_line(record: Any, width: int) -> str:
-    """A record on one line for people: time, partition:offset, key, value; `width` characters of the value at most.
+def as_line(record: Any, width: int, rules: Rules = AS_IT_IS) -> str:
+    """A record on one line for people: time, partition:offset, key, value; `width` characters of the value at most, by `rules`.
 
     Of a metric its figures are shown instead.
     """
-    found = b"(no value)" if record.value is None else record.value
+    found = b"(no value)" if record.value is None else rules.value(record.value)[0] or b""
     value = describe(record.topic, found) or printable(found, width)
     key = "-" if record.key is None else printable(record.key, 64)
     return f"{when(record.timestamp)}  {record.partition}:{record.offset}  {key}  {value}"
 
 
-def as_object(record: Any) -> dict[str, Any]:
-    """A record for programs: the value as JSON where it is JSON, else as text, else as base64 under `value_base64`."""
+def as_object(record: Any, rules: Rules = AS_IT_IS) -> dict[str, Any]:
+    """A record for programs: the value as JSON where it is JSON, else as text, else as base64 (`value_base64`); by `rules`."""
     return {
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp,
         "key": None if record.key is None else record.key.decode(errors="replace"),
-        "headers": [[name, (value or b"").decode(errors="replace")] for name, value in record.headers],
-        **value_fields(record.value),
+        "headers": [[name, rules.header(value or b"").decode(errors="replace")] for name, value in record.headers],
+        **value_fields(rules.value(record.value)[0]),
     }
 
 

@@ -160,8 +160,10 @@ def _reached(committed: Mapping[TopicPartition, Any], ends: Mapping[TopicPartiti
 
 
 @asynccontextmanager
-async def standing(kind: str, say: Say) -> AsyncIterator[Ground]:
-    """Start a local broker of this kind with the topics, and the upstream; end both. Raises BenchError."""
+async def standing(kind: str, say: Say, *, optimize: bool = True) -> AsyncIterator[Ground]:
+    """Start a local broker of this kind with the topics, and the upstream; end both. `optimize`: whether the broker's Java
+    compiles for speed, which takes a core for the first minute. Raises BenchError.
+    """
     if kind not in ("apache", "embedded"):
         raise BenchError(
             f"--broker {kind}: benchmarks delete topics, so they take a broker of their own: apache, embedded"
@@ -169,7 +171,7 @@ async def standing(kind: str, say: Say) -> AsyncIterator[Ground]:
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         folder = Path(name)
         try:
-            broker = await start_broker_async(kind, progress=say)
+            broker = await start_broker_async(kind, progress=say, optimize=optimize)
         except BrokerError as error:
             raise BenchError(str(error)) from error
         upstream = Run.of_module(folder, "upstream", "ops.bench.upstream", [str(UPSTREAM_MS)])

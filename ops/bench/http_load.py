@@ -3,7 +3,9 @@
     python -m ops.bench.http_load KIND URL PLAN
 
 PLAN is JSON (`Plan`). KIND is `streams` (so many at a time, one after the other in each place), `posts` (open loop, so many a
-second), `waiting` (requests that nobody answers, held open), `stopped` (streams whose reader takes nothing).
+second), `alone` (one post after the other), `waiting` (requests that nobody answers, held open), `stopped` (streams whose reader
+takes nothing), `gone` (requests under way whose clients all close their connections; then how many calls of the upstream are
+closed).
 
 Prints WARM when the warm-up is over or all are open, SENT when the measured time is, then its figures.
 """
@@ -15,8 +17,7 @@ import gc
 import resource
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,13 +25,13 @@ from urllib.parse import urlsplit
 import orjson
 
 from ops.bench.figures import quantiles
+from ops.bench.http_calls import Call, Counts, PostConnection
 from ops.bench.meter import SENT, WARM, say_mark, say_result
-from ops.bench.token_upstream import MARK
 
-_TAIL_BYTES: Final = 40
-"""More than a token's mark takes: one that two reads share is found in the second."""
 _OPEN_AT_ONCE: Final = 100
 _LAST_WITHIN_S: Final = 30.0
+_APART_S: Final = 0.013
+"""Between an answer and the next post of one who is alone: no multiple of anybody's timer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,73 +47,11 @@ class Plan:
     first_ms: int = 20
     tokens: int = 250
     each_ms: float = 20.0
+    pad_bytes: int = 0
+    """That each token is longer."""
     key_file: str | None = None
-
-
-@dataclass(slots=True)
-class Counts:
-    """What came of all of them."""
-
-    first_ms: list[float] = field(default_factory=list)
-    """From the request until its first token (or its whole answer) was read."""
-    token_ms: list[float] = field(default_factory=list)
-    """From the upstream's sending a token until it was read; without the first of each stream."""
-    ended: int = 0
-    cut: int = 0
-    """Without the last event, or not all tokens."""
-    refused: int = 0
-
-
-class Call(asyncio.Protocol):
-    """One request on one connection. `done` is set when the answer has ended, however."""
-
-    def __init__(self, request: bytes, tokens: int, counts: Counts, measures: Callable[[], bool]) -> None:
-        self._request = request
-        self._tokens = tokens
-        self._counts = counts
-        self._measures = measures
-        self._tail = b""
-        self._seen = 0
-        self.done = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._sent_ns = time.monotonic_ns()
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        now = time.monotonic_ns()
-        if not self._seen and not self._tail and b" 200 " not in data[:16]:
-            self._counts.refused += 1
-            self._finish()
-            return
-        data, after = self._tail + data, 0
-        for mark in MARK.finditer(data):
-            after = mark.end()
-            self._seen += 1
-            if self._measures():
-                if self._seen == 1:
-                    self._counts.first_ms.append((now - self._sent_ns) / 1e6)
-                else:
-                    self._counts.token_ms.append((now - int(mark[1])) / 1e6)
-        if b"[DONE]" in data:
-            whole = self._seen == self._tokens
-            self._counts.ended += whole
-            self._counts.cut += not whole
-            self._finish()
-        self._tail = data[max(after, len(data) - _TAIL_BYTES) :]
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self._counts.cut += 1
-            self.done.set_result(None)
-
-    def _finish(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
-        self.transport.close()
+    upstream: str | None = None
+    """Who is asked how many calls are under way."""
 
 
 class Load:
@@ -127,6 +66,8 @@ class Load:
         self._key = Path(plan.key_file).read_text() if plan.key_file else "none"
         self._number = 0
         self._measuring = False
+        self._idle: list[PostConnection] = []
+        self._cpu_s = 0.0
         self.counts = Counts()
 
     async def streams(self) -> None:
@@ -147,33 +88,42 @@ class Load:
 
     async def posts(self) -> None:
         """So many a second on connections that are used again, at fixed times: `first_ms` counts from when each was due."""
-        import aiohttp
-
         plan = self._plan
         loop = asyncio.get_running_loop()
         began = loop.time()
-        url = f"http://{self._host}:{self._port}{self._path}"
-        headers = {"content-type": "application/json", "authorization": f"Bearer {self._key}"}
-
-        async def post(due: float) -> None:
-            measures = self._measuring
-            async with session.post(url, data=self._body(stream=False), headers=headers) as response:
-                await response.read()
-            if response.status != 200:
-                self.counts.refused += 1
-            elif measures:
-                self.counts.first_ms.append((loop.time() - due) * 1000)
-                self.counts.ended += 1
-
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-            asyncio.TaskGroup() as tasks,
-        ):
+        async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._measured())
             for number in range(round(plan.count * (plan.warm_s + plan.seconds))):
                 due = began + number / plan.count
                 await asyncio.sleep(max(0.0, due - loop.time()))
-                tasks.create_task(post(due))
+                tasks.create_task(self._post(due))
+        self._close_idle()
+
+    async def alone(self) -> None:
+        """One post after the other: with nothing else under way every millisecond is one that the way takes."""
+        measured, loop = asyncio.create_task(self._measured()), asyncio.get_running_loop()
+        while not measured.done():
+            await self._post(loop.time())
+            await asyncio.sleep(_APART_S)
+        await measured
+        self._close_idle()
+
+    async def _post(self, due: float) -> None:
+        measures, loop = self._measuring, asyncio.get_running_loop()
+        connection = self._idle.pop() if self._idle else None
+        if connection is None or connection.closed:
+            _, connection = await loop.create_connection(PostConnection, self._host, self._port)
+        status = await connection.post(self._request(stream=False))
+        if status != 200:
+            self.counts.refused += 1
+        elif measures:
+            self.counts.first_ms.append((loop.time() - due) * 1000)
+            self.counts.ended += 1
+        self._idle.append(connection)
+
+    def _close_idle(self) -> None:
+        for connection in self._idle:
+            connection.transport.close()
 
     async def waiting(self, *, stream: bool = False, reads: bool = True) -> None:
         """Open all of them, hold them for the planned time, close them."""
@@ -186,38 +136,80 @@ class Load:
                     call.transport.pause_reading()
             calls += opened
             await asyncio.sleep(0.1)
-        say_mark(WARM)
+        self._say(WARM)
         await asyncio.sleep(self._plan.seconds)
-        say_mark(SENT)
+        self._say(SENT)
         for call in calls:
             call.transport.abort()
         await asyncio.gather(*(call.done for call in calls))
+
+    async def gone(self) -> None:
+        """Open all of them, every fourth for a whole answer, until the upstream has all; close all at once, and look when the
+        planned time is over.
+        """
+        count, calls = self._plan.count, []
+        for number in range(count):
+            stream = number % 4 > 0
+            calls.append(await self._call(stream=stream, first_ms=self._plan.first_ms if stream else 600_000))
+        async with asyncio.timeout(_LAST_WITHIN_S):
+            while await self._under_way() < count:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
+            while not all(call.has_begun for call in calls[1::4]):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        self._say(WARM)
+        self.counts.under_way = await self._under_way()
+        for call in calls:
+            call.transport.abort()
+        await asyncio.sleep(self._plan.seconds)
+        self.counts.closed = self.counts.under_way - await self._under_way()
+        self._say(SENT)
+        await asyncio.gather(*(call.done for call in calls))
+
+    async def _under_way(self) -> int:
+        parts = urlsplit(self._plan.upstream or "")
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            return int(await reader.readexactly(int(head.rpartition(b": ")[2])))
+        finally:
+            writer.close()
 
     async def _measured(self) -> None:
         await asyncio.sleep(self._plan.warm_s)
         gc.collect()
         gc.freeze()  # a collection of ours must not count as theirs
         self._measuring = True
-        say_mark(WARM)
+        self._say(WARM)
         await asyncio.sleep(self._plan.seconds)
         self._measuring = False
-        say_mark(SENT)
+        self._say(SENT)
 
-    async def _call(self, *, stream: bool) -> Call:
-        body = self._body(stream=stream)
-        head = (
-            f"POST {self._path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\ncontent-type: application/json\r\n"
-            f"authorization: Bearer {self._key}\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        loop = asyncio.get_running_loop()
-        _, call = await loop.create_connection(
-            lambda: Call(head.encode() + body, self._plan.tokens, self.counts, lambda: self._measuring),
+    def _say(self, mark: str) -> None:
+        cpu_s = time.process_time()
+        if mark == SENT:
+            self.counts.cpu_s = cpu_s - self._cpu_s
+        self._cpu_s = cpu_s
+        say_mark(mark)
+
+    async def _call(self, *, stream: bool, first_ms: int | None = None) -> Call:
+        request = self._request(stream=stream, first_ms=first_ms)
+        _, call = await asyncio.get_running_loop().create_connection(
+            lambda: Call(request, self._plan.tokens, self.counts, lambda: self._measuring),
             self._host,
             self._port,
         )
         return call
 
-    def _body(self, *, stream: bool) -> bytes:
+    def _request(self, *, stream: bool, first_ms: int | None = None) -> bytes:
+        body = self._body(stream=stream, first_ms=first_ms)
+        head = (
+            f"POST {self._path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\ncontent-type: application/json\r\n"
+            f"authorization: Bearer {self._key}\r\nx-headrace-timeout: 600\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    def _body(self, *, stream: bool, first_ms: int | None = None) -> bytes:
         plan = self._plan
         self._number += 1
         return orjson.dumps(
@@ -226,7 +218,12 @@ class Load:
                 "messages": [{"role": "user", "content": f"{plan.run} {self._number}"}],
                 "max_tokens": plan.tokens,
                 "stream": stream,
-                "bench": {"first_ms": plan.first_ms, "tokens": plan.tokens, "each_ms": plan.each_ms},
+                "bench": {
+                    "pad_bytes": plan.pad_bytes,
+                    "first_ms": first_ms or plan.first_ms,
+                    "tokens": plan.tokens,
+                    "each_ms": plan.each_ms,
+                },
             }
         )
 
@@ -240,10 +237,14 @@ async def main(kind: str, url: str, plan: Plan) -> None:
             await load.streams()
         case "posts":
             await load.posts()
+        case "alone":
+            await load.alone()
         case "waiting":
             await load.waiting()
         case "stopped":
             await load.waiting(stream=True, reads=False)
+        case "gone":
+            await load.gone()
     counts = load.counts
     say_result(
         {
@@ -254,6 +255,9 @@ async def main(kind: str, url: str, plan: Plan) -> None:
             "ended": counts.ended,
             "cut": counts.cut,
             "refused": counts.refused,
+            "under_way": counts.under_way,
+            "closed": counts.closed,
+            "cpu_s": counts.cpu_s,
         }
     )
 

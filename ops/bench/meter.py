@@ -8,6 +8,7 @@ import time
 from typing import Any, Final
 
 import orjson
+import psutil
 
 RESULT: Final = "RESULT "
 """Begins the line on which a process says its figures."""
@@ -45,6 +46,20 @@ class Meter:
     def end(self, records: int) -> None:
         """The last ack is there: say the figures."""
         say_result(self.figures(records))
+
+
+class Idle:
+    """How much of all cores of the machine is idle, whoever uses them."""
+
+    def __init__(self) -> None:
+        self._began = psutil.cpu_times()
+
+    def idle(self) -> float:
+        """The share since it was made, 0 to 1."""
+        now = psutil.cpu_times()
+        spent = [after - before for before, after in zip(self._began, now, strict=True)]
+        idle = now.idle - self._began.idle + getattr(now, "iowait", 0.0) - getattr(self._began, "iowait", 0.0)
+        return float(idle / max(1e-9, sum(spent)))
 
 
 def say_result(figures: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ back is a `Broker`: ready to serve, on loopback, ended at the end of its `with` 
 process is killed. What the embedded broker lacks is listed in docs/brokers.md.
 
     choose      from a word to a running broker; base: what each offers. Read these first
-    apache      one node (kafka_jars: where its jars come from); cluster: three nodes that tests may kill, stop and move
+    apache      one broker of Apache Kafka; cluster: three nodes that tests may kill, stop and move
+    node        a node's settings and process; kafka_jars: where its jars come from; storage: its data directory; class_archive:
+                what makes its start shorter
     embedded    the binary; ready: free ports, and whether a broker serves yet
 """
 

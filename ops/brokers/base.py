@@ -32,6 +32,10 @@ class Broker:
         """Whether it still runs, as far as we can tell without asking it: of a broker of yours always."""
         return True
 
+    def last_words(self) -> str:
+        """The end of its log on one line; empty where its log is not ours."""
+        return ""
+
     def stop(self) -> None:
         """End the broker and remove its temporary data. Stopping twice is fine; a broker of yours is left alone."""
 

@@ -14,7 +14,12 @@ _REACH_TIMEOUT_S = 5.0
 
 
 def start_broker(
-    kind: str, *, port: int = 0, data_dir: Path | None = None, progress: Progress = lambda line: None
+    kind: str,
+    *,
+    port: int = 0,
+    data_dir: Path | None = None,
+    progress: Progress = lambda line: None,
+    optimize: bool = False,
 ) -> Broker:
     """A broker that serves.
 
@@ -23,12 +28,13 @@ def start_broker(
         port: for a local broker, on 127.0.0.1; 0 chooses a free one.
         data_dir: for a local broker: where its data stays; None: a temporary directory, removed at the end.
         progress: told what takes long.
+        optimize: for `apache`: compile for speed, at the price of a slower start.
 
     Raises:
         BrokerError: unknown kind, nothing at that address, or the local broker did not start.
     """
     if kind == "apache":
-        return ApacheBroker(port, data_dir, progress)
+        return ApacheBroker(port, data_dir, progress, optimize=optimize)
     if kind == "embedded":
         return EmbeddedBroker(port, data_dir)
     addresses = [_ADDRESS.fullmatch(part.strip()) for part in kind.split(",")]
@@ -44,7 +50,14 @@ def start_broker(
 
 
 async def start_broker_async(
-    kind: str, *, port: int = 0, data_dir: Path | None = None, progress: Progress = lambda line: None
+    kind: str,
+    *,
+    port: int = 0,
+    data_dir: Path | None = None,
+    progress: Progress = lambda line: None,
+    optimize: bool = False,
 ) -> Broker:
     """`start_broker` off the event loop: a start takes seconds, the first one of `apache` up to a minute."""
-    return await asyncio.to_thread(start_broker, kind, port=port, data_dir=data_dir, progress=progress)
+    return await asyncio.to_thread(
+        start_broker, kind, port=port, data_dir=data_dir, progress=progress, optimize=optimize
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import shutil
 import signal
 import tempfile
@@ -19,10 +18,12 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
-from ops.brokers.apache import LOG_SETTINGS, SETTINGS, cluster_id, format_storage, kafka_command
 from ops.brokers.base import BrokerError, Progress
+from ops.brokers.class_archive import archive_option, ensure_archive
 from ops.brokers.kafka_jars import jars, java
-from ops.brokers.ready import insist_free, live_brokers
+from ops.brokers.node import SETTINGS, SHORT_LIVED, start_node, write_properties
+from ops.brokers.ready import free_ports, live_brokers
+from ops.brokers.storage import format_storage, new_id
 from ops.processes.child import ChildProcess
 
 NODES: Final = 3
@@ -31,15 +32,11 @@ _LOOK_EVERY_S: Final = 0.2
 _STOP_DEADLINE_S: Final = 30.0
 """A controlled shutdown hands leadership over first: 2 to 5 s on an idle machine."""
 
-_PORTS: Final = (15_000, 32_000)
-"""Below those that Linux gives to connections (32,768 and up): a node that is away for seconds finds its own again."""
-
 _JAVA: Final = (
     "-Xms96m",
     "-Xmx384m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",  # three of them start on two cores: the second compiler costs more than it gives in minutes
     "-XX:+ExitOnOutOfMemoryError",
+    *SHORT_LIVED,
 )
 _CLUSTER_SETTINGS: Final = {
     "inter.broker.listener.name": "DIRECT",
@@ -99,10 +96,11 @@ class ApacheCluster:
     ) -> None:
         java()
         jars(progress)
+        ensure_archive(progress)
         self._settings = settings
         self._folder = Path(tempfile.mkdtemp(prefix="headrace-cluster-"))
-        self._cluster_id = cluster_id()
-        ports = _lasting_ports(3 * NODES)
+        self._cluster_id = new_id()
+        ports = free_ports(3 * NODES)
         self.nodes = [Node(n + 1, self._folder, ports[3 * n : 3 * n + 3]) for n in range(NODES)]
 
     @property
@@ -120,7 +118,7 @@ class ApacheCluster:
                 self._write_properties(node)
             await asyncio.gather(
                 *(
-                    asyncio.to_thread(format_storage, node.data_dir, node.properties, self._cluster_id)
+                    asyncio.to_thread(format_storage, node.data_dir, node.properties, node.number, self._cluster_id)
                     for node in self.nodes
                 )
             )
@@ -141,8 +139,7 @@ class ApacheCluster:
     def start(self, node: Node) -> None:
         """Start a node that does not run; it serves some seconds later (`wait_live`)."""
         self._write_properties(node)
-        logging = f"-Dlog4j2.configurationFile={LOG_SETTINGS}"
-        node.child = ChildProcess([*kafka_command(*_JAVA, logging), "kafka.Kafka", str(node.properties)], node.log_file)
+        node.child = start_node(node.properties, node.log_file, *_JAVA, *archive_option())
 
     async def wait_live(self, node: Node, brokers: int = 1, within_s: float = READY_DEADLINE_S) -> None:
         """Until the node serves and knows of at least `brokers` live ones, itself included. Raises BrokerError."""
@@ -179,7 +176,7 @@ class ApacheCluster:
             "log.dirs": str(node.data_dir),
             **self._settings,
         }
-        node.properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        write_properties(node.properties, settings)
 
     async def _end(self) -> None:
         """All at once, without a controlled shutdown: the data goes too."""
@@ -188,15 +185,3 @@ class ApacheCluster:
                 node.signal(signal.SIGKILL)
         await asyncio.gather(*(asyncio.to_thread(node.child.stop) for node in self.nodes if node.child is not None))
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _lasting_ports(count: int) -> list[int]:
-    """Different ports of loopback that are free now and that no outgoing connection takes."""
-    found: list[int] = []
-    for port in random.sample(range(*_PORTS), 50 * count):
-        if len(found) == count:
-            break
-        with contextlib.suppress(BrokerError):
-            insist_free(port)
-            found.append(port)
-    return found

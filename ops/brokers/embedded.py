@@ -76,6 +76,9 @@ class EmbeddedBroker(Broker):
     def alive(self) -> bool:
         return self._child.alive()
 
+    def last_words(self) -> str:
+        return self._child.last_words()
+
     def stop(self) -> None:
         self._child.stop()
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -87,7 +90,7 @@ class EmbeddedBroker(Broker):
             command += ["--only", "kafka", "--kafka-port", str(chosen)]
             child = ChildProcess(command, self._temporary / "broker.log")
             try:
-                wait_until_ready("127.0.0.1", chosen, child.alive, READY_DEADLINE_S)
+                wait_until_ready("127.0.0.1", chosen, child.alive, READY_DEADLINE_S, child.pid)
             except BaseException as error:
                 child.stop()
                 if not isinstance(error, BrokerError):

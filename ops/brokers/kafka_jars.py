@@ -1,6 +1,6 @@
 """Apache Kafka's jars: copied once by Maven into a cache, shared by all who start a broker, complete or not there.
 
-The cache is `$HEADRACE_CACHE/kafka-4.1.0`, else `~/.cache/headrace/kafka-4.1.0`; about 54 MB. Maven writes to a folder
+The cache is `$XDG_CACHE_HOME/headrace/kafka-4.1.0`, else `~/.cache/headrace/kafka-4.1.0`; about 54 MB. Maven writes to a folder
 beside it that is renamed when complete, under a file lock: of several processes one copies, the others wait for it.
 """
 
@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from ops.brokers.base import BrokerError, Progress
@@ -34,17 +35,33 @@ def java() -> str:
             f"the apache broker needs Java {_NEEDED_JAVA} or newer and there is none: "
             "install a JRE (Debian: openjdk-17-jre-headless) or choose the embedded broker"
         )
-    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    version = re.search(r'version "(\d+)', said)
-    if version is None or int(version[1]) < _NEEDED_JAVA:
-        known = version[1] if version else "of unknown version"
+    version = _version(found)
+    if version is None or int(re.split(r"\D", version)[0]) < _NEEDED_JAVA:
+        known = version or "of unknown version"
         raise BrokerError(f"the apache broker needs Java {_NEEDED_JAVA} or newer; {found} is {known}")
     return found
 
 
+def java_version() -> str:
+    """Of `java()`, as it says it: 17.0.12."""
+    return _version(java()) or "unknown"
+
+
+@cache
+def _version(program: str) -> str | None:
+    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    version = re.search(r'version "(\d[\w.+-]*)', said)
+    return version[1] if version else None
+
+
+def kafka_command(*options: str) -> list[str]:
+    """The command line of Java with Kafka's jars, which must be there (`jars`), before the name of a class."""
+    return [java(), *options, "-cp", f"{cache_folder()}/*"]
+
+
 def cache_folder() -> Path:
-    root = os.environ.get("HEADRACE_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "headrace") / f"kafka-{KAFKA_VERSION}"
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "headrace" / f"kafka-{KAFKA_VERSION}"
 
 
 def missing() -> str | None:

@@ -5,28 +5,49 @@ The request is written by hand, because starting a broker is synchronous and mus
 Wire format: https://kafka.apache.org/protocol, Metadata v4.
 """
 
+import secrets
 import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
 
 from ops.brokers.base import BrokerError
 
 _METADATA_KEY, _METADATA_VERSION = 3, 4
 _CLIENT_ID = b"headrace"
 _LOOK_EVERY_S = 0.1
+_CHOSEN_FROM = (12_000, 32_000)
+"""Linux gives connections 32768 and above (ip_local_port_range), other systems 49152."""
+_TRIES = 100
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that are free now; another process may take one before it is used, so be ready to try again."""
+    """Ports of loopback that are free now; another process may take one before it is used, so be ready to try again.
+
+    They are below those that the system gives to connections: one of these might be the own port of whoever connects to it, and
+    a client that looks for its broker while that is away would hold the broker's port. By the system's randomness: processes that
+    were forked from one, or seeded alike, would all choose the same ones.
+    """
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            _bind(each)
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:
             each.close()
+
+
+def _bind(to_bind: socket.socket) -> None:
+    for _ in range(_TRIES):
+        with suppress(OSError):
+            first, end = _CHOSEN_FROM
+            to_bind.bind(("127.0.0.1", first + secrets.randbelow(end - first)))
+            return
+    to_bind.bind(("127.0.0.1", 0))
 
 
 def insist_free(port: int) -> None:
@@ -61,10 +82,21 @@ def live_brokers(host: str, port: int, timeout_s: float = 2.0) -> int:
     return max(brokers, 0) if correlation == 1 else 0
 
 
-def wait_until_ready(host: str, port: int, alive: Callable[[], bool], deadline_s: float) -> None:
+class PortTakenError(BrokerError):
+    """Another process listens where our broker was to: it took the port between our look and our broker's."""
+
+
+def wait_until_ready(
+    host: str, port: int, alive: Callable[[], bool], deadline_s: float, pid: int | None = None
+) -> None:
     """Return once the broker serves.
 
+    Args:
+        pid: of the broker's process, which must be the one that listens. Of two brokers that start at one time on one port, the
+            one that came first answers for both, and the other ends unseen, seconds later. None: whoever answers is taken for it.
+
     Raises:
+        PortTakenError: another process answers.
         BrokerError: `alive()` became false, or `deadline_s` seconds passed.
     """
     ends_at = time.monotonic() + deadline_s
@@ -74,3 +106,15 @@ def wait_until_ready(host: str, port: int, alive: Callable[[], bool], deadline_s
         if time.monotonic() > ends_at:
             raise BrokerError(f"it did not answer at {host}:{port} within {deadline_s:.0f} s")
         time.sleep(_LOOK_EVERY_S)
+    if pid is not None and not _listens(pid, port):
+        raise PortTakenError(f"another process answers at {host}:{port}")
+
+
+def _listens(pid: int, port: int) -> bool:
+    try:
+        opened = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.AccessDenied:  # a system that tells nobody: whoever answers is taken for it, as without a pid
+        return True
+    except psutil.NoSuchProcess:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in opened)

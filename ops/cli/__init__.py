@@ -19,6 +19,7 @@ that says what to do; 130, interrupted.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -38,18 +39,35 @@ _ALL: Final[Mapping[str, Entry]] = {
     "front": Entry("ops.cli.front", "Serve HTTP clients with an OpenAI SDK.", _RUN),
     "ui": Entry("ops.cli.ui", "Serve the control room: every request, and what the fleet does.", _RUN),
     "keys": Entry("ops.cli.keys", "Make, list and revoke keys of the front.", _SET_UP),
+    "tenants": Entry("ops.cli.tenants", "List tenants, and make their topics, ACLs and quotas.", _SET_UP),
+    "status": Entry("ops.cli.status", "Say whether the fleet is well; the exit code is for scripts.", _USE),
+    "top": Entry("ops.cli.top", "See the fleet live: rate, latency, errors, who waits for what.", _USE),
     "send": Entry("ops.cli.send", "Send requests and wait for their answers.", _USE),
+    "cost": Entry("ops.cli.cost", "What requests cost, by tenant, key, agent, model or provider.", _USE),
+    "budget": Entry("ops.cli.budget", "What was spent of each budget, and another amount.", _USE),
     "cancel": Entry("ops.cli.cancel", "End a request that nobody wants any more.", _USE),
+    "pause": Entry("ops.cli.pause", "Dispatch no request of a class, in the whole fleet.", _USE),
+    "resume": Entry("ops.cli.resume", "Dispatch a paused class again.", _USE),
     "tail": Entry("ops.cli.tail", "Follow a topic, one line a record.", _USE),
+    "drain": Entry("ops.cli.drain", "Give an endpoint no new calls, in the whole fleet.", _USE),
+    "audit": Entry("ops.cli.audit", "See what operators asked of the fleet, and what came of it.", _USE),
+    "trace": Entry("ops.cli.trace", "Tell what became of a request.", _USE),
+    "request": Entry("ops.cli.request", "Show one request: where it is, why it waits, what came of it.", _USE),
+    "redrive": Entry("ops.cli.redrive", "Send dead letters again, by filter, at a rate.", _USE),
     "dlq": Entry("ops.cli.dlq", "List, show and replay dead letters.", _USE),
     "agents": Entry("ops.cli.agents", "See which agents use a worker most.", _USE),
     "providers": Entry("ops.cli.providers", "List, check and drain the endpoints of providers.", _USE),
     "cache": Entry("ops.cli.cache", "Look into the answer cache and clear it.", _USE),
     "scaling": Entry("ops.cli.scaling", "Explain, replay and simulate scaling decisions.", _USE),
+    "forget": Entry("ops.cli.forget", "Delete what an agent's requests left.", _USE),
     "metrics": Entry("ops.cli.metrics", "List the metrics that processes show.", _USE),
     "config": Entry("ops.cli.config", "Show and check the settings.", _SET_UP),
     "topics": Entry("ops.cli.topics", "Make, list and compare the topics on a broker.", _SET_UP),
+    "acls": Entry("ops.cli.acls", "Print the least ACLs of each role.", _SET_UP),
     "schemas": Entry("ops.cli.schemas", "Export the message contract as JSON Schema and AsyncAPI.", _SET_UP),
+    "dev": Entry(
+        "ops.cli.dev", "Run everything here until Ctrl-C: broker, provider, fleet, front, control room.", _TRY
+    ),
     "demo": Entry("ops.cli.demo", "Replay a real trace through workers on this machine.", _TRY),
     "broker": Entry("ops.cli.broker", "Run a local Kafka broker, embedded or Apache.", _TRY),
     "provider-sim": Entry("ops.cli.provider_sim", "Run a simulated LLM provider.", _TRY),
@@ -114,17 +132,32 @@ def _program(
     """A Kafka-native request pipeline for AI agents."""
 
 
+_KEPT_RUNNING: Final = frozenset(
+    {"worker", "control", "front", "ui", "up", "demo", "dev", "broker", "provider-sim", "soak"}
+)
+"""Commands that a SIGHUP does not end: it is sent by closed terminals and by whoever wants settings read again."""
+
+
 def main() -> None:
     """The console entry: run the command that was asked for, and end without a traceback for what a user can mend."""
+    if len(sys.argv) > 1 and sys.argv[1] in _KEPT_RUNNING and hasattr(signal, "SIGHUP"):
+        signal.signal(
+            signal.SIGHUP, signal.SIG_IGN
+        )  # until the process has a handler of its own (ops/processes/reload.py)
     try:
         try:
-            app(prog_name="headrace")
+            code = app(prog_name="headrace", standalone_mode=False)
         finally:
             sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         _leave_pipe()
+    except typer.TyperException as error:
+        _refuse_usage(error)
+    except typer.Abort:
+        sys.exit(1)
     except Exception as error:
         from streams.errors import HeadraceError
 
@@ -133,6 +166,19 @@ def main() -> None:
         from ops.cli.console import fail
 
         fail(str(error), error.exit_code)
+
+
+def _refuse_usage(error: typer.TyperException) -> NoReturn:
+    """A command line that is wrong: one line, and where its help is. Of a group without a command, help was shown already."""
+    message = error.format_message()
+    if not message.strip():
+        sys.exit(error.exit_code)
+    from ops.cli.plain import one_line
+
+    context = getattr(error, "ctx", None)
+    path = "headrace" if context is None else context.command_path
+    print(f"headrace: {one_line(message).rstrip('.')} ({path} --help)", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 def _leave_pipe() -> NoReturn:

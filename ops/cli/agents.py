@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.console import cell, fail, load, print_json, settings_option
+from ops.cli.console import cell, fail, load, print_json, print_table, settings_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,9 +16,9 @@ app = typer.Typer(help="See which agents use a worker most.", no_args_is_help=Tr
 _EXAMPLES = """
 Examples:
 
-    headrace agents top                                   the worker of these settings, again every 2 s
+    headrace agents top                                   the whole fleet, again every 2 s
 
-    headrace agents top --worker 127.0.0.1:40123          another one: its log line `ready` names its address
+    headrace agents top --worker 127.0.0.1:40123          one worker: its log line `ready` names its address
 
     headrace agents top --once --most 5                   one look
 
@@ -34,7 +34,8 @@ def group() -> None:
 @app.command(epilog=_EXAMPLES)
 def top(
     worker: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A worker's HTTP address; else http.listen of the settings.")
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="One worker's HTTP address; else the whole fleet.", show_default=False),
     ] = None,
     most: Annotated[int, typer.Option(min=1, max=200, help="Agents to show.")] = 20,
     every: Annotated[str, typer.Option(metavar="DURATION", help="Time between looks.")] = "2s",
@@ -48,23 +49,33 @@ def top(
     from rich.console import Console
     from rich.live import Live
 
-    from ops.admin.agents import look
+    from ops.admin.agents import look, together
+    from ops.admin.whole_fleet import ask_fleet
     from ops.cli.running import run, seconds
 
-    address = worker or load(settings).http.listen
     pause_s = max(0.1, seconds("--every", every))
+    loaded = load(settings)
+
+    async def now() -> "tuple[FlowStats, str]":
+        if worker is not None:
+            return await look(worker), worker
+        asked = await ask_fleet(loaded, look)
+        told = [each.said for each in asked if each.said is not None]
+        if not told:
+            raise OSError(f"none of {len(asked)} workers can be asked from here: {asked[0].problem}")
+        return together(told), f"{len(told)} of {len(asked)} workers"
 
     async def watch() -> None:
-        with Live(_table(await look(address), address, most), console=Console(), auto_refresh=False) as live:
+        with Live(_table(*await now(), most), console=Console(), auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(pause_s)
-                live.update(_table(await look(address), address, most), refresh=True)
+                live.update(_table(*await now(), most), refresh=True)
 
     try:
         if as_json:
-            print_json(_cut(run(look(address)), most))
+            print_json(_cut(run(now())[0], most))
         elif once or not Console().is_terminal:
-            Console().print(_table(run(look(address)), address, most))
+            print_table(_table(*run(now()), most))
         else:
             run(watch())
     except OSError as error:
@@ -85,9 +96,11 @@ def _table(stats: "FlowStats", address: str, most: int) -> "Table":
     table = Table(
         title=f"{address}: {stats.in_flight:,} calls of {stats.dispatchers} dispatchers; "
         f"waiting {waiting}, the oldest {stats.oldest_wait_s:,.1f} s",
+        title_justify="left",
+        caption_justify="left",
         caption=f"{len(stats.agents)} of {stats.agents_known:,} agents of the last half minute",
     )
-    table.add_column("agent")
+    table.add_column("agent", overflow="fold")
     for name in ("call time", "in flight", "waiting", "MB"):
         table.add_column(name, justify="right")
     table.add_column("")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.console import CANNOT_START, FOUND_WRONG, fail, load, print_json, say, settings_option
+from ops.cli.console import CANNOT_START, FOUND_WRONG, JsonOption, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
     from ops.admin.cache import StoreView
@@ -25,8 +25,6 @@ Examples:
 """
 
 app = typer.Typer(help="Look into the answer cache and clear it.", no_args_is_help=True, epilog=_EXAMPLES)
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.callback()
@@ -110,6 +108,11 @@ def purge(
     loaded = load(settings)
     chosen = {_key(each, loaded) for each in keys or []}
     count = run(_purge(loaded, chosen, really=yes))
+    if yes:
+        from ops.cli.pause import note_in_audit
+
+        keys_told = sorted(key.hex() for key in chosen) if 0 < len(chosen) <= 100 else None
+        note_in_audit(loaded, "purge", f"{count} entries deleted", count, keys=keys_told)
     if as_json:
         print_json({"dry_run": not yes, "entries": count})
     else:

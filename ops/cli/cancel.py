@@ -46,6 +46,7 @@ def cancel(
     import orjson
 
     from ops.admin.cancel import NotNamedError, cancel_of, write_cancel
+    from ops.cli.pause import note_in_audit
     from ops.cli.plain import one_line
     from ops.cli.running import print_json_line, run, seconds
 
@@ -55,6 +56,10 @@ def cancel(
     except NotNamedError as why:
         fail(str(why))
     answer = run(write_cancel(loaded, written, seconds("--within", within) if wait else None))
+    note_in_audit(
+        loaded, "cancel", "written to the workers", 1,
+        request_id=written.request_id, agent_id=agent, record=written.record, reason=reason,
+    )  # fmt: skip
     if not wait:
         print_json_line(orjson.loads(written.to_json())) if as_json else say(f"cancelling {one_line(request_id)}")
         return

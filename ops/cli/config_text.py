@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from streams.settings import Effective, Settings
 from streams.settings.base import Section
-from streams.settings.keys import Key, Place, all_keys, dotted, section_of
+from streams.settings.changes import class_of
+from streams.settings.keys import Key, Place, all_keys, dotted, entries_of, section_of
 
 _INTRODUCTION: Final = """\
 # Settings
@@ -31,6 +32,9 @@ Settings are read from a file and the environment, the environment first:
 Secrets are no settings: `api_key_env`, `api_key_file`, `sasl_password_env` and `sasl_password_file` say where one is found.
 White space around one is dropped. What is empty then or not printable ASCII is refused at the start; so is an API key with
 a space in it, in quotes, or behind the word `Bearer`. The message says where it was found and never what it holds.
+
+What is marked *Live* takes effect in running processes, on SIGHUP and within two seconds after the file has changed; all else at
+their next start ([operating.md](operating.md#change-settings-while-it-runs)).
 
 `headrace config show` prints the values in force and where each comes from; `headrace config check` names every fault,
 those of secrets that are there too; with `--secrets` also those that are not.
@@ -58,7 +62,7 @@ def reference_page() -> str:
     lines = [_INTRODUCTION]
     for name, field in Settings.model_fields.items():
         section = section_of(field.annotation)
-        listed = "[]" if field.annotation is not section else ""
+        listed = "" if section is None or field.annotation is section else entries_of(field.annotation)
         about = (section.__doc__ or "").strip() if section else ""
         lines += [
             f"## {name}{listed}\n",
@@ -80,7 +84,8 @@ def _row(key: Key) -> str:
         for bound in (getattr(item, attribute, None) for item in field.metadata)
         if bound is not None
     ]
-    return f"| `{key.name}` | {default} | {', '.join([key.kind, *limits])} | {field.description} |"
+    live = " *Live.*" if class_of(key.name) == "live" else ""
+    return f"| `{key.name}` | {default} | {', '.join([key.kind, *limits])} | {field.description}{live} |"
 
 
 def _table(effective: Effective, section: Section, place: Place, heading: str) -> Iterator[str]:
@@ -88,7 +93,7 @@ def _table(effective: Effective, section: Section, place: Place, heading: str) -
     inner: list[tuple[str, Any]] = []
     own: list[str] = []
     for name, value in section:
-        if isinstance(value, Section) or (isinstance(value, list) and name == "providers"):
+        if isinstance(value, Section) or (isinstance(value, list) and name == "providers") or _named_sections(value):
             inner.append((name, value))
         else:
             own.append(_line(name, _written(section, name), effective.origin((*place, name))))
@@ -99,9 +104,16 @@ def _table(effective: Effective, section: Section, place: Place, heading: str) -
         full = ".".join((*path, name))
         if isinstance(value, Section):
             yield from _table(effective, value, (*place, name), f"[{full}]")
+        elif isinstance(value, dict):
+            for key, entry in value.items():
+                yield from _table(effective, entry, (*place, name, key), f"[{full}.{key}]")
         else:
             for index, entry in enumerate(value):
                 yield from _table(effective, entry, (*place, name, index), f"[[{full}]]")
+
+
+def _named_sections(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(entry, Section) for entry in value.values())
 
 
 def _line(name: str, value: Any, origin: str) -> str:
@@ -115,6 +127,9 @@ def _values(section: Section, place: Place) -> Iterator[tuple[Place, Any]]:
         elif isinstance(value, list) and value and isinstance(value[0], Section):
             for index, entry in enumerate(value):
                 yield from _values(entry, (*place, name, index))
+        elif _named_sections(value):
+            for key, entry in value.items():
+                yield from _values(entry, (*place, name, key))
         else:
             yield (*place, name), _written(section, name)
 

@@ -23,7 +23,12 @@ Ends with 0 after SIGTERM or Ctrl-C; with 1 where a fault of its own leaves it n
 @app.command(epilog=_EXAMPLES)
 def control(settings: settings_option = None) -> None:
     """Make windows of the workers' samples and decide how many workers there should be, until SIGTERM."""
+    from functools import partial
+
     from ops.cli.process import run_process
     from ops.processes.control import run_control
+    from ops.processes.settings_file import SettingsFile
 
-    run_process(run_control, load(settings))
+    file = SettingsFile.of(settings)
+    # Providers' keys are for workers: where every role has secrets of its own, they are not here.
+    run_process(partial(run_control, file=file), load(settings), secrets_missing_too=False)

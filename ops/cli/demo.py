@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, settings_option
+from ops.cli.console import FOUND_WRONG, BrokerOption, settings_option
 
 if TYPE_CHECKING:
     from ops.load.report import LoadResult
@@ -33,15 +33,11 @@ Exit code 1 if a request was lost, 2 if it cannot start. Ctrl-C ends everything 
 def demo(
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long requests are sent.")] = 60,
     workers: Annotated[int, typer.Option(min=1, max=10, help="How many workers.")] = 2,
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="embedded|apache|HOST:PORT",
-            help="Else the broker that the settings name, if they name one that answers, else embedded.",
-            show_default=False,
-        ),
-    ] = None,
+    broker: BrokerOption = None,
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second, on average.")] = 25,
+    kill: Annotated[
+        bool, typer.Option("--kill/--no-kill", help="Kill a worker with -9 halfway, and add one (from 15 s on).")
+    ] = True,
     front: Annotated[bool, typer.Option("--front", help="Also a front, on front.listen, for your own client.")] = False,
     ui: Annotated[
         bool, typer.Option("--ui", help="Also the control room, on ui.listen; it stays open until Enter.")
@@ -62,7 +58,7 @@ def demo(
     effective = load_effective(settings)
     reporter = Reporter(json_file)
     console: Console = reporter.console
-    run(run_demo(effective, DemoOptions(seconds, workers, broker, rate, front, ui), console, reporter))
+    run(run_demo(effective, DemoOptions(seconds, workers, broker, rate, front, kill, ui), console, reporter))
     result: LoadResult | None = reporter.result
     if result is None or result.summary.lost:
         raise typer.Exit(FOUND_WRONG)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, load, print_json, say, settings_option
+from ops.cli.console import FOUND_WRONG, JsonOption, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
     from ops.admin.dead_letters import Found, Selection
@@ -35,8 +35,8 @@ Reason = Annotated[
 ]
 Topic = Annotated[str | None, typer.Option(help="Only those from this topic.")]
 ErrorType = Annotated[str | None, typer.Option("--type", help="Only those with this error type.")]
+Tenant = Annotated[str, typer.Option(help="Of this tenant's dead letters; else of the common ones.")]
 Since = Annotated[str | None, typer.Option(metavar="TIME", help="Only those of the last 30s, 10m, 1h, 7d.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.callback()
@@ -51,6 +51,7 @@ def list_letters(
     topic: Topic = None,
     error_type: ErrorType = None,
     since: Since = None,
+    tenant: Tenant = "",
     as_json: JsonOption = False,
     settings: settings_option = None,
 ) -> None:
@@ -59,7 +60,7 @@ def list_letters(
     from ops.cli.running import run
 
     loaded = load(settings)
-    wanted = _selection([], reason, topic, error_type, since)
+    wanted = _selection([], reason, topic, error_type, since, tenant)
     found = run(newest(loaded.kafka.client_options(), loaded.topics.names, wanted, count))
     if as_json:
         print_json({"dead_letters": [each.summary() for each in found]})
@@ -73,6 +74,7 @@ def list_letters(
 @app.command()
 def show(
     position: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As `list` shows it.")],
+    tenant: Tenant = "",
     as_json: JsonOption = False,
     settings: settings_option = None,
 ) -> None:
@@ -81,7 +83,7 @@ def show(
     from ops.cli.plain import one_line
     from ops.cli.running import run
 
-    found = run(_collect(load(settings), _selection([position], None, None, None, None)))
+    found = run(_collect(load(settings), _selection([position], None, None, None, None, tenant)))
     if not found:
         fail(f"there is no dead letter at {position}", FOUND_WRONG)
     (letter,) = found
@@ -106,6 +108,7 @@ def replay(
     topic: Topic = None,
     error_type: ErrorType = None,
     since: Since = None,
+    tenant: Tenant = "",
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="No more than this many.")] = 100,
     yes: Annotated[bool, typer.Option("--yes", help="Really send; without it, say what would be sent.")] = False,
     as_json: JsonOption = False,
@@ -114,7 +117,7 @@ def replay(
     """Send originals again: to the topic they came from, with their key, value and headers."""
     from ops.cli.running import run
 
-    selection = _selection(positions or [], reason, topic, error_type, since)
+    selection = _selection(positions or [], reason, topic, error_type, since, tenant)
     outcome = run(_replay(load(settings), selection, limit, really=yes, quiet=as_json))
     if as_json:
         print_json(outcome)
@@ -123,7 +126,12 @@ def replay(
 
 
 def _selection(
-    positions: list[str], reason: str | None, topic: str | None, error_type: str | None, since: str | None
+    positions: list[str],
+    reason: str | None,
+    topic: str | None,
+    error_type: str | None,
+    since: str | None,
+    tenant: str,
 ) -> "Selection":
     import time
 
@@ -139,7 +147,7 @@ def _selection(
             fail(f"{position!r} is no PARTITION:OFFSET, such as 3:17")
         chosen.append((int(match[1]), int(match[2])))
     since_ms = round((time.time() - seconds("--since", since)) * 1000) if since is not None else None
-    return Selection(frozenset(chosen), reason, topic, error_type, since_ms)
+    return Selection(frozenset(chosen), reason, topic, error_type, since_ms, tenant)
 
 
 async def _collect(settings: "Settings", selection: "Selection") -> "list[Found]":

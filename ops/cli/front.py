@@ -24,7 +24,11 @@ answers; an answer that came later is found by its id on any front.
 @app.command(epilog=_EXAMPLES)
 def front(settings: settings_option = None) -> None:
     """Take requests over HTTP, put them on Kafka, and answer when the fleet has. Logs go to stderr."""
+    from functools import partial
+
     from ops.cli.process import run_process
     from ops.processes.front import run_front
+    from ops.processes.settings_file import SettingsFile
 
-    run_process(run_front, load(settings), listens="front.listen", secrets_missing_too=False)
+    file = SettingsFile.of(settings)
+    run_process(partial(run_front, file=file), load(settings), listens="front.listen", secrets_missing_too=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, fail, load, print_json, say, settings_option
+from ops.cli.console import FOUND_WRONG, JsonOption, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
     from ops.admin.front_keys import KnownKey
@@ -31,8 +31,6 @@ Once there is a key, every request to every front needs one, on loopback too.
 
 app = typer.Typer(help="Make, list and revoke keys of the front.", no_args_is_help=True, epilog=_EXAMPLES)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
 
 @app.callback()
 def group() -> None:
@@ -56,6 +54,9 @@ def create(
     rate: Annotated[
         int | None, typer.Option(min=1, help="Requests a minute, at each front. Default: no limit.")
     ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose its requests are: one of [tenants]. Default: nobody's.")
+    ] = None,
     expires: Annotated[
         str | None, typer.Option(metavar="DURATION", help="From now, such as 24h or 90m. Default: never.")
     ] = None,
@@ -70,12 +71,15 @@ def create(
     from ops.cli.running import run, seconds
     from schemas.errors import explain
 
-    fields: dict[str, Any] = {"name": name, "agents": agents, "rate": rate}
+    fields: dict[str, Any] = {"name": name, "agents": agents, "rate": rate, "tenant": tenant}
     fields |= {"classes": tuple(classes) if classes else None, "models": tuple(models) if models else None}
     if expires is not None:
         fields["expires"] = datetime.now(UTC) + timedelta(seconds=seconds("--expires", expires))
+    loaded = load(settings)
+    if tenant is not None and tenant not in loaded.tenants:
+        fail(f"there is no tenant {tenant!r} in the settings: {', '.join(loaded.tenants) or 'there are none'}")
     try:
-        secret, known = run(make(load(settings), fields))
+        secret, known = run(make(loaded, fields))
     except ValidationError as error:
         fail(f"no such key can be: {explain(error)}")
     except KeyTooLargeError as error:

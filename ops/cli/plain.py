@@ -47,3 +47,14 @@ def _is_plain(each: str) -> bool:
 def _json_escape(each: str) -> str:
     raw = each.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{raw[at : at + 4]}" for at in range(0, len(raw), 4))
+
+
+def formula_free(text: str) -> str:
+    """A cell of a CSV. A name may be anybody's to choose: none is a formula in a spreadsheet; numbers stay numbers.
+
+    >>> formula_free("=1+1"), formula_free("-2.5"), formula_free("-cmd")
+    ("'=1+1", '-2.5', "'-cmd")
+    """
+    if text[:1] == "-" and (len(text) == 1 or text[1:].replace(".", "", 1).isdecimal()):
+        return text
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text

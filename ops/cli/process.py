@@ -26,10 +26,12 @@ def run_process(
 
     from ops.processes import logs
     from ops.processes.private_files import keep_files_private
+    from streams.redaction import in_force
 
     keep_files_private()
     logging = settings.logging
     secrets = settings.secrets(missing_too=secrets_missing_too)
+    in_force.take(settings.redaction)
     logs.configure(logging.level, logging.format, secrets=secrets, lines_per_second=logging.lines_per_second)
     try:
         asyncio.run(work(settings))

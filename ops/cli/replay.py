@@ -18,7 +18,10 @@ Examples:
 
     headrace replay --real --model gpt-4o-mini --timeout 30s --rate 1 --seconds 30
 
-A trace has the columns TIMESTAMP,ContextTokens,GeneratedTokens, as the Azure LLM inference traces do; .gz is read too.
+    headrace replay mooncake_trace.jsonl --seconds 60           shared prefixes repeat as its hash ids say
+
+A trace is one of Azure's (TIMESTAMP,ContextTokens,GeneratedTokens), Mooncake's (JSON lines) or ServeGen's (windows of rates, with
+the dataset beside them); .gz is read too. Others say that they are not known.
 Exit code 1 if a request was lost: neither answered nor a dead letter when the wait was over.
 """
 
@@ -27,7 +30,7 @@ Exit code 1 if a request was lost: neither answered nor a dead letter when the w
 def replay(
     trace: Annotated[
         Path | None,
-        typer.Argument(metavar="TRACE.csv", help="Else the shipped conversation trace.", show_default=False),
+        typer.Argument(metavar="TRACE", help="Else the shipped conversation trace.", show_default=False),
     ] = None,
     rate_scale: Annotated[float, typer.Option(min=0.001, help="2 plays the trace twice as fast.")] = 1,
     rate: Annotated[

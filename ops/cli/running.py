@@ -8,9 +8,11 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import orjson
+import structlog
 
 from ops.cli.console import fail
 from ops.cli.plain import plain_json
+from ops.processes.logs import configure
 
 Result = TypeVar("Result")
 
@@ -20,6 +22,8 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 
     Raises what the work raises; a HeadraceError then ends the command with its line (ops/cli/__init__.py).
     """
+    if not structlog.is_configured():
+        configure("error")  # to stderr: stdout is the command's answer
     # What the client logs while it tries would stand beside the one line that says how it ended.
     for library in ("aiokafka", "asyncio"):
         logging.getLogger(library).addHandler(logging.NullHandler())

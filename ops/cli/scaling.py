@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.console import fail, load, print_json, say, settings_option
+from ops.cli.console import JsonOption, fail, load, print_json, say, settings_option
 
 if TYPE_CHECKING:
     from ops.admin.scaling_recent import Told
@@ -30,8 +30,6 @@ app = typer.Typer(help="Explain, replay and simulate scaling decisions.", no_arg
 
 _RECORDS_A_LINE = 200
 """Records read for each decision that is shown: most of them say the same as the one before."""
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.callback()

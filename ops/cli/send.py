@@ -21,6 +21,8 @@ Examples:
 
     headrace send --agent agent-17 --model small --priority high --timeout 20s --json "hello"
 
+    headrace send --tenant acme "hello"             on acme's topics, with acme's credentials
+
     headrace send - < requests.jsonl                one request value a line; a "priority" key beside it is taken out
 
     echo '{"payload": {"model": "small", "messages": [{"role": "user", "content": "hi"}]}}' | headrace send -
@@ -48,6 +50,7 @@ def send(
         str, typer.Option(metavar="TIME", help="How long to wait for answers after the last request.")
     ] = "30s",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only send.")] = False,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Send and listen on this tenant's topics.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each response as a line of JSON.")] = False,
     settings: settings_option = None,
 ) -> None:
@@ -58,6 +61,8 @@ def send(
     if (text is None) == (message is None):
         fail("send one message: as TEXT, with --message, or - for JSON lines on stdin")
     loaded = load(settings)
+    if tenant is not None and tenant not in loaded.tenants:
+        fail(f"the settings name no tenant {tenant[:80]!r}")
     timeout_s = seconds("--timeout", timeout) if timeout is not None else None
     wait_s = None if no_wait else seconds("--wait", wait)
     lines = _Lines(sys.stdin, agent, priority)
@@ -91,7 +96,7 @@ def send(
             well = answer.status == "ok"
             say(answer.text() if well else f"{answer.status}: {answer.text()}", file=sys.stdout if well else sys.stderr)
 
-    sent = run(send_all(loaded, requests, wait_s, show))
+    sent = run(send_all(loaded, requests, wait_s, show, tenant or ""))
     if not _is_well(sent, wait, waited=not no_wait) or lines.refused:
         raise typer.Exit(FOUND_WRONG)
 

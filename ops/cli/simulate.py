@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.console import fail, load, print_json, settings_option
+from ops.cli.console import fail, load, print_json, print_table, settings_option
 from topics.names import PRIORITIES, Priority
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def flow(
         list[float] | None,
         typer.Option(min=0.01, max=100, help="Load, in times of what the slots can take. Repeatable; 2 by default."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="How long requests come.")] = 60.0,
-    agents: Annotated[int, typer.Option(min=1, help="Agents that send.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long requests come.")] = 60.0,
+    agents: Annotated[int, typer.Option(min=1, max=100_000, help="Agents that send.")] = 100,
     slots: Annotated[
         int | None, typer.Option(min=1, help="Calls at a time at the provider; concurrency.per_host by default.")
     ] = None,
@@ -58,9 +58,8 @@ def flow(
 
     With several --overload the plot is of the last one. A call takes 0.2 s and 5 ms a generated token.
     """
-    from rich.console import Console
-
     from ops.load.trace import SHIPPED_TRACE, read_trace
+    from ops.processes.logs import configure
     from ops.simulation.report import result_of, wait_plot
     from ops.simulation.run import simulate
     from ops.simulation.trace_load import Load, load_of
@@ -68,6 +67,7 @@ def flow(
 
     if plot is not None and (plot.suffix != ".svg" or not plot.absolute().parent.is_dir()):
         fail(f"--plot {plot}: the name must end in .svg, in a folder that is there")
+    configure("error")  # what flow would log of such a load is what the report tells
     loaded = load(settings)
     rules, waits = flow_rules(loaded), loaded.queueing.timeout
     shares = _mix(mix)
@@ -91,6 +91,8 @@ def flow(
             host_slots=host_slots,
         )
         results.append(result_of(run, times, played.capacity_per_s, played.seconds, most_agents=5))
+        if not as_json:
+            print_table(_table(results[-1]))  # at once: whoever pipes it into `head` need not wait for the others
         if plot is not None:
             note = f"{path.name}, {agents} agents, {host_slots} slots for {played.capacity_per_s:.1f} requests/s"
             drawn = wait_plot(run, f"Flow at {times:g} times its capacity", note)
@@ -99,8 +101,6 @@ def flow(
     if as_json:
         print_json({"results": results})
         return
-    for result in results:
-        Console().print(_table(result))
     if plot is not None:
         print(f"drawn: {plot}")
 

@@ -40,6 +40,9 @@ def tail(
     ] = True,
     width: Annotated[int, typer.Option(min=10, help="Most characters shown of a value; --json shows all of it.")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print each record as a line of JSON.")] = False,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Show records as they are, what [redaction] takes out elsewhere, too.")
+    ] = False,
     settings: settings_option = None,
 ) -> None:
     """Print each record on one line: time, partition:offset, key, value; of metric samples and windows the figures."""
@@ -47,18 +50,21 @@ def tail(
     from ops.cli.running import run
 
     options = TailOptions(topic, from_beginning, last, key.encode() if key is not None else None, follow)
-    run(_print(load(settings), options, width, as_json=as_json))
+    run(_print(load(settings), options, width, as_json=as_json, as_is=as_is))
 
 
-async def _print(settings: "Settings", options: "TailOptions", width: int, *, as_json: bool) -> None:
+async def _print(settings: "Settings", options: "TailOptions", width: int, *, as_json: bool, as_is: bool) -> None:
     from contextlib import aclosing
 
-    from ops.admin.tail import as_line, as_object, tail
+    from ops.admin.tail import AS_IT_IS, as_line, as_object, tail
     from ops.cli.running import print_json_line
+    from streams.redaction import in_force
+
+    rules = AS_IT_IS if as_is else in_force.rules
 
     async with aclosing(tail(settings.kafka.client_options(), options)) as records:
         async for record in records:
             if as_json:
-                print_json_line(as_object(record))
+                print_json_line(as_object(record, rules))
             else:
-                say(as_line(record, width), flush=True)
+                say(as_line(record, width, rules), flush=True)

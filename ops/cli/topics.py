@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.console import FOUND_WRONG, load, print_json, settings_option
+from ops.cli.console import FOUND_WRONG, load, print_json, print_table, settings_option
 from ops.cli.running import run
 
 if TYPE_CHECKING:
     from streams.kafka.provision import Report, TopicState
     from topics.catalogue import TopicSpec
+
+_HOW = "`headrace acls --role topics` prints what it takes, with --alters also what changing topics takes"
 
 app = typer.Typer(help="Make, list and compare the contract's topics on a broker.", no_args_is_help=True)
 
@@ -62,6 +64,7 @@ def list_topics(settings: settings_option = None, as_json: JsonOption = False) -
             "replication_factor_found": state.found.replication_factor if state.found else 0,
             "config": dict(state.spec.config),
             "state": _state(state),
+            "denied": state.denied,
         }
         for state in states
     ]
@@ -73,36 +76,35 @@ def list_topics(settings: settings_option = None, as_json: JsonOption = False) -
 
 def _state(state: "TopicState") -> str:
     kinds = {difference.kind for difference in state.differences}
-    return next((kind for kind in ("missing", "denied") if kind in kinds), "differs" if kinds else "ok")
+    return next(
+        (kind for kind in ("missing", "denied") if kind in kinds),
+        "differs" if kinds else "ok" if not state.denied else "denied",
+    )
 
 
 def _target(settings_file: Path | None) -> "tuple[dict[str, Any], tuple[TopicSpec, ...]]":
-    from topics.catalogue import catalogue
-
     settings = load(settings_file)
-    wanted = catalogue(
-        settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, settings.topics.names
-    )
-    return settings.kafka.client_options(), wanted
+    return settings.kafka.client_options(), settings.catalogue()
 
 
 def _finish(report: "Report", *, as_json: bool, count: int) -> None:
     if as_json:
         print_json(report)
     else:
-        for line in (*report.done, *report.differences):
+        for line in (*report.done, *report.differences, *report.denied):
             typer.echo(line)
         for note in report.notes:
             typer.echo(f"note: {note}")
-        if not report.differences:
+        if report.denied or any(each.kind == "denied" for each in report.differences):
+            typer.echo(f"note: {_HOW}")
+        if not report.differences and not report.denied:
             typer.echo(f"{count} topics are as the contract wants them")
-    if report.differences:
+    if report.differences or report.denied:
         raise typer.Exit(FOUND_WRONG)
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD)
@@ -120,7 +122,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"{days} d" + (", compact" if "compact" in config["cleanup.policy"] else ""),
             row["state"],
         )
-    Console().print(table)
+    print_table(table)
 
 
 def _beside(wanted: int, found: int) -> str:

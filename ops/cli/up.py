@@ -51,9 +51,11 @@ def up(
 
     from ops.cli.process import run_process
     from ops.processes.private_files import keep_files_private
+    from ops.processes.settings_file import SettingsFile
     from ops.processes.supervisor.supervise import UpOptions, run_supervisor
     from streams.settings import load_effective
 
+    file = SettingsFile.of(settings)
     effective = load_effective(settings)
     loaded = effective.settings
     keep_files_private()  # the folder of logs, too
@@ -67,7 +69,9 @@ def up(
     except OSError as error:
         fail(f"--logs {folder}: {error.strerror}")
     try:
-        run_process(partial(run_supervisor, options=UpOptions(folder, settings, workers, controls, front, ui)), loaded)
+        run_process(
+            partial(run_supervisor, options=UpOptions(folder, settings, workers, controls, front, ui, file)), loaded
+        )
     finally:
         if log_dir is None:
             with contextlib.suppress(OSError):  # it stays if there is a log in it

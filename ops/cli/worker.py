@@ -22,9 +22,13 @@ With 1 after the same drain where a fault of its own leaves it no other way, wit
 @app.command(epilog=_EXAMPLES)
 def worker(settings: settings_option = None) -> None:
     """Take requests from Kafka, call the providers, answer. Logs go to stderr; `ready` is logged once partitions are assigned."""
+    from functools import partial
+
     from ops.cli.process import run_process
+    from ops.processes.settings_file import SettingsFile
     from ops.processes.worker import run_worker
 
+    file = SettingsFile.of(settings)
     loaded = load(settings)
     loaded.ensure_provider()
-    run_process(run_worker, loaded)
+    run_process(partial(run_worker, file=file), loaded)

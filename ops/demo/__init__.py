@@ -2,6 +2,8 @@
 
 Everything it starts ends with it. On a broker of yours it makes the topics, runs in a consumer group of its own from the
 end of the topics on, and refuses to start beside a fleet, which would answer the same requests.
+
+Read run, then surroundings (what it runs on) and verdict (what it showed); command_name: how the shell calls the command.
 """
 
 from ops.demo.run import DemoOptions, run_demo

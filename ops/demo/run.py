@@ -7,14 +7,16 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from aiohttp import ClientSession, ClientTimeout
 from rich.console import Console
 
 from ops.admin.scrape import scrape
 from ops.cli.config_text import as_toml
+from ops.demo.command_name import command_name
 from ops.demo.surroundings import (
     SIMULATOR,
     DemoError,
@@ -25,6 +27,7 @@ from ops.demo.surroundings import (
     running,
     running_simulator,
 )
+from ops.demo.verdict import Shown, try_next, verdict
 from ops.load import SHIPPED_TRACE, plan_requests, rate_scale_for, read_trace, schedule
 from ops.load.ledger import Ledger
 from ops.load.play import Player
@@ -39,6 +42,11 @@ CHATS: Final = 50
 CONNECTIONS: Final = 200
 """Of each worker to the simulator. The specification's 10 a host would answer 4 requests/s at 2.3 s each."""
 
+READY_WITHIN_S: Final = 60.0
+_KILL_AT: Final = 0.5
+_LEAST_FOR_KILL_S: Final = 15.0
+"""A load that is over sooner would end before its partitions have moved."""
+
 REST_WITHIN_S: Final = 60.0
 """How long to wait for answers after the last request. An answer takes 10 s at most; what is not there by then is lost."""
 
@@ -52,6 +60,8 @@ class DemoOptions:
     broker: str | None = None
     rate_per_s: float = 25.0
     front: bool = False
+    kill: bool = True
+    """Kill a worker with -9 halfway, and add one after it, where the load lasts long enough."""
     ui: bool = False
     """The control room besides; it stays open until Enter where a terminal is there."""
 
@@ -110,13 +120,36 @@ async def run_demo(
             f"load: {options.rate_per_s:g} requests/s for {options.seconds:g} s, {AGENTS} agents, {CHATS} chats; the "
             f"Azure conversation trace of 2023, {scale:.2f} times as fast"
         )
-        began, interrupted = time.monotonic(), True
+        began, interrupted, told = time.monotonic(), True, Shown(workers=options.workers)
+
+        async def disturb() -> None:
+            nonlocal told
+            await asyncio.sleep(options.seconds * _KILL_AT)
+            told = replace(told, killed_at_s=time.monotonic() - began)
+            await fleet.replace(fleet.workers[0], ready_within_s=READY_WITHIN_S)
+            await fleet.start(1, ready_within_s=READY_WITHIN_S)
+            told = replace(told, grew_at_s=time.monotonic() - began, workers=len(fleet.workers))
+
+        lasts = options.kill and options.seconds >= _LEAST_FOR_KILL_S
+        disturbs = (
+            lasts and broker.kind != "embedded"
+        )  # which gives a killed worker's partitions up late (docs/brokers.md)
+        if lasts and not disturbs:
+            say("no worker is killed: the embedded broker is slow to move what it had; --broker apache shows it")
+        if disturbs:
+            say(
+                f"at {options.seconds * _KILL_AT:.0f} s a worker is killed with -9 and started anew, then one more is added"
+            )
+        disturbing = asyncio.create_task(disturb() if disturbs else asyncio.sleep(0))
         try:
             async with shown_live(player.view, console):
                 await player.play(plan_requests(arrivals, run=run))
+                await disturbing
                 await traffic.wait_answered(REST_WITHIN_S)
             interrupted = False
         finally:
+            disturbing.cancel()
+            await asyncio.gather(disturbing, return_exceptions=True)
             if ledger.sent:
                 lasted_s = time.monotonic() - began
                 facts: dict[str, str | int | float] = {
@@ -127,9 +160,19 @@ async def run_demo(
                 }
                 counts = await scrape(fleet.workers)
                 report(LoadResult(ledger.summary(), lasted_s, interrupted, facts, counts))
+                told = replace(told, paid_twice=0 if interrupted else await _paid_twice(url))
+                say(verdict(ledger.summary(), told, interrupted=interrupted))
+                say(try_next(command_name()))
         if options.ui and sys.stdin.isatty():
             say(f"the control room stays open at {room}; Enter ends everything")
             await _enter()
+
+
+async def _paid_twice(url: str) -> int:
+    """Requests that the simulator answered whole more than once, by its own book."""
+    async with ClientSession(timeout=ClientTimeout(10)) as session, session.get(f"{url[:-3]}/admin/stats") as answer:
+        calls: dict[str, int] = (await answer.json())["by_id"]
+    return sum(count > 1 for count in calls.values())
 
 
 async def _enter() -> None:

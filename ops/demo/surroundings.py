@@ -6,17 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-
-from ops.admin.records import open_reader, partitions_of, unreachable_in_one_line
-from ops.brokers import Broker, BrokerError, start_broker_async
+from ops.admin.records import open_reader, partitions_of
+from ops.brokers import Broker, BrokerError, kafka_jars, start_broker_async
 from ops.processes.child import ChildProcess
 from ops.processes.fleet import WorkerProcess, clean_environment, headrace_command
 from streams.errors import HeadraceError
 from streams.kafka import provision
 from streams.kafka.assignor import StickyAssignor
 from streams.settings import Effective, Settings
-from topics.catalogue import catalogue
 
 Say = Callable[[str], None]
 
@@ -39,8 +36,8 @@ async def open_broker(
 ) -> tuple[Broker, Settings]:
     """A broker, and settings whose [kafka] reaches it.
 
-    `wanted` is what --broker says; without it the broker that the settings name, if they name one and it answers, else
-    the embedded one. A broker that was started here ends with `stack`. Raises DemoError.
+    `wanted` is what --broker says; without it the broker that the settings name, if they name one and it answers, else Apache
+    Kafka where it can run, else the embedded one. A broker that was started here ends with `stack`. Raises DemoError.
     """
     settings = effective.settings
     named = effective.origin(("kafka", "bootstrap_servers")) != "default"
@@ -51,8 +48,9 @@ async def open_broker(
                 return await start_broker_async(servers), settings
             except BrokerError:
                 say(f"no broker answers at {servers}, which {effective.origin(('kafka', 'bootstrap_servers'))} names")
-        kind = wanted or "embedded"
-        broker = await stack.enter_async_context(await start_broker_async(kind, progress=say))
+        broker = await stack.enter_async_context(
+            await start_broker_async(wanted, progress=say) if wanted else await _best_broker(say)
+        )
     except BrokerError as error:
         raise DemoError(f"{error}; or choose another with --broker embedded|apache|HOST:PORT") from error
     if broker.kind == "yours":
@@ -62,12 +60,19 @@ async def open_broker(
     return broker, Settings.model_validate({"kafka": {"bootstrap_servers": broker.bootstrap_servers}})
 
 
+async def _best_broker(say: Say) -> Broker:
+    """Apache Kafka; where it cannot be had, such as without a network for Maven, the embedded broker."""
+    if kafka_jars.missing() is None:
+        try:
+            return await start_broker_async("apache", progress=say)
+        except BrokerError as error:
+            say(f"{error}: the embedded broker is taken")
+    return await start_broker_async("embedded", progress=say)
+
+
 async def prepare_topics(settings: Settings, say: Say) -> None:
     """Make the topics that are missing. Raises DemoError where one exists with other partitions, ProvisionError."""
-    wanted = catalogue(
-        settings.topics.partitions, settings.topics.replication_factor, settings.front.lanes, settings.topics.names
-    )
-    report = await provision.apply(settings.kafka.client_options(), wanted)
+    report = await provision.apply(settings.kafka.client_options(), settings.catalogue())
     if report.done:
         say(f"made {len(report.done)} topics")
     fatal = [difference for difference in report.differences if difference.kind in ("missing", "partitions")]
@@ -77,11 +82,7 @@ async def prepare_topics(settings: Settings, say: Say) -> None:
 
 async def insist_no_fleet(settings: Settings) -> None:
     """Refuse a broker on which workers run: they and the demo's would both answer both's requests. Raises DemoError."""
-    options = settings.kafka.client_options()
-    admin = AIOKafkaAdminClient(**options)
-    try:
-        async with unreachable_in_one_line(options):
-            await admin.start()
+    async with provision.admin_of(settings.kafka.client_options()) as admin:
         for group, kind in await admin.list_consumer_groups():
             if kind != "consumer":
                 continue
@@ -93,8 +94,6 @@ async def insist_no_fleet(settings: Settings) -> None:
                     f"workers of the group {group} run on this broker and would answer the demo's requests, and the "
                     "demo's workers theirs: use `headrace replay` to put load on them, or --broker embedded"
                 )
-    finally:
-        await admin.close()
 
 
 async def begin_at_the_end(settings: Settings, group_id: str) -> None:

@@ -1,6 +1,6 @@
 """Grafana's dashboards, written as Python and committed as JSON.
 
-`panels.py` knows Grafana's JSON, `boards.py` says what is shown. `python -m ops.grafana` writes `dashboards/`; a test keeps
+`panels.py` knows Grafana's JSON, `boards/` says what is shown. `make chart` writes `dashboards/`; a test keeps
 both the same, and another one holds every query to the metrics that there are.
 """
 

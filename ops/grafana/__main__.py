@@ -1,4 +1,4 @@
-"""Write the dashboards: `python -m ops.grafana`."""
+"""Write the dashboards: `make chart` does this, and copies them into the chart."""
 
 import json
 from pathlib import Path

@@ -11,7 +11,7 @@ _COLUMNS: Final = 24
 _HEIGHT: Final = 8
 _STAT_HEIGHT: Final = 4
 
-Unit = Literal["s", "bytes", "reqps", "ops", "percentunit", "short", "none", "dtdurations"]
+Unit = Literal["s", "bytes", "Bps", "reqps", "ops", "percentunit", "short", "none", "dtdurations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,51 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class Variable:
+    """A choice at the top of a dashboard, of the values that a label of a series has; queries name it as `$name`."""
+
+    name: str
+    series: str
+    label: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The variable as Grafana reads it: any number of values, all at first."""
+        return {
+            "type": "query",
+            "name": self.name,
+            "datasource": DATASOURCE,
+            "query": {"query": f"label_values({self.series}, {self.label})", "refId": self.name},
+            "refresh": 2,
+            "sort": 1,
+            "multi": True,
+            "includeAll": True,
+            "allValue": ".*",
+            "current": {"text": "All", "value": "$__all"},
+        }
+
+
+CLASS: Final = Variable("class", "headrace_queue_seconds_count", "priority")
+PROVIDER: Final = Variable("provider", "gen_ai_client_operation_duration_seconds_count", "gen_ai_provider_name")
+WORKER: Final = Variable("worker", 'up{job="headrace-worker"}', "instance")
+
+_ANNOTATIONS: Final = (
+    (
+        "Starts of processes",
+        "blue",
+        'changes(process_start_time_seconds{job=~"headrace-.*"}[1m]) > 0',
+        "{{job}} {{instance}}",
+    ),
+    (
+        "Scaling decisions",
+        "purple",
+        "max(changes(headrace_scaling_epoch[1m])) > 0",
+        "another number of workers is wanted",
+    ),
+)
+"""Name, colour, query and text of what is marked in every graph."""
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """A dashboard: its panels flow from left to right, a new line where one does not fit or the height changes."""
 
@@ -99,6 +144,7 @@ class Board:
     title: str
     about: str
     panels: Sequence[Panel]
+    variables: Sequence[Variable] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The dashboard as Grafana provisions it."""
@@ -123,6 +169,22 @@ class Board:
             "links": [
                 {"type": "dashboards", "title": "Headrace", "tags": ["headrace"], "asDropdown": True, "keepTime": True}
             ],
+            "templating": {"list": [each.as_json() for each in self.variables]},
+            "annotations": {
+                "list": [
+                    {
+                        "name": name,
+                        "datasource": DATASOURCE,
+                        "enable": True,
+                        "iconColor": colour,
+                        "expr": expr,
+                        "step": "60s",
+                        "titleFormat": name,
+                        "textFormat": text,
+                    }
+                    for name, colour, expr, text in _ANNOTATIONS
+                ]
+            },
             "panels": placed,
         }
 

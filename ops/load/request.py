@@ -1,7 +1,7 @@
 """The request that travels for an arrival: the value of the contract, its priority, its id."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ MAX_PROMPT_BYTES = 900_000
 
 BYTES_PER_TOKEN = 4
 """English prose, roughly; the provider simulator counts the same way."""
+
+BLOCK_TOKENS = 512
+"""Of one hash id of Mooncake's traces."""
 
 _PROSE = (
     "The miller looks at the river before he opens the gate: the wheel takes what the channel brings, and no more. "
@@ -73,10 +76,10 @@ def plan_requests(
 def request_value(
     arrival: Arrival, request_id: str, *, model: str = "small", timeout_s: float | None = None, simulated: bool = True
 ) -> dict[str, Any]:
-    """The value of one request, as the contract has it; its prompt begins with the id, so that no two are alike."""
+    """The value of one request, as the contract has it; its prompt has the id, so that no two are alike."""
     payload: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": prompt(request_id, arrival.prompt_tokens)}],
+        "messages": [{"role": "user", "content": prompt(request_id, arrival.prompt_tokens, arrival.blocks)}],
         "max_tokens": max(1, arrival.completion_tokens),
     }
     if simulated:
@@ -97,9 +100,17 @@ def request_value(
     return value
 
 
-def prompt(request_id: str, tokens: int) -> str:
-    """ASCII prose of about `tokens` tokens that begins with the id; never more than `MAX_PROMPT_BYTES`."""
+def prompt(request_id: str, tokens: int, blocks: Sequence[int] = ()) -> str:
+    """ASCII prose of about `tokens` tokens that begins with the shared blocks and the id; never more than `MAX_PROMPT_BYTES`."""
     wanted = min(tokens * BYTES_PER_TOKEN, MAX_PROMPT_BYTES)
-    opening = f"Request {request_id}. "
+    own = f"Request {request_id}. "
+    opening = "".join(map(_block, blocks))[: max(0, wanted - len(own))] + own
     missing = max(0, wanted - len(opening))
     return opening + (_PROSE * (missing // len(_PROSE) + 1))[:missing]
+
+
+def _block(number: int) -> str:
+    """The text of one shared block: the same for the same number, and of no other."""
+    size = BLOCK_TOKENS * BYTES_PER_TOKEN
+    opening = f"Section {number}. "
+    return (opening + _PROSE * (size // len(_PROSE) + 1))[:size]

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ops.load.trace import TraceRow
+from ops.load.trace_row import TraceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,8 @@ class Arrival:
     conversation_id: str
     prompt_tokens: int
     completion_tokens: int
+    blocks: tuple[int, ...] = ()
+    """Shared prefixes of prompts, see `TraceRow`."""
 
 
 def schedule(
@@ -50,7 +52,7 @@ def schedule(
             return
         agent = rng.randrange(agents)
         chat = _chat_of(agent, agents, chats, rng)
-        yield Arrival(at_s, f"agent-{agent}", f"chat-{chat}", row.prompt_tokens, row.completion_tokens)
+        yield Arrival(at_s, f"agent-{agent}", f"chat-{chat}", row.prompt_tokens, row.completion_tokens, row.blocks)
 
 
 def rate_scale_for(rows: Sequence[TraceRow], *, rate_per_s: float, over_s: float) -> float:

@@ -1,4 +1,4 @@
-"""Traces in the format of the Azure Public Dataset's LLM inference traces.
+"""Traces of requests: Azure's here, others in formats.py; which one a file is, its first line says.
 
 A CSV with the columns TIMESTAMP, ContextTokens, GeneratedTokens. The timestamps of 2023 have seven digits after the
 point and no zone, those of 2024 six and a zone; both are read. Source: https://github.com/Azure/AzurePublicDataset.
@@ -9,11 +9,11 @@ import gzip
 import io
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streams.errors import HeadraceError
+from ops.load.formats import KNOWN, looks_like_servegen, parse_mooncake, parse_servegen
+from ops.load.trace_row import TraceError, TraceRow
 
 SHIPPED_TRACE = Path(__file__).parents[1] / "data" / "AzureLLMInferenceTrace_conv.csv.gz"
 """Conversations of one hour of 2023-11-16, 19,366 requests; CC-BY 4.0, see the folder."""
@@ -22,21 +22,8 @@ COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?")
 
 
-class TraceError(HeadraceError, ValueError):
-    """A trace that cannot be read; the message has the file, the line and what is wrong with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TraceRow:
-    """One arrival: seconds since the trace's first, and the sizes of its prompt and answer."""
-
-    at_s: float
-    prompt_tokens: int
-    completion_tokens: int
-
-
 def read_trace(path: Path) -> list[TraceRow]:
-    """All rows of a trace file, plain or gzip (`.gz`).
+    """All rows of a trace file of a known format, plain or gzip (`.gz`).
 
     Raises:
         TraceError: the file is missing, is no trace, or a line is wrong.
@@ -46,6 +33,12 @@ def read_trace(path: Path) -> list[TraceRow]:
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise TraceError(f"{path} cannot be read: {error}") from error
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    if first.lstrip().startswith("{"):
+        return list(parse_mooncake(lines, str(path)))
+    if looks_like_servegen(next(csv.reader([first]), [])):
+        return list(parse_servegen(lines, path, read_trace(SHIPPED_TRACE)))
     return list(parse_trace(io.StringIO(text, newline=""), str(path)))
 
 
@@ -55,7 +48,7 @@ def parse_trace(lines: Iterable[str], name: str) -> Iterator[TraceRow]:
     header = next(reader, [])
     if [column.strip() for column in header] != COLUMNS:
         raise TraceError(
-            f"{name}, line 1: the columns must be {','.join(COLUMNS)}, not {','.join(header) or 'nothing'}"
+            f"{name}, line 1: {','.join(header) or 'nothing'} begins no trace that is known. Known are: {KNOWN}"
         )
     first_s: float | None = None
     last_s = 0.0

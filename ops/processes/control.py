@@ -9,8 +9,12 @@ from typing import Any, Final
 
 import structlog
 
+from ops.processes.groups import groups_of_control
 from ops.processes.health import serve_health
+from ops.processes.log_file import reopening
+from ops.processes.reload import Reload
 from ops.processes.service import Stop, check_start, unless, wait_broken
+from ops.processes.settings_file import NO_FILE, SettingsFile
 from streams.control import Control
 from streams.settings import Settings
 from streams.unhandled import Unhandled
@@ -27,26 +31,36 @@ def topics_of_control(settings: Settings) -> Needs:
     """What a control process with these settings reads and writes."""
     names = settings.topics.names
     return {
-        **dict.fromkeys(names.requests, READ),
+        **dict.fromkeys(names.requests, READ_WRITE),
         names.metric_samples: READ_WRITE,
         names.metric_windows: READ_WRITE,
         names.scaling_decisions: READ_WRITE,
         names.scaling_events: WRITE,
+        names.admin: READ_WRITE,
+        **dict.fromkeys(names.all_dead_letters, READ),
     }
 
 
-async def run_control(settings: Settings) -> None:
+async def run_control(settings: Settings, file: SettingsFile = NO_FILE) -> None:
     """Run until SIGTERM or SIGINT, then leave the group, so that another takes over at once.
 
-    Raises CannotStartError, GroupRefusedError, SettingsError for secrets that are not there, RealizeError, and FaultError for
-    what broke the control.
+    Raises CannotStartError, GroupRefusedError, SettingsError for a secret of the broker that is not there, RealizeError, and
+    FaultError for what broke the control.
     """
     unhandled, stop = Unhandled.watch(), Stop.on_signals()
-    await check_start(settings, topics_of_control(settings))
+    await check_start(settings, topics_of_control(settings), groups_of_control(settings))
     async with AsyncExitStack() as stack:
         control = Control(settings)
+        reload = Reload(file, settings, "control", [control.prepare], [reopening()])
+        stack.push_async_callback(reload.stop)
+        reload.start()
         documents = {DESIRED: lambda: desired(control, settings)}
-        health = serve_health(settings.http.listen, lambda: control.ready and not unhandled.happened, documents)
+        health = serve_health(
+            settings.http.listen,
+            lambda: control.ready and not unhandled.happened,
+            documents,
+            private={"/settings": reload.document},
+        )
         address = await stack.enter_async_context(health)
         starting = asyncio.create_task(stack.enter_async_context(control))
         if not await unless(stop.asked, starting):

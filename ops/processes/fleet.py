@@ -101,7 +101,7 @@ class WorkerProcess:
         """HOST:PORT of /healthz, /readyz and /metrics, once `wait_ready` has returned."""
         return str(self._ready["http"]) if self._ready else None
 
-    async def wait_ready(self, timeout_s: float = 30.0) -> None:
+    async def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Wait for its log line `ready`: partitions are assigned.
 
         Raises WorkerError if it ends before that or `timeout_s` seconds pass.
@@ -186,14 +186,14 @@ class Fleet:
         self._env = env
         self._started = 0
 
-    async def start(self, count: int, *, ready_within_s: float | None = 30.0) -> list[WorkerProcess]:
+    async def start(self, count: int, *, ready_within_s: float | None = 60.0) -> list[WorkerProcess]:
         """Start `count` more and wait until they are ready; None does not wait. Raises WorkerError."""
         started = [self._launch() for _ in range(count)]
         self.workers += started
         await self._wait_ready(started, ready_within_s)
         return started
 
-    async def replace(self, worker: WorkerProcess, *, ready_within_s: float | None = 30.0) -> WorkerProcess:
+    async def replace(self, worker: WorkerProcess, *, ready_within_s: float | None = 60.0) -> WorkerProcess:
         """Start a new worker in the place of one, which is killed if it still runs. Raises WorkerError."""
         place = self.workers.index(worker)
         worker.kill()

@@ -9,7 +9,10 @@ from typing import Final
 import structlog
 
 from ops.processes.health import health_routes, serve_health
-from ops.processes.service import CannotStartError, Stop, check_start, unless
+from ops.processes.log_file import reopening
+from ops.processes.reload import Reload
+from ops.processes.service import CannotStartError, Stop, check_start, settle_memory, unless
+from ops.processes.settings_file import NO_FILE, SettingsFile
 from streams.front.access import Access
 from streams.front.front import Front
 from streams.front.guards import Bounds, most_connections, receiving
@@ -35,11 +38,11 @@ def topics_of_front(settings: Settings) -> Needs:
     """What a front needs."""
     names = settings.topics.names
     read = (names.front_responses, names.deltas, names.front_keys, names.metric_samples)
-    written = (*names.requests, names.cancels)
-    return {**dict.fromkeys(written, WRITE), **dict.fromkeys(read, READ), names.front_claims: READ_WRITE}
+    both = (*names.requests, names.front_claims)  # a request that is found again by its id is looked at
+    return {**dict.fromkeys(both, READ_WRITE), **dict.fromkeys(read, READ), names.cancels: WRITE}
 
 
-async def run_front(settings: Settings) -> None:
+async def run_front(settings: Settings, file: SettingsFile = NO_FILE) -> None:
     """Run until SIGTERM or SIGINT; then take nothing new and let those who wait get their answers, for half a minute at most.
 
     Raises CannotStartError, OSError where an address is taken, and FaultError, after the same end, for what nobody has caught.
@@ -57,7 +60,12 @@ async def run_front(settings: Settings) -> None:
         def ready() -> bool:
             return front.ready and not stop.asked.is_set() and not unhandled.happened
 
-        health = await stack.enter_async_context(serve_health(settings.http.listen, ready))
+        reload = Reload(file, settings, "front", on_signal=[reopening()])
+        stack.push_async_callback(reload.stop)
+        reload.start()
+        health = await stack.enter_async_context(
+            serve_health(settings.http.listen, ready, private={"/settings": reload.document})
+        )
         keys = KeyReader(settings.kafka.client_options(), settings.topics.names.front_keys)
         stack.push_async_callback(keys.stop)
         if not await unless(stop.asked, asyncio.create_task(_read_keys(keys))):
@@ -87,6 +95,7 @@ async def run_front(settings: Settings) -> None:
             listening(app, host, int(port), bounds, certificate, last_answers_s=LAST_ANSWERS_S)
         )
         stack.callback(front.cancelling.close)
+        settle_memory()
         log.info("ready", listen=address, http=health, keys=len(keys.ring), needs_key=access.needs_key)
         broken = asyncio.create_task(unhandled.wait())
         stack.callback(broken.cancel)

@@ -10,9 +10,11 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from streams.hosts import is_asked_for_by_name
+from streams.otel.labels import Renamed
+from streams.otel.names import Semconv
 from streams.supervise import ailing
 
 
@@ -24,8 +26,10 @@ async def serve_health(
     actions: Mapping[str, Callable[[Any], Any]] | None = None,
     questions: Mapping[str, Callable[[Any], Any]] | None = None,
     *,
+    private: Mapping[str, Callable[[], Any]] | None = None,
     token: str | None = None,
     hosts: Collection[str] | None = None,
+    semconv: Semconv = "new",
 ) -> AsyncIterator[str]:
     """Serve on `listen` (HOST:PORT, port 0 for any free one) while the block runs; gives the address that was bound.
 
@@ -35,10 +39,14 @@ async def serve_health(
     ValueError or KeyError of theirs is a 400. `questions` are asked alike and change nothing, so that whoever reaches the port
     may. Actions are for this machine, and for others that bring the `token` (Authorization:
     Bearer). Where `hosts` is given, documents and actions are asked for by an address, `localhost` or one of these: whoever
-    else's name leads here, a page in a browser has been told so by its own DNS. Raises OSError where the address is taken.
+    else's name leads here, a page in a browser has been told so by its own DNS. `private` are documents that are so in any case.
+    `semconv`: names of metrics.
+    Raises OSError where the address is taken.
     """
 
-    def document(make: Callable[[], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def document(
+        make: Callable[[], Any], hosts: Collection[str] | None
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             if hosts is not None and not is_asked_for_by_name(request.host, hosts):
                 return _json({"error": "not by this Host: see http.hosts"}, 403)
@@ -65,8 +73,9 @@ async def serve_health(
         return answer
 
     app = web.Application()
-    app.add_routes(health_routes(ready))
-    app.add_routes([web.get(path, document(make)) for path, make in (documents or {}).items()])
+    app.add_routes(health_routes(ready, semconv))
+    app.add_routes([web.get(path, document(make, hosts)) for path, make in (documents or {}).items()])
+    app.add_routes([web.get(path, document(make, hosts or ())) for path, make in (private or {}).items()])
     app.add_routes([web.post(path, action(act)) for path, act in (actions or {}).items()])
     app.add_routes([web.post(path, action(ask, asks=True)) for path, ask in (questions or {}).items()])
     runner = web.AppRunner(app, access_log=None)
@@ -81,7 +90,7 @@ async def serve_health(
         await runner.cleanup()
 
 
-def health_routes(ready: Callable[[], bool]) -> list[web.RouteDef]:
+def health_routes(ready: Callable[[], bool], semconv: Semconv = "new") -> list[web.RouteDef]:
     """/healthz, /readyz and /metrics, for an application."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -93,7 +102,8 @@ def health_routes(ready: Callable[[], bool]) -> list[web.RouteDef]:
         return web.Response(text="ready\n") if ready() else web.Response(text="not ready\n", status=503)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+        body = generate_latest(Renamed(REGISTRY, semconv))
+        return web.Response(body=body, headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)]
 

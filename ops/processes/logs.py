@@ -15,16 +15,19 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from streams.redaction import in_force
 from streams.settings.secrets import rotated
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 
-# Libraries that say at INFO what nobody asked for. At debug they speak again.
-CHATTY: Final = ("aiokafka", "faust", "mode", "httpx2", "httpcore2", "asyncio")
+# Libraries that say at INFO what nobody asked for; faust says it in the names of our modules. At debug they speak again.
+CHATTY: Final = ("aiokafka", "faust", "mode", "streams", "httpx2", "httpcore2", "asyncio")
 
 _KAFKA_CLIENT: Final = "aiokafka"
 _CLIENT_EVERY_S: Final = 60.0
+_COORDINATOR: Final = "aiokafka.consumer.group_coordinator"
+_GROUPS_ARE_MADE_IN_S: Final = 10.0
 
 # A secret shorter than this is left alone: scrubbing it would blacken ordinary words, and it protects nothing anyway.
 _SHORTEST_SECRET: Final = 6
@@ -65,12 +68,10 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ends],
         )
     )
+    handler.addFilter(NewGroups(clock))
     handler.addFilter(LineLimit(lines_per_second, clock))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    logging.getLogger().handlers[:] = [handler]
+    adjust(level, lines_per_second)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -81,6 +82,35 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def adjust(level: Level, lines_per_second: int) -> None:
+    """Another level and bound for the logging that is set up, from now on."""
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    for limit in (each for handler in root.handlers for each in handler.filters):
+        if isinstance(limit, LineLimit):
+            limit.lines_per_second = lines_per_second
+
+
+class NewGroups(logging.Filter):
+    """Passes over what the Kafka client calls an error where a broker has no group yet: it makes the topic of their offsets then,
+    within seconds. What lasts longer is a fault (a replication factor above the number of brokers), and is told.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._since: float | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name != _COORDINATOR or "[Error 15]" not in record.getMessage():
+            return True
+        if self._since is None:
+            self._since = self._clock()
+        return logging.getLogger().level <= logging.DEBUG or self._clock() - self._since > _GROUPS_ARE_MADE_IN_S
 
 
 class Scrubber:
@@ -95,7 +125,9 @@ class Scrubber:
         if self._rotated != rotated.count:
             self._rotated = rotated.count
             self._secrets = _scrubbed((*self._given, *rotated.secrets))
-        return {self._clean(key): self._clean(value) for key, value in event.items()} if self._secrets else event
+        if not self._secrets and not in_force.rules.patterns:
+            return event
+        return {self._clean(key): self._clean(value) for key, value in event.items()}
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -107,7 +139,7 @@ class Scrubber:
         text = value if isinstance(value, str) else repr(value)
         for secret in self._secrets:
             text = text.replace(secret, _SCRUBBED)
-        return text
+        return in_force.rules.text(text)
 
 
 def _scrubbed(secrets: Iterable[str]) -> list[str]:

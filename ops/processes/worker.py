@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from contextlib import AsyncExitStack
 
 import structlog
 
+from ops.processes.groups import groups_of_worker
 from ops.processes.health import serve_health
-from ops.processes.service import Stop, check_start, unless, wait_broken
+from ops.processes.log_file import reopening
+from ops.processes.reload import Reload
+from ops.processes.service import Stop, check_start, settle_memory, unless, wait_broken
+from ops.processes.settings_file import NO_FILE, SettingsFile
 from streams.limits.build import leases_needed
 from streams.settings import Settings
 from streams.unhandled import FaultError, Unhandled
@@ -26,47 +29,57 @@ def needed_topics(settings: Settings) -> Needs:
     names = settings.topics.names
     needed: Needs = {
         **dict.fromkeys(names.requests, READ),
-        names.responses: WRITE,
-        names.deltas: WRITE,
-        names.dead_letters: WRITE,
+        **dict.fromkeys((*names.all_responses, *names.all_dead_letters), WRITE),
+        names.front_responses: WRITE,
+        names.deltas: READ_WRITE,
         names.cancels: READ,
+        names.admin: READ_WRITE,
         names.cache_entries: READ_WRITE,
         names.metric_samples: WRITE,
+        names.cost_windows: WRITE,
     }
+    if settings.budgets:
+        needed = {**needed, names.budget_ledger: READ_WRITE, names.budget_state: READ_WRITE}
     return {**needed, names.leases: READ_WRITE} if leases_needed(settings) else needed
 
 
-async def run_worker(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT, then drain and leave the group.
+async def run_worker(settings: Settings, file: SettingsFile = NO_FILE) -> None:
+    """Run until SIGTERM or SIGINT, then drain and leave the group. `file`: where the settings are read again from.
 
     Raises CannotStartError, GroupRefusedError, SettingsError for secrets that are not there, and FaultError, after the same
     drain, for what broke the worker.
     """
     unhandled, stop = Unhandled.watch(), Stop.on_signals()
-    await check_start(settings, needed_topics(settings))
+    await check_start(settings, needed_topics(settings), groups_of_worker(settings))
     async with AsyncExitStack() as stack:
         worker = Worker(settings)
+        reload = Reload(
+            file, settings, "worker", [worker.prepare], [lambda: worker.providers.look_at_keys(), reopening()]
+        )
         address = await stack.enter_async_context(
             serve_health(
                 settings.http.listen,
                 lambda: worker.ready and not unhandled.happened,
-                {"/agents": worker.flow_stats, "/providers": worker.endpoint_stats},
+                {"/agents": worker.flow_stats, "/providers": worker.endpoint_stats, "/settings": reload.document},
                 {"/providers/drain": lambda asked: worker.drain_endpoint(asked["endpoint"], asked["draining"])},
                 {"/requests": lambda asked: worker.where(read_asked(asked))},
                 token=settings.http.token(),
                 hosts=settings.http.hosts,
+                semconv=settings.metrics.semconv,
             )
         )
         worker.address = settings.http.advertised(address)
         starting = asyncio.create_task(stack.enter_async_context(worker))
         if not await unless(stop.asked, starting):
             return
+        stack.push_async_callback(reload.stop)
+        reload.start()
         ready = asyncio.create_task(worker.wait_ready())
         broken = asyncio.create_task(wait_broken(worker.wait_stopped(), unhandled))
         stack.callback(broken.cancel)
         if not await unless(stop.asked, ready, broken):
             return
-        _settle_memory()
+        settle_memory()
         log.info("ready", http=address, partitions=len(worker.consumer.partitions), group=settings.kafka.group_id)
         try:
             await unless(stop.asked, broken)
@@ -74,17 +87,6 @@ async def run_worker(settings: Settings) -> None:
             await _drain(worker, settings.kafka.drain_deadline, stop.at_once)
             raise
         await _drain(worker, settings.kafka.drain_deadline, stop.at_once)
-
-
-def _settle_memory() -> None:
-    """Take what the start has made out of the garbage collector's sight, and let it look less often.
-
-    What a record makes goes by reference counts; the collector walked over the libraries' 200,000 objects for nothing. It
-    cost 8 of 44 us a record (`headrace bench pipeline`, hits).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
 
 
 async def _drain(worker: Worker, deadline_s: float, at_once: asyncio.Event) -> None:

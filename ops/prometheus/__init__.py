@@ -1,4 +1,1 @@
-"""Prometheus' configuration, recording rules, alerts and their tests, as files.
-
-`python -m ops.prometheus` writes the rules as a PrometheusRule for Kubernetes; a test keeps both the same.
-"""
+"""Prometheus' configuration, recording rules, alerts and their tests, as files. The Helm chart (ops/helm) brings these rules."""

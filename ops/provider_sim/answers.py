@@ -26,12 +26,15 @@ _WORDS = b"water wheel gate pond channel mill stone grain river stream sluice ra
 
 @dataclass(frozen=True, slots=True)
 class ChatTokens:
-    """Sizes of a chat; `cut`: max_tokens ended the answer before it was done; `cached`: of the prompt, from the prompt cache."""
+    """Sizes of a chat; `cut`: max_tokens ended the answer before it was done; `cached`: of the prompt, from the prompt cache.
+    `reasoning`: of the completion, said to be thought.
+    """
 
     prompt: int
     completion: int
     cut: bool
     cached: int = 0
+    reasoning: int = 0
 
 
 class BadRequestError(Exception):
@@ -137,6 +140,7 @@ def chat_answer(body: dict[str, Any], tokens: ChatTokens, least_bytes: int, text
             "completion_tokens": tokens.completion,
             "total_tokens": tokens.prompt + tokens.completion,
             **({"prompt_tokens_details": {"cached_tokens": tokens.cached}} if tokens.cached else {}),
+            **({"completion_tokens_details": {"reasoning_tokens": tokens.reasoning}} if tokens.reasoning else {}),
         },
     }
 

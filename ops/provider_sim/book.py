@@ -23,6 +23,19 @@ class Generations:
     cancelled: int = 0
     tokens: int = 0
     """Completion tokens that were made, and are paid; without those in the background, which are counted when asked for."""
+    prompt: int = 0
+    """Prompt tokens that are paid: of every call that was begun to be answered."""
+    cached: int = 0
+    """Those of them that came from the prompt cache."""
+    reasoning: int = 0
+    """Completion tokens that were thought, part of `tokens`."""
+
+    def pay(self, prompt: int, cached: int, completion: int, reasoning: int) -> None:
+        """A call that is paid, for what was made of it."""
+        self.prompt += prompt
+        self.cached += cached
+        self.tokens += completion
+        self.reasoning += min(reasoning, completion)
 
 
 @dataclass(slots=True)

@@ -47,6 +47,8 @@ class Prepared:
     limit_headers: Callable[[SimSettings, Verdict], dict[str, str]]
     in_background: Callable[[Plan], Background] | None = None
     """Set where it is to go on without a reader."""
+    reasoning_tokens: int = 0
+    """Of the completion's, those that are said to be thought."""
     continues: bool = False
     """Whether it goes on behind a partial answer."""
 
@@ -150,11 +152,14 @@ class Service:
             await self._answer(to, plan, prepared, said, squeeze)
         except (asyncio.CancelledError, ConnectionError):
             if paid:
-                counts.tokens += _made(plan, prepared.completion_tokens, time.monotonic() - began)
+                made = _made(plan, prepared.completion_tokens, time.monotonic() - began)
+                counts.pay(prepared.prompt_tokens, prepared.cached_tokens, made, prepared.reasoning_tokens)
             gone = plan.outcome if plan.outcome in ("hang", "stall", "slow_drip") else "abandoned"
             self.ledger.end(call, gone, _STATUS_CLIENT_GONE)
             raise
-        counts.tokens += prepared.completion_tokens if paid else 0
+        if paid:
+            made = prepared.completion_tokens
+            counts.pay(prepared.prompt_tokens, prepared.cached_tokens, made, prepared.reasoning_tokens)
         self.ledger.end(call, plan.outcome, plan.status)
         return None
 
@@ -195,6 +200,7 @@ class Service:
             body, partial = continuing.without_partial(body), None
         if partial is None:
             tokens = self._with_cached(answers.chat_tokens(body, hint), 0.0)
+            tokens = replace(tokens, reasoning=int(tokens.completion * self.settings.reasoning_share))
         else:
             tokens, text = continuing.continued(body, hint, partial, least)
         made = answers.chat_answer(body, tokens, least, text)
@@ -215,6 +221,7 @@ class Service:
             (lambda: events.openai_events(made, include_usage=wants_usage)) if body.get("stream") else None,
             answers.error_answer,
             openai_headers,
+            reasoning_tokens=tokens.reasoning,
             continues=partial is not None,
         )
 

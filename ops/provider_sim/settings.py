@@ -47,6 +47,8 @@ class SimSettings(BaseModel):
     """Whether prompt tokens that came from the prompt cache are charged."""
     cached_share: Share | None = None
     """Share of every prompt that is said to come from the prompt cache; without it none, and a quarter in Anthropic's format."""
+    reasoning_share: Share = 0
+    """Share of every chat completion that is said to be thought; of the OpenAI format."""
 
     outage: Outage = "none"
     """What happens to every call and every check, whatever they ask for; `refuse` listens no more."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ops.load.schedule import Arrival, rate_scale_for, schedule
-from ops.load.trace import TraceRow
+from ops.load.trace_row import TraceRow
 from ops.simulation.run import PaperRequest
 from topics.names import Priority
 

@@ -1,8 +1,9 @@
 """Who may see the pages: a middleware in front of all of them.
 
-On loopback without a token or a proxy everybody is a viewer. Else a role comes from a session, a bearer token, or the header of a
-proxy at an address that is believed. Whatever else's name leads here is refused (DNS rebinding: streams/hosts.py), and what
-changes something comes from a form of ours alone. Pages ask `role_of` and `may_see_payloads`; what acts asks for an operator.
+On loopback without a token or a proxy everybody is a viewer, with `ui.allow_actions` an operator. Else a role comes from a
+session, a bearer token, or the header of a proxy at an address that is believed. Whatever else's name leads here is refused (DNS
+rebinding: streams/hosts.py), and what changes something comes from a form of ours alone. Pages ask `role_of` and
+`may_see_payloads`; what acts asks for an operator.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Access:
         self._ui = ui
         self.open_to_all = not sessions.tokens and ui.proxy.header is None
         """Whether nobody has to log in: `run_ui` allows that on loopback only."""
+        self.may_act = not self.open_to_all or ui.allow_actions
+        """Whether anybody may be an operator."""
 
     def middleware(self) -> Middleware:
         @web.middleware
@@ -63,7 +66,7 @@ class Access:
 
     def _role(self, request: web.Request) -> Role | None:
         if self.open_to_all:
-            return "viewer"
+            return "operator" if self._ui.allow_actions else "viewer"
         proxy = self._ui.proxy
         if proxy.header is not None and request.remote in proxy.addresses:
             user = request.headers.get(proxy.header, "").strip()

@@ -12,7 +12,10 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ops.processes.health import health_routes
 from ops.ui.pages import (
+    acting,
+    audit,
     cache,
+    cost,
     dead_letters,
     limits,
     live,
@@ -49,15 +52,24 @@ def ui_app(room: Room, ready: Callable[[], bool]) -> web.Application:
             web.get("/", overview.overview),
             web.get("/requests", requests.requests),
             web.get(
-                r"/requests/{class:high|normal|low}/{partition:\d{1,5}}/{offset:\d{1,15}}", one_request.one_request
+                r"/requests/{class:(?:[a-z0-9-]{1,40}\.)?(?:high|normal|low)}/{partition:\d{1,5}}/{offset:\d{1,15}}",
+                one_request.one_request,
             ),
             web.get("/queues", queues.queues),
             web.get("/tail", tail.tail),
             web.get("/tail/events", tail.tail_events),
             web.get("/dead-letters", dead_letters.dead_letters),
             web.get("/limits", limits.limits),
+            web.get("/cost", cost.cost),
+            web.get("/cost.csv", cost.cost_csv),
             web.get("/providers", providers.providers),
             web.get("/scaling", scaling.scaling),
+            web.get("/audit", audit.audit),
+            web.get("/api/audit", audit.audit_json),
+            web.get("/act", acting.confirm),
+            web.post("/act", acting.act),
+            web.post("/api/actions", acting.act_json),
+            web.get("/scaling/what-if", scaling.what_if),
             web.get("/cache", cache.cache),
             web.get("/settings", settings.settings),
             web.get("/find", requests.find),

@@ -29,10 +29,13 @@ class FleetReader:
 
     def __init__(self, client_options: Mapping[str, Any], view: FleetView) -> None:
         self.view = view
+        self.caught_up = asyncio.Event()
+        """Set once all that was there at the start has been read."""
         self.problem: str | None = None
         """Why the topics are not read now, in words."""
         self._client_options = client_options
         self._next: dict[TopicPartition, int] = {}
+        self._ends: Mapping[TopicPartition, int] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -62,6 +65,7 @@ class FleetReader:
         now = time.time()
         by_time = {each: round((now - back) * 1000) for each, back in where.items() if isinstance(back, float)}
         found = await consumer.offsets_for_times(by_time)
+        self._ends = ends
         for partition, back in where.items():
             if partition in by_time:
                 first = ends[partition] if found[partition] is None else found[partition].offset
@@ -72,6 +76,8 @@ class FleetReader:
             consumer.seek(partition, self._next[partition])
 
     async def _round(self, consumer: AIOKafkaConsumer) -> None:
+        if all(self._next[partition] >= end for partition, end in self._ends.items()):
+            self.caught_up.set()
         fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
         for partition, records in fetched.items():
             for record in records:

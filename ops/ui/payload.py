@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from streams.redaction import in_force
+
 MOST_CHARS: Final = 64_000
 _MOST_SHOWN_NAME: Final = 100
 
@@ -50,6 +52,7 @@ def shown_value(value: bytes | None, *, redacted: bool) -> str:
     """A record's value on as many lines as it needs, at most 64,000 characters of it."""
     if value is None:
         return "(no value)"
+    value = in_force.rules.value(value)[0] or b""
     try:
         found = json.loads(value, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
         text = "".join(_bounded(_lines(found, "", redacted, 0)))
@@ -62,7 +65,7 @@ def shown_headers(headers: Sequence[tuple[str, bytes | None]], *, redacted: bool
     """Headers as text, at most 200 of them; what may be a secret never."""
     shown = []
     for name, raw in headers[:200]:
-        text = (raw or b"")[:2000].decode("utf-8", "replace")
+        text = in_force.rules.text((raw or b"")[:2000].decode("utf-8", "replace"))
         hide = _SECRET(name) is not None or (redacted and name == "dlq_error_message")
         shown.append((name[:200], _hidden(len(raw or b""), "bytes") if hide else text))
     return shown

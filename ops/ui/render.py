@@ -19,9 +19,11 @@ PAGES: Final = (
     ("/tail", "Live tail"),
     ("/dead-letters", "Dead letters"),
     ("/limits", "Limits"),
+    ("/cost", "Costs"),
     ("/providers", "Providers and workers"),
     ("/scaling", "Scaling"),
     ("/cache", "Cache"),
+    ("/audit", "Audit"),
     ("/settings", "Settings"),
 )
 

@@ -16,6 +16,7 @@ from ops.ui.fleet_reader import FleetReader
 from ops.ui.index.reader import IndexReader
 from ops.ui.index.store import IndexStore
 from ops.ui.records import RecordFinder
+from streams.actions.audit import AdminView
 from streams.settings import Effective, Settings
 
 Result = TypeVar("Result")
@@ -35,9 +36,12 @@ class Room:
     fleet_reader: FleetReader
     finder: RecordFinder
     access: Access
+    admin: AdminView
     now: Callable[[], float] = time.time
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process ends: whoever is told live is told no more."""
+    reading_costs: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Windows of many days are read by one page at a time."""
     _queries: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_QUERIES_AT_ONCE))
     _kept: dict[Any, tuple[float, asyncio.Future[Any]]] = field(default_factory=dict)
 
@@ -49,6 +53,10 @@ class Room:
         """A question to the index, in a thread; four at a time."""
         async with self._queries:
             return await asyncio.to_thread(work, self.store, *arguments)
+
+    def forget_kept(self) -> None:
+        """Make everything anew that is asked for from now on."""
+        self._kept.clear()
 
     async def kept(self, key: Any, for_s: float, make: Callable[[], Any]) -> Any:
         """What `make` (a coroutine function) gave lately, for all who ask the same within `for_s`."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ops.admin.trace import steps
 from ops.ui.index import codes
 from ops.ui.index.row import Row
+from streams.trace.header import TraceError, decode
 
 Kind = Literal["done", "waiting", "failed"]
 
@@ -25,9 +27,25 @@ class Step:
     took_ms: float | None = None
 
 
+def traced(row: Row) -> list[Step]:
+    """What the trace of its answer or dead letter tells, which the row keeps; empty where it has none that can be read."""
+    try:
+        told = steps(decode(row.trace)) if row.trace else []
+    except TraceError:
+        return []
+    found: list[Step] = []
+    for at_ms, text in told:
+        title, _, detail = text.partition(": ")
+        if title == "answered" and row.answer_next:  # its answer says so too, and how long it took
+            continue
+        found.append(Step(row.time_ms + at_ms, title[:1].upper() + title[1:], detail))
+    return found
+
+
 def steps_of(row: Row, now_ms: float) -> list[Step]:
     """What is known of a request, in the order of time."""
-    steps = [Step(row.time_ms, "Received", f"class {row.priority}, partition {row.partition}, offset {row.offset}")]
+    of = f" of tenant {row.tenant}" if row.tenant else ""
+    steps = [Step(row.time_ms, "Received", f"class {row.priority}{of}, partition {row.partition}, offset {row.offset}")]
     if row.answer_next:
         steps += _answered(row)
     elif row.status == codes.WAITING:

@@ -5,35 +5,22 @@ By the functions of `headrace providers list` and `headrace agents top`; each wo
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from ops.admin import agents, providers
+from ops.admin.ask_workers import Asked, ask_all
 from ops.admin.cache import worker_figures
+from ops.admin.where import where_is
 from ops.ui.room import Room
-from schemas.metric_sample import MetricSample
 from streams.flow.stats import FlowStats
-from streams.hosts import is_loopback
-from streams.identity import process_id
 from streams.providers.stats import EndpointStats
+from streams.waits import Told
 
 Said = TypeVar("Said")
 
 _FRESH_S: Final = 2.0
-_MOST_ASKED: Final = 64
-"""Workers that are asked for one page; what more there are is told by their samples alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked(Generic[Said]):
-    """A worker, and what it said; None: it cannot be reached from here, and `problem` says why."""
-
-    worker_id: str
-    address: str | None
-    said: Said | None
-    problem: str | None = None
+_TAKES_CALLS: Final = frozenset({"healthy", "half_open"})
 
 
 async def endpoints(room: Room) -> list[Asked[list[EndpointStats]]]:
@@ -58,32 +45,33 @@ async def cache_figures(room: Room) -> list[Asked[dict[str, float]]]:
     return found
 
 
+async def where(room: Room, request_id: str, record: str) -> Told | None:
+    """Where a request without an answer is, by the worker that has it; one question for all who look at it."""
+    now = room.now()
+    samples = [each.sample for each in room.fleet.workers(now)]
+    found: Told | None = await room.kept(
+        ("where", record), _FRESH_S / 2, lambda: where_is(samples, request_id, record, now)
+    )
+    return found
+
+
 async def sick_endpoints(room: Room) -> list[str]:
     """Endpoints that get no calls from any worker that could be asked, by their URL."""
+    return sick_of(await endpoints(room))
+
+
+def sick_of(told: Sequence[Asked[list[EndpointStats]]]) -> list[str]:
+    """The same of what workers have told. One that an operator drained is no trouble while its provider has another."""
     states: dict[str, set[str]] = {}
-    for asked in await endpoints(room):
+    providers: dict[str, set[str]] = {}
+    for asked in told:
         for each in asked.said or ():
             states.setdefault(each.url, set()).add(each.state)
-    return sorted(url for url, found in states.items() if not found & {"healthy", "half_open"})
+            providers.setdefault(each.url, set()).add(each.provider)
+    idle = [url for url, found in states.items() if not found & _TAKES_CALLS]
+    served = set().union(*(of for url, of in providers.items() if url not in idle))
+    return sorted(url for url in idle if states[url] != {"draining"} or not providers[url] <= served)
 
 
 async def _ask_all(room: Room, look: Callable[[str], Awaitable[Said]]) -> list[Asked[Said]]:
-    seen = room.fleet.workers(room.now())
-    return list(await asyncio.gather(*(_ask(each.sample, look) for each in seen[:_MOST_ASKED])))
-
-
-async def _ask(sample: MetricSample, look: Callable[[str], Awaitable[Said]]) -> Asked[Said]:
-    address = sample.address
-    if address is None:
-        return Asked(sample.worker_id, None, None, "its samples name no address")
-    if is_loopback(address.rpartition(":")[0].strip("[]")) and _host(sample.worker_id) != _host(process_id()):
-        return Asked(sample.worker_id, address, None, "it listens on loopback of another machine: see http.listen")
-    try:
-        return Asked(sample.worker_id, address, await look(address))
-    except OSError as error:
-        return Asked(sample.worker_id, address, None, str(error))
-
-
-def _host(identity: str) -> str:
-    """The host in a process's id: before its pid and its random digits."""
-    return identity.rsplit("-", 2)[0]
+    return await ask_all([each.sample for each in room.fleet.workers(room.now())], look)

@@ -18,6 +18,8 @@ class Answer:
     expires_at: float
     model: str | None = None
     """As the provider calls it."""
+    owner: str = ""
+    """Whose request brought it, as `owner_tag` has it; "" where it was kept by a version that did not say."""
 
     def outcome(self, found_in: CacheResult) -> Outcome:
         """The outcome of a request that is answered with it. It used no tokens: its usage is zero, the payload says the rest."""

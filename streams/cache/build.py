@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +21,10 @@ from streams.cache.memory import MemoryTier
 from streams.cache.publisher import EntryPublisher
 from streams.cache.reader import EntryReader
 from streams.cache.rocks import TableOptions
-from streams.cache.stage import CacheRules, CacheStage
+from streams.cache.rules import CacheRules
+from streams.cache.stage import CacheStage
 from streams.cache.store_dirs import open_store
+from streams.cache.vault import Vault, VaultKey
 from streams.kafka.cluster import Cluster
 from streams.metrics import definitions as metrics
 from streams.pipeline import HitResponder
@@ -44,6 +46,13 @@ class WorkerCache:
     _table: DiskTable
     _publisher: EntryPublisher
     _reader: EntryReader
+    vault: Vault
+
+    def forget(self, owner: str, until: Mapping[int, int], tell: Callable[[int], None]) -> None:
+        """Drop what an owner's requests brought: from the store once the deletions before these offsets are read, from memory
+        then, too. `tell(entries)`: how many of them were in memory still. Raises ValueError where too many are asked for.
+        """
+        self._reader.when_read(until, lambda: tell(self.stage.forget_owner(owner)))
 
     async def wait_warm(self) -> None:
         """Returns when the worker has what the others cached, or has waited for it long enough."""
@@ -78,7 +87,7 @@ async def open_cache(
     `budget_bytes` is the worker's memory budget: blocks and both write buffers of the store take an eighth of it at most.
     Raises StoreError, one line, where the store cannot be opened.
     """
-    cache = settings.cache
+    cache, vault = settings.cache, vault_of(settings)
     table = await open_store(
         cache.disk.path,
         TableOptions(
@@ -107,8 +116,14 @@ async def open_cache(
         memory_ttl_s=cache.memory.ttl,
         ttl_s=cache.disk.ttl,
         finished_window_s=cache.finished_window,
+        shared_by=frozenset(name for name, tenant in settings.tenants.items() if tenant.cache.shared),
+        most_s={
+            name: tenant.retention.cached
+            for name, tenant in settings.tenants.items()
+            if tenant.retention.cached is not None
+        },
     )
-    stage = CacheStage(rules, memory, SharedEntryStore(table, publisher, now), responder, now, mapping, shares)
+    stage = CacheStage(rules, memory, SharedEntryStore(table, publisher, now, vault), responder, now, mapping, shares)
     stack.push_async_callback(stage.stop)
     reader = EntryReader(
         settings.kafka.client_options(),
@@ -123,7 +138,34 @@ async def open_cache(
     stack.push_async_callback(reader.stop)
     upkeep = supervised("cache_upkeep", partial(_keep_up, table, cache.disk.cleanup_interval))
     stack.callback(upkeep.cancel)
-    return WorkerCache(stage, memory, table, publisher, reader)
+    return WorkerCache(stage, memory, table, publisher, reader, vault)
+
+
+def vault_of(settings: Settings) -> Vault:
+    """The keys of all tenants, as they are now. Raises SettingsError where one is missing or bad, or the library for it is not
+    installed.
+    """
+    keys = {}
+    for name, tenant in settings.tenants.items():
+        text = tenant.cache.keys(f"tenants.{name}.cache")
+        if text is not None:
+            pairs = (word.partition(":") for word in text.split())
+            keys[name] = [VaultKey(key_name, bytes.fromhex(key)) for key_name, _, key in pairs]
+    return Vault(keys, _warn_of_missing)
+
+
+def prepare_keys(vault: Vault, settings: Settings) -> Callable[[], None]:
+    """Reads the keys again from where these settings say, for the vault to take. Raises SettingsError: those before stay."""
+    new = vault_of(settings)
+    return lambda: vault.take(new)
+
+
+def _warn_of_missing(name: str) -> None:
+    log.warning(
+        "cached answers and finished requests are encrypted by a key that is not here: they are paid for again; put the key back "
+        "into the tenant's cache.key_file, behind the one in use, and send SIGHUP; nothing is deleted before it expires",
+        key=name,
+    )
 
 
 async def _keep_up(table: DiskTable, cleanup_interval_s: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ log = structlog.get_logger("headrace.cache")
 _BATCH_BYTES: Final = 256 * KIB
 _STALL_S: Final = 0.005
 """Buffers are written out at 50 to 200 MB/s: the next one is free after some of these."""
+_LONGEST_STALL_S: Final = 60.0
+"""Buffers or files that are as full after that have another cause, such as a disk without room: whoever writes is told."""
 _WAITING_READS: Final = 16
 """Look-ups that may wait for the thread; more wait in their own tasks."""
 
@@ -116,8 +119,7 @@ class DiskTable:
             batches = list(_batches(entries))
             for number, batch in enumerate(batches, 1):
                 with_positions = positions or {} if number == len(batches) else {}
-                while not await self._run(self._write, batch, with_positions):  # noqa: ASYNC110 - RocksDB tells nobody
-                    await asyncio.sleep(_STALL_S)
+                await self._write_when_there_is_room(batch, with_positions)
 
     async def positions(self) -> Positions:
         """How far each partition has been read into the table: next offsets by topic and partition. Raises StoreError."""
@@ -156,6 +158,15 @@ class DiskTable:
             except StoreClosedError:
                 return
             self._thread.shutdown(wait=False)
+
+    async def _write_when_there_is_room(self, batch: Sequence[Entry], positions: Mapping[tuple[str, int], int]) -> None:
+        ends = time.monotonic() + _LONGEST_STALL_S
+        while not await self._run(self._write, batch, positions):
+            if time.monotonic() > ends:  # between two tries: none is given up half-way
+                raise StoreError(
+                    f"the cache store {self.path} made no room in {_LONGEST_STALL_S:.0f} s: is the disk full?"
+                )
+            await asyncio.sleep(_STALL_S)
 
     async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
         try:
@@ -255,7 +266,10 @@ class DiskTable:
         return raw
 
     def _write(self, entries: Sequence[Entry], positions: Mapping[tuple[str, int], int]) -> bool:
-        """Write one batch; False if the buffers are full now."""
+        """Write one batch; False if the buffers are full now, or the files that are too many not gone yet."""
+        db = self._open_db
+        if self._is_full(db):
+            return False
         batch = WriteBatch(raw_mode=True)  # a batch that was refused cannot be used again
         for entry in entries:
             if entry.value is None:
@@ -265,7 +279,7 @@ class DiskTable:
         for (topic, partition), next_offset in positions.items():
             batch.put(*pack_position(topic, partition, next_offset), self._position_family)
         try:
-            self._open_db.write(batch, NO_STALL)
+            db.write(batch, NO_STALL)
         except DbClosedError:
             raise
         except Exception as error:
@@ -273,6 +287,11 @@ class DiskTable:
                 return False
             raise self._failed(error) from error
         return True
+
+    def _is_full(self, db: Rdict) -> bool:
+        """Whether RocksDB is behind with dropping the oldest files. It always catches up: it needs no write for that."""
+        files_bytes = db.property_int_value("rocksdb.total-sst-files-size") or 0
+        return files_bytes > self._options.files_bytes and disk_bytes(self.path) > self._options.full_at_bytes
 
     def _positions(self) -> Positions:
         self._open_db  # noqa: B018 - the rows alone do not know that they are closed

@@ -12,15 +12,19 @@ from schemas.cache_entry import EntryAnswer, decode_entry, encode_answer, encode
 from streams.cache.answers import Answer
 from streams.cache.disk import DiskTable
 from streams.cache.errors import StoreError
-from streams.cache.key import payload_digest
+from streams.cache.key import owner_tag, payload_digest
 from streams.cache.publisher import EntryPublisher
+from streams.cache.vault import NO_VAULT, Vault
 from streams.pipeline import PendingRequest
 
 
 class SharedEntryStore:
     """The stage's `EntryStore`. Answers that are larger than a record may be are not shared; delivery refuses them too."""
 
-    def __init__(self, table: DiskTable, publisher: EntryPublisher, now: Callable[[], float]) -> None:
+    def __init__(
+        self, table: DiskTable, publisher: EntryPublisher, now: Callable[[], float], vault: Vault = NO_VAULT
+    ) -> None:
+        self._vault = vault
         self._table = table
         self._publisher = publisher
         self._now = now
@@ -34,13 +38,15 @@ class SharedEntryStore:
         entries: dict[bytes, Answer | bytes] = {}
         for key, each in stored.items():
             try:
-                entry = decode_entry(each.value)
+                entry = decode_entry(self._vault.unlock(key, each.value))
             except ValueError:
-                continue  # something else's record on the topic
+                continue  # something else's record on the topic, or a key that is not here
             if isinstance(entry, bytes):
                 entries[key] = entry
             else:
-                entries[key] = Answer(entry.payload, entry.usage, entry.provider, each.expires_at, entry.called_model)
+                entries[key] = Answer(
+                    entry.payload, entry.usage, entry.provider, each.expires_at, entry.called_model, entry.owner
+                )
         return entries
 
     def put_answer(self, key: bytes, request: PendingRequest, answer: Answer) -> None:
@@ -51,22 +57,24 @@ class SharedEntryStore:
             usage=answer.usage,
             provider=answer.provider,
             called_model=answer.model,
+            owner=answer.owner,
             created_at=self._now(),
             expires_at=answer.expires_at,
         )
-        self._publisher.publish(key, value, answer.expires_at)
+        self._publisher.publish(key, self._vault.lock(request.tenant, key, answer.owner, value), answer.expires_at)
 
     def put_finished(
         self, key: bytes, request: PendingRequest, answer: Answer, answer_key: bytes | None, expires_at: float
     ) -> None:
         """Remember a finished request, by the key of its answer or with the answer. Costs no wait."""
-        body = request.request
+        body, owner = request.request, owner_tag(request.agent_id, request.tenant)
         value = encode_finished(
             agent_id=request.agent_id,
             request_id=request.request_id,
+            owner=owner,
             payload_hash=payload_digest(body.operation, body.payload).hex(),
             answer=answer_key or EntryAnswer(answer.payload, answer.usage, answer.provider, answer.model),
             finished_at=self._now(),
             expires_at=expires_at,
         )
-        self._publisher.publish(key, value, expires_at)
+        self._publisher.publish(key, self._vault.lock(request.tenant, key, owner, value), expires_at)

@@ -43,13 +43,19 @@ def payload_digest(operation: str, payload: dict[str, Any]) -> bytes:
     return digest.digest()
 
 
-def cache_key(digest: bytes, namespace: Namespace, agent_id: str, mapping: bytes = b"") -> bytes | None:
+def cache_key(
+    digest: bytes, namespace: Namespace, agent_id: str, mapping: bytes = b"", tenant: str = ""
+) -> bytes | None:
     """Where the answer to a payload is kept; None where answers are not shared at all.
+
+    `tenant`: within whose answers it is looked for and kept; "": within those that are shared.
 
     `mapping`: what the model's name stands for, so that an answer is not found any more once it stands for something else.
     """
     if mapping:
         digest = blake2b(digest + mapping, digest_size=_DIGEST_BYTES, person=b"mapping").digest()
+    if tenant:
+        digest = blake2b(digest + tenant.encode(), digest_size=_DIGEST_BYTES, person=b"tenant").digest()
     if namespace == "fleet":
         return digest
     if namespace == "agent":
@@ -57,11 +63,24 @@ def cache_key(digest: bytes, namespace: Namespace, agent_id: str, mapping: bytes
     return None
 
 
-def identity_key(digest: bytes, agent_id: str, request_id: str) -> bytes:
-    """Two records with the same identity are one request: same agent, same request_id, same payload.
+def owner_tag(agent_id: str, tenant: str = "") -> str:
+    """Whose an entry is, 16 hexadecimal digits: so that all of an agent's can be found and deleted, and its name stands nowhere.
+
+    >>> owner_tag("a", "b") == owner_tag("a"), len(owner_tag("a"))
+    (False, 16)
+    """
+    text = tenant.encode() + b":" + agent_id.encode()  # no ":" is in a tenant's name
+    return blake2b(text, digest_size=8, person=b"owner").hexdigest()
+
+
+def identity_key(digest: bytes, agent_id: str, request_id: str, tenant: str = "") -> bytes:
+    """Two records with the same identity are one request: same tenant, same agent, same request_id, same payload.
 
     The lengths are hashed too, so that no two pairs of ids run into each other.
     """
     agent, request = agent_id.encode(), request_id.encode()
     text = b"%b%d:%b%b" % (digest, len(agent), agent, request)
+    if tenant:
+        text = b"%b:%b" % (tenant.encode(), text)  # no ":" is in a tenant's name
+        return blake2b(text, digest_size=_DIGEST_BYTES, person=b"tenant-request").digest()
     return blake2b(text, digest_size=_DIGEST_BYTES, person=b"request").digest()

@@ -7,7 +7,7 @@ counted as things happen.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -75,6 +75,10 @@ class Segment(Generic[V]):
         """Forget a key, if it is there."""
         if key in self._entries:
             self._remove(key)
+
+    def keys_of(self, wanted: Callable[[V], bool]) -> list[bytes]:
+        """Keys of the values that are wanted. Takes time in proportion to what is held."""
+        return [key for key, (value, _, _) in self._entries.items() if wanted(value)]
 
     def resize(self, capacity_bytes: int) -> None:
         """Hold at most so much from now on; what is too much goes at once, the least recently used first."""
@@ -145,6 +149,15 @@ class MemoryTier(Generic[V]):
     def grow(self, by_bytes: int) -> None:
         """Let it hold so much more, at most what it was set."""
         self._resize(min(self._set_bytes, self.size_bytes + by_bytes))
+
+    def discard_all(self, wanted: Callable[[V | bytes], bool]) -> int:
+        """Forget every value that is wanted; how many."""
+        gone = 0
+        for _, segment in self._segments:
+            for key in segment.keys_of(wanted):
+                segment.discard(key)
+                gone += 1
+        return gone
 
     def stats(self) -> dict[SegmentName, SegmentStats]:
         return {"responses": self.responses.stats, "metadata": self.metadata.stats}

@@ -19,7 +19,7 @@ from aiokafka.structs import TopicPartition
 from schemas.cache_entry import EXPIRES_AT_MS
 from schemas.limits import MIB
 from streams.kafka.cluster import NO_LEADER, Cluster
-from streams.kafka.record_batch import RecordBatch
+from streams.kafka.record_batch import Headers, RecordBatch
 from streams.supervise import end, supervised
 from topics.broker_errors import Advice, advice_for
 from topics.headers import CE_SOURCE, CE_TYPE, CONTENT_TYPE, ce_type
@@ -54,7 +54,7 @@ class _Batch:
     size: int = 0
     attempts: int = 0
 
-    def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> bool:
+    def append(self, key: bytes, value: bytes | None, headers: Headers) -> bool:
         """Whether there was room; the first one always finds some."""
         if not self.batch.append(key, value, headers):
             return False
@@ -97,7 +97,7 @@ class EntryPublisher:
         """Take an entry back, everywhere."""
         self._post(key, None, [self._source])
 
-    def _post(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    def _post(self, key: bytes, value: bytes | None, unsigned: list[tuple[str, bytes]]) -> None:
         size = len(key) + len(value or b"")
         partitions = self._cluster.partitions(self._topic)
         if not partitions or self._pending_bytes + size > self._buffer_bytes:
@@ -105,6 +105,7 @@ class EntryPublisher:
             self._lost("no such topic" if not partitions else "the broker is behind")
             return
         self._pending_bytes += size
+        headers = self._cluster.signed(self._topic, key, value, unsigned)
         partition = partition_for(key, len(partitions))
         lane = self._lanes.get(partition)
         if lane is None:
@@ -122,7 +123,11 @@ class EntryPublisher:
             by_broker: dict[int | None, list[_Batch]] = {}
             for batch in leaving:
                 by_broker.setdefault(self._cluster.leader(batch.to), []).append(batch)
-            again = await asyncio.gather(*(self._produce(node, batches) for node, batches in by_broker.items()))
+            if len(by_broker) == 1:  # without a task of its own it leaves with the answer, in one request
+                ((node, batches),) = by_broker.items()
+                again = [await self._produce(node, batches)]
+            else:
+                again = await asyncio.gather(*(self._produce(node, each) for node, each in by_broker.items()))
             if any(again):
                 await asyncio.sleep(_RETRY_S)
         self._sender = None

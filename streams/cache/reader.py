@@ -40,6 +40,7 @@ _MOST_RECORDS: Final = 2_000
 _WAIT_S: Final = 0.5
 _PAUSE_S: Final = 0.05
 """Between fetches: another worker's answers may come in company, where each by itself would cost a fetch."""
+_MOST_WAITING: Final = 100
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.4, 10.0
 
 
@@ -93,6 +94,17 @@ class EntryReader:
         """Whether the table took nothing at the last try."""
         self._begins_anew = False
         self._task: asyncio.Task[None] | None = None
+        self._when_read: list[tuple[Mapping[int, int], Callable[[], None]]] = []
+
+    def when_read(self, until: Mapping[int, int], tell: Callable[[], None]) -> None:
+        """Have `tell` called once everything before these offsets, by partition, is in the table; maybe at once.
+
+        Raises ValueError where too many wait.
+        """
+        if len(self._when_read) >= _MOST_WAITING:
+            raise ValueError("too many wait for the cache's topic to be read")
+        self._when_read.append((until, tell))
+        self._tell_who_waits()
 
     def start(self) -> None:
         """Begin to read, now and for good; a broker that is away is waited for."""
@@ -211,12 +223,21 @@ class EntryReader:
         self.store_failed = False
         self._next.update(positions)
         self._note_lag(consumer)
+        if news:
+            self._on_entries(news)
+        self._tell_who_waits()
         if self._failures:
             self._failures = 0
             log.info("cached answers of other workers are read again", topic=self._topic)
         self._check_caught_up()
-        if news:
-            self._on_entries(news)
+
+    def _tell_who_waits(self) -> None:
+        waiting, self._when_read = self._when_read, []
+        for until, tell in waiting:
+            if all(self._next.get((self._topic, number), 0) >= offset for number, offset in until.items()):
+                tell()
+            else:
+                self._when_read.append((until, tell))
 
     def _sort(self, records: Sequence[Record], entries: list[Entry], news: list[bytes]) -> None:
         """Turn records into entries; keys that this worker did not write itself go to `news`."""

@@ -67,6 +67,15 @@ class TableOptions:
         overhead = max(_OVERHEAD_BUFFERS * self.write_buffer_bytes, 4 * ANSWER_RECORD_BYTES)
         return max(self.cap_bytes // 2, self.cap_bytes - overhead)
 
+    @property
+    def full_at_bytes(self) -> int:
+        """What the folder may take before writes wait for files that are to go: half of the room beside `files_bytes`.
+
+        RocksDB drops files on a thread that gives way to all else, and nothing of it slows down the writer: beside eight busy
+        processes the folder grew to twice its cap.
+        """
+        return (self.files_bytes + self.cap_bytes) // 2
+
 
 def open_rocks(path: Path, options: TableOptions) -> Rdict:
     """Open or make the database. Raises what rocksdict raises: Exception with RocksDB's words."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Protocol
 
@@ -17,9 +17,11 @@ import structlog
 from schemas.response import NO_USAGE
 from streams.cache.answers import Answer
 from streams.cache.flights import Flights
-from streams.cache.key import Namespace, cache_key, identity_key, payload_digest
+from streams.cache.key import cache_key, identity_key, owner_tag, payload_digest
 from streams.cache.memory import MemoryTier
+from streams.cache.rules import CacheRules
 from streams.metrics import definitions as metrics
+from streams.money.spent import NOTHING
 from streams.pipeline import (
     EndedAs,
     Hit,
@@ -33,25 +35,13 @@ from streams.pipeline import (
 )
 from streams.route_shares import RouteShares
 from streams.supervise import end, is_told_to_stop, supervised
+from streams.trace.marks import Marks
 from streams.unanswered import Unanswered
 
 log = structlog.get_logger("headrace.cache")
 
 _SWEEP_S = 0.1
 """How late the end of a joiner's time may be noticed."""
-
-
-@dataclass(frozen=True, slots=True)
-class CacheRules:
-    """What is cached, and for how long; seconds."""
-
-    namespace: Namespace
-    max_temperature: float
-    memory_ttl_s: float
-    ttl_s: float
-    """How long an answer is good on disk and on the topic, where the request does not ask for less."""
-    finished_window_s: float
-    """How long a request that was answered `ok` is remembered."""
 
 
 class EntryStore(Protocol):
@@ -169,7 +159,8 @@ class CacheStage:
         if mode == "off" or (temperature is not None and not self._may_share(temperature)):
             return
         mapping = self._mapping(body.payload["model"])
-        key = cache_key(digest, self._rules.namespace, request.agent_id, mapping)
+        tenant = "" if request.tenant in self._rules.shared_by else request.tenant
+        key = cache_key(digest, self._rules.namespace, request.agent_id, mapping, tenant)
         if mode != "write_only":
             request.read_key = key
         if mode != "read_only":
@@ -229,6 +220,7 @@ class CacheStage:
         leading: list[PendingRequest] = []
         joining: list[tuple[bytes, PendingRequest]] = []
         for request in requests:
+            request.marks = Marks(now)
             key = request.read_key
             if key is None:
                 if self.unanswered.note(request):
@@ -280,13 +272,13 @@ class CacheStage:
         self._responder.respond(request, outcome)
         if ok:  # also one that is not kept: the joiners asked the same at the same time
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
-            outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0)
+            outcome = replace(outcome, usage=NO_USAGE, cache="joined", attempts=0, spent=NOTHING, call=None, of=request)
         elif is_cancelled(outcome):
             self._promote(request)
         elif outcome.status == "error" and outcome.error is not None and not outcome.error.retryable:
             # The same payload is refused in the same way.
             joiners = [*self._land(request), *filter(self._following.withdraw, overtaken)]
-            outcome = replace(outcome, attempts=0)
+            outcome = replace(outcome, attempts=0, spent=NOTHING, call=None, of=request)
         else:
             self._promote(request)
         for joiner in joiners:
@@ -330,13 +322,14 @@ class CacheStage:
 
     def _keep(self, request: PendingRequest, outcome: Outcome) -> None:
         now, cache, payload = self._now(), request.request.cache, outcome.payload or b""
-        ttl_s = min(self._rules.ttl_s, cache.ttl_s or self._rules.ttl_s)
-        answer = Answer(payload, outcome.usage, outcome.provider or "", now + ttl_s, outcome.model)
+        ttl_s, window_s = self._rules.times_of(request.tenant, cache.ttl_s)
+        owner = owner_tag(request.agent_id, request.tenant)
+        answer = Answer(payload, outcome.usage, outcome.provider or "", now + ttl_s, outcome.model, owner)
         key = request.store_key if outcome.shareable else None
         if key is not None:
             self._remember(key, answer, now)
             self._store.put_answer(key, request, answer)
-        until = now + self._rules.finished_window_s
+        until = now + window_s
         identity = _identity(request)
         self._memory.metadata.put(identity, key or answer, 0 if key else len(payload), until, now)
         self._store.put_finished(identity, request, answer, key, until)
@@ -371,6 +364,10 @@ class CacheStage:
             self._memory.responses.discard(key)
             self._memory.metadata.discard(key)
 
+    def forget_owner(self, owner: str) -> int:
+        """Drop from memory all answers that this owner's requests brought; how many. Takes time in proportion to what is held."""
+        return self._memory.discard_all(lambda held: isinstance(held, Answer) and held.owner == owner)
+
     async def stop(self) -> None:
         """Cancel look-ups; their records stay unfinished and go to the next owner."""
         await end(task for task in (self._looking_up, self._sweeper) if task is not None)
@@ -378,7 +375,7 @@ class CacheStage:
 
 def _identity(request: PendingRequest) -> bytes:
     if not request.identity:
-        request.identity = identity_key(request.digest, request.agent_id, request.request_id)
+        request.identity = identity_key(request.digest, request.agent_id, request.request_id, request.tenant)
     return request.identity
 
 

@@ -61,6 +61,11 @@ class DeltaBatch:
         self._has_text = self._has_text or brought
         return at_once or self._size >= FULL_BYTES
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is something that `take` would give."""
+        return bool(self._chunks) and not self._held
+
     def take(self) -> tuple[bytes, Headers] | None:
         """Value and headers of the next delta; None where nothing waits."""
         if not self._chunks or self._held:

@@ -57,13 +57,14 @@ class DeltaLanes:
         if self._held_bytes + len(value) > self._most_bytes:
             metrics.DELTAS.labels("left_out").inc()
             return False
+        signed = self._cluster.signed(to.topic, key, value, headers)
         lane = self._lanes.get(to)
         if lane is None:
             lane = self._lanes[to] = _Lane(to)
         before = lane.waiting[-1].size if lane.waiting else 0
-        if not lane.waiting or not lane.waiting[-1].append(key, value, headers):
+        if not lane.waiting or not lane.waiting[-1].append(key, value, signed):
             batch, before = RecordBatch(_BATCH_BYTES), 0
-            batch.append(key, value, headers)
+            batch.append(key, value, signed)
             lane.waiting.append(batch)
         self._held_bytes += lane.waiting[-1].size - before
         if not lane.busy:
@@ -74,7 +75,7 @@ class DeltaLanes:
     async def promise(self, to: TopicPartition, key: bytes, value: bytes, headers: Headers) -> bool:
         """Write one delta that others rely on: whether all replicas in sync have it. Nothing else of its request is under way."""
         batch = RecordBatch(_BATCH_BYTES)
-        batch.append(key, value, headers)
+        batch.append(key, value, self._cluster.signed(to.topic, key, value, headers))
         self._held_bytes += batch.size
         try:
             written = await self._sent(to, batch, _ALL, _ATTEMPTS_OF_A_PROMISE)

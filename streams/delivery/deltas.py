@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.delivery.delta_batch import DeltaBatch
+from streams.delivery.delta_beat import SHORTEST_S, Beat
+from streams.delivery.delta_groups import Group, Groups
 from streams.delivery.delta_history import DeltaHistory
 from streams.delivery.delta_lanes import DeltaLanes
 from streams.kafka.cluster import Cluster
@@ -20,15 +23,15 @@ from topics.partitioner import partition_for
 
 log = structlog.get_logger("headrace.delivery")
 
-_EVERY_S: Final = 0.025
-_AT_MOST_EVERY_S: Final = 0.1
+_REST_ABOVE_S: Final = 1.4 * SHORTEST_S
+"""Beats that are longer bring several tokens each: to read them one by one costs more than to be woken once more."""
 _HELD_BYTES: Final = 8 * 2**20
 """Of deltas that the broker has not taken yet; a worker that streams 200 answers writes 0.2 MB/s."""
 
 
 class DeltaPublisher:
-    """Makes deltas of what providers stream. One clock for all streams: what came since its last beat leaves together, one
-    request to a broker in place of one a stream.
+    """Makes deltas of what providers stream. One clock for all streams: what came within a beat leaves together, one request to a
+    broker in place of one a stream.
     """
 
     def __init__(
@@ -45,9 +48,9 @@ class DeltaPublisher:
         self._topic = names.deltas
         self._history = history
         self._inherited = inherited
-        self._waiting: set[_Deltas] = set()
-        self._beat: asyncio.TimerHandle | None = None
-        self._every_s = _EVERY_S
+        self._groups = Groups()
+        self._next_departure: asyncio.TimerHandle | None = None
+        self._beat = Beat(time.monotonic(), time.thread_time())
 
     def of(self, request: PendingRequest) -> Deltas | None:
         """The deltas of a chat that wants some; None of any other request, and where the topic is not there."""
@@ -62,6 +65,15 @@ class DeltaPublisher:
         batch = DeltaBatch(request.event_id, request.request_id)
         return _Deltas(self, TopicPartition(self._topic, number), key, batch, request)
 
+    def may_have(self, request: PendingRequest) -> bool:
+        """Whether others may have told something of it."""
+        return request.streams and self._history is not None and self._inherited(request)
+
+    async def has(self, request: PendingRequest) -> bool:
+        """Whether others have told something of it that can be gone on with."""
+        deltas = self.of(request)
+        return deltas is not None and await deltas.kept() is not None
+
     async def kept(self, to: TopicPartition, request: PendingRequest) -> Kept | None:
         if self._history is None or not self._inherited(request):
             return None
@@ -75,29 +87,53 @@ class DeltaPublisher:
         return int(self._now() * 1000)
 
     def later(self, deltas: _Deltas) -> None:
-        """These leave with the next beat."""
-        self._waiting.add(deltas)
-        if self._beat is None:
+        """These leave within a beat."""
+        if deltas.group is None:
+            self._groups.join(deltas)
+        self._set_departure()
+
+    def rest(self, deltas: _Deltas) -> Awaitable[None] | None:
+        """Until the next departure of a stream whose chunks wait for it, for its reader; None where beats are short."""
+        if self._beat.length_s <= _REST_ABOVE_S:
+            return None
+        rest = asyncio.get_running_loop().create_future()
+        self._groups.join(deltas).resting.append(rest)
+        self._set_departure()
+        return rest
+
+    def _set_departure(self) -> None:
+        if self._next_departure is None:
             loop = asyncio.get_running_loop()
-            self._beat = loop.call_later(self._every_s, self._leave, loop.time() + self._every_s)
+            due = loop.time() + self._beat.length_s / self._groups.count
+            self._next_departure = loop.call_at(due, self._on_departure, due)
 
     def post(self, to: TopicPartition, key: bytes, batch: DeltaBatch) -> None:
         if (taken := batch.take()) is not None:
             self._lanes.post(to, key, *taken)
 
-    def _leave(self, due: float) -> None:
-        """A beat that comes late says that the loop has too much to do: the next ones are further apart."""
-        late_s = asyncio.get_running_loop().time() - due
-        self._every_s = min(_AT_MOST_EVERY_S, _EVERY_S + 2 * late_s)
-        self._beat = None
-        leaving, self._waiting = self._waiting, set()
-        for deltas in leaving:
-            deltas.leave()
+    def _on_departure(self, due: float) -> None:
+        """Readers that rested read what has come for them, and then all of their group leaves."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._beat.after(now, time.thread_time(), now - due)
+        self._next_departure = None
+        group = self._groups.next()
+        if group.wake():
+            loop.call_soon(self._leave, group)
+        else:
+            self._leave(group)
+
+    def _leave(self, group: Group) -> None:
+        group.leave()
+        if not self._groups.is_empty:
+            self._set_departure()
 
     async def stop(self) -> None:
         """Leave out what has not left."""
-        if self._beat is not None:
-            self._beat.cancel()
+        if self._next_departure is not None:
+            self._next_departure.cancel()
+        for group in self._groups.all():
+            group.wake()
         if self._history is not None:
             await self._history.stop()
         await self._lanes.stop()
@@ -106,7 +142,7 @@ class DeltaPublisher:
 class _Deltas:
     """The deltas of one request."""
 
-    __slots__ = ("_batch", "_key", "_publisher", "_request", "_to")
+    __slots__ = ("_batch", "_key", "_publisher", "_request", "_to", "group")
 
     def __init__(
         self, publisher: DeltaPublisher, to: TopicPartition, key: bytes, batch: DeltaBatch, request: PendingRequest
@@ -116,6 +152,7 @@ class _Deltas:
         self._key = key
         self._batch = batch
         self._request = request
+        self.group: Group | None = None
 
     async def kept(self) -> Kept | None:
         return await self._publisher.kept(self._to, self._request)
@@ -133,6 +170,9 @@ class _Deltas:
             self.leave()
         else:
             self._publisher.later(self)
+
+    def rest(self) -> Awaitable[None] | None:
+        return self._publisher.rest(self) if self._batch.waits else None
 
     def end(self) -> None:
         self.leave()

@@ -98,6 +98,7 @@ class Outbox:
             if self._troubles.is_full(to.topic, waiting, time.monotonic()):
                 message.on_undeliverable("too many answers wait for a topic that takes none")
                 return
+        message.headers = self._cluster.signed(to.topic, message.key, message.value, message.headers)
         lane = self._lanes.get(to)
         if lane is None:
             lane = self._lanes[to] = _Lane(to)

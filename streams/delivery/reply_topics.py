@@ -22,14 +22,16 @@ _TIMEOUT_S = 10.0
 
 
 class KnownReplyTopics:
-    """The topics under the reply prefix. A name that is unknown is looked up before it is refused.
+    """The topics under the reply prefixes. A name that is unknown is looked up before it is refused.
 
     `refuses` says of a topic that it has taken no answers lately.
     """
 
-    def __init__(self, cluster: Cluster, prefix: str, refuses: Callable[[str], bool] = lambda topic: False) -> None:
+    def __init__(
+        self, cluster: Cluster, prefixes: tuple[str, ...], refuses: Callable[[str], bool] = lambda topic: False
+    ) -> None:
         self._cluster = cluster
-        self._prefix = prefix
+        self._prefixes = prefixes
         self._refuses = refuses
         self._known: frozenset[str] = frozenset()
         self._known_at = -_FRESH_S
@@ -41,9 +43,9 @@ class KnownReplyTopics:
         if self._refuses(topic):
             self._known -= {topic}  # looked up anew when it is tried again: it may have been deleted
             return False
-        if valid_reply_to(topic, self._known, self._prefix):
+        if self._is_valid(topic):
             return True if self._cluster.partitions(topic) else None
-        if not legal_topic_name(topic) or not topic.startswith(self._prefix):
+        if not legal_topic_name(topic) or not topic.startswith(self._prefixes):
             return False
         return False if time.monotonic() < self._known_at + _FRESH_S else None
 
@@ -54,7 +56,7 @@ class KnownReplyTopics:
         if self._refresh is None:
             self._refresh = self._jobs.start(self._ask())
         await asyncio.wait([self._refresh], timeout=_TIMEOUT_S)
-        if not valid_reply_to(topic, self._known, self._prefix):
+        if not self._is_valid(topic):
             return False
         try:
             async with asyncio.timeout(_TIMEOUT_S):
@@ -63,10 +65,13 @@ class KnownReplyTopics:
             return False
         return True
 
+    def _is_valid(self, topic: str) -> bool:
+        return any(valid_reply_to(topic, self._known, prefix) for prefix in self._prefixes)
+
     async def _ask(self) -> None:
         try:
             topics = await self._cluster.all_partitions()
-            self._known = frozenset(name for name in topics if name.startswith(self._prefix))
+            self._known = frozenset(name for name in topics if name.startswith(self._prefixes))
             self._known_at = time.monotonic()
         except KafkaError:
             pass  # the next unknown name asks again

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp
+from typing import Final
+
+from streams.flow.held_up import Standstill
+from streams.trace.marks import Wait
 
 MEMORY_S = 10.0
 """Time constant with which past calls lose weight."""
+
+_ALL_UNDER_WAY: Final[Wait] = ("agent_calls", "")
 
 _LARGE = 1e40
 
@@ -40,6 +46,8 @@ class Agent:
     over: bool = False
     """Waits behind the others."""
     warned: bool = False
+    held_up: Standstill = field(default_factory=Standstill)
+    """How long it could have no further call, for reasons of its own."""
     most_seen: int = 1_000_000_000
     """Calls that it had under way when it was last told that it may have no more."""
 
@@ -80,6 +88,10 @@ class Agents:
         self._busy = 0.0
         self._in_flight = 0
 
+    def anew(self) -> Agents:
+        """Others under the same rules, none yet."""
+        return Agents(self.rules, self._began)
+
     def __len__(self) -> int:
         return len(self._all)
 
@@ -110,6 +122,8 @@ class Agents:
         """One of its waiting requests is called."""
         agent.waiting -= 1
         self._count_calls(agent, 1, now)
+        if agent.in_flight == self.rules.most_in_flight:
+            agent.held_up.set(_ALL_UNDER_WAY, now)
         if agent.busy > self.rules.busy_share * self._busy and not agent.over:
             self._set_over(agent)
 
@@ -124,6 +138,8 @@ class Agents:
     def end(self, agent: Agent, size: int, now: float) -> None:
         """Its call has ended."""
         self._count_calls(agent, -1, now)
+        if agent.in_flight == self.rules.most_in_flight - 1:
+            agent.held_up.clear(_ALL_UNDER_WAY, now)
         agent.bytes -= size
         if not (agent.waiting or agent.in_flight):
             self._rest(agent, now)

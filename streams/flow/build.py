@@ -8,6 +8,7 @@ from streams.flow.rules import FlowRules
 from streams.flow.scheduler import ClassRules
 from streams.route_shares import RouteRules
 from streams.settings import Settings
+from streams.tenants import tenant_rules
 from topics.names import Priority
 
 
@@ -58,4 +59,5 @@ def flow_rules(settings: Settings) -> FlowRules:
         )
         if several
         else None,
+        tenants=tenant_rules(settings),
     )

@@ -7,7 +7,7 @@ decides who that is, is pure (streams/flow/scheduler.py); here are the calls, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -15,11 +15,12 @@ import structlog
 
 from streams.flow.admission import TokenBucket
 from streams.flow.agents import Agent
+from streams.flow.answers import Answers
 from streams.flow.calls import OWN_FAULT, Call, Calls
-from streams.flow.coalesce import Coalescer, Regroup
-from streams.flow.input_caps import Fate
+from streams.flow.coalesce import Coalescer
+from streams.flow.expiry import Expiry
 from streams.flow.mates import Mates
-from streams.flow.merge import merge, split
+from streams.flow.merge import merge
 from streams.flow.parts import Over, Parts
 from streams.flow.pool import Pool
 from streams.flow.queue_states import QueueStates
@@ -31,7 +32,7 @@ from streams.flow.wait_estimate import WaitEstimate
 from streams.flow.wake import Wake
 from streams.limits import Route
 from streams.metrics import definitions as metrics
-from streams.pipeline import Busy, EndedAs, Outcome, PendingRequest, Permit, Providers, Responder, expired
+from streams.pipeline import Busy, EndedAs, Outcome, PendingRequest, Permit, Providers, Responder
 from streams.supervise import end, fault, settle, supervised
 from topics.names import Priority
 
@@ -70,19 +71,21 @@ class Dispatch:
         self._in_doubt = in_doubt
         self._pool = Pool(rules.pool)
         self._scheduler = scheduler_of(rules, began) if scheduler is None else scheduler
-        self._slots, self._agents = self._scheduler.slots, self._scheduler.agents
+        self._slots = self._scheduler.slots
         self._bucket = TokenBucket(rules.rate_per_s, rules.burst)
         self._coalescer = Coalescer(
             rules.merge_inputs if rules.ordering == "none" else 1, rules.merge_wait_s, rules.most_inputs
         )
-        self._mates = Mates(self._coalescer, self._agents)
+        self._mates = Mates(self._coalescer, self._scheduler)
         self._wait_estimate = WaitEstimate(rules.classes, began)
-        self._refusals = Refusals(self._scheduler, self._agents, self._wait_estimate, early=rules.refuse_early)
+        self._refusals = Refusals(self._scheduler, self._wait_estimate, early=rules.refuse_early)
         self._calls = Calls(self._give_back, self._answer, lambda: self._wake.after(0.0))
         waiting, called = (self._scheduler, self._coalescer), (self._calls, self._parts)
         self.states = QueueStates(*waiting, *called, clock, now, in_doubt, providers.why_not)
+        self._expiry = Expiry(self.states, providers.why_not, clock, now)
         self._longest_wait_s = 0.0
         self._wake = Wake(self._fill, clock)
+        self._answers = Answers(self._parts, self._scheduler, self._coalescer, self._wake, now, clock)
         self._ticking: asyncio.Task[None] | None = None
         self._filling = False
         self._stopped = False
@@ -106,6 +109,8 @@ class Dispatch:
         route = self._providers.route(request)
         if isinstance(route, Route):
             request.route = route
+        if request.marks is not None and request.marks.queued_at is None:
+            request.marks.queued_at = now
         refusal = route if isinstance(route, Outcome) else self._refusals.of(request, now)
         if refusal is not None:
             if refusal.error is not None:
@@ -114,18 +119,21 @@ class Dispatch:
             return
         for part in self._parts.cut(request, self._coalescer.known_limit(request)):
             self._put(part, now)
-        agent = self._agents[request.agent_id]
+        agents = self._scheduler.agents_of(request)
+        agent = agents[request.agent_id]
         if request.decode_s:  # the loop stood still: no slot was of use meanwhile
-            self._agents.charge(agent, request.decode_s * self._slots.size, self._clock())
+            agents.charge(agent, request.decode_s * self._slots.size, self._clock())
         self._warn(agent)
 
     def _put(self, request: PendingRequest, now: float) -> None:
         if self._coalescer.add(request) and not self._pool.idle and self._coalescer.may_linger(request, now):
             self._scheduler.put(request, held=True)
-            for each in self._coalescer.linger(request, self._clock()):
-                self._scheduler.let_go(each)
+            self._scheduler.note(request, clock := self._clock())
+            for each in self._coalescer.linger(request, clock):
+                self._scheduler.let_go(each, clock)
         else:
             self._scheduler.put(request)
+            self._scheduler.note(request, self._clock())
 
     def _warn(self, agent: Agent) -> None:
         above = agent.bytes > self._rules.agents.warning_bytes
@@ -165,7 +173,7 @@ class Dispatch:
     # ---- out
 
     def _on_room(self, route: Route) -> None:
-        self._scheduler.open(route)
+        self._scheduler.open(route, self._clock())
         self._wake.after(0.0)
 
     def _fill(self) -> None:
@@ -176,9 +184,11 @@ class Dispatch:
         try:
             clock = self._clock()
             for request in self._coalescer.lingered(clock, all_of_them=self._pool.idle):
-                self._scheduler.let_go(request)
-            sleep_s = float("inf") if self._in_doubt() else self._dispatch(clock)  # the next tick asks again
-            self.states.short_of_tokens = sleep_s < float("inf")
+                self._scheduler.let_go(request, clock)
+            in_doubt = self._in_doubt()
+            sleep_s = float("inf") if in_doubt else self._dispatch(clock)  # the next tick asks again
+            self.states.short_of_tokens = short_of_tokens = sleep_s < float("inf")
+            self._scheduler.held_up.look(clock, in_doubt=in_doubt, short_of_tokens=short_of_tokens)
         finally:
             self._filling = False
         for at in (self._scheduler.next_retry_at, self._coalescer.next_at):
@@ -200,7 +210,7 @@ class Dispatch:
             elif not (tokens := self._bucket.available(clock)) and request.dispatched_at is None:
                 return self._bucket.next_in_s(clock)
             else:
-                group = [request, *self._mates.of(request, tokens - 1, now)]
+                group = [request, *self._mates.of(request, tokens - 1, now, clock)]
                 called = request if len(group) == 1 else merge(group)
                 reserved = self._reserve(called)
                 if isinstance(reserved, Busy):
@@ -208,7 +218,7 @@ class Dispatch:
                 elif isinstance(reserved, Outcome):
                     for each in group:
                         self._remove(each, clock)
-                    self._end(group, reserved)
+                    self._answers.end(group, reserved)
                 else:
                     self._start(group, called, reserved, now, clock)
         return float("inf")
@@ -239,7 +249,7 @@ class Dispatch:
                 request.dispatched_at = now
                 wait_s = max(0.0, now - request.received_at)
                 self._longest_wait_s = max(self._longest_wait_s, wait_s)
-                metrics.QUEUE_SECONDS.labels(priority).observe(wait_s)
+                metrics.QUEUE_SECONDS.labels(priority).add(wait_s)
         self._bucket.take(clock, fresh)
         self._wait_estimate.started(priority, fresh)
         metrics.ADMITTED.labels(priority).inc(fresh)
@@ -258,84 +268,23 @@ class Dispatch:
 
     def _answer(self, call: Call, outcome: Outcome) -> None:
         try:
-            self._end(call.group, outcome, call.left, is_cut=call.cut is not None)
+            self._answers.end(call.group, outcome, call.left, is_cut=call.cut is not None)
         except Exception as error:  # one of a group may be answered twice; none would hold its partition for ever
             fault("calls", error, "an outcome could not be passed on", request_id=call.called.request_id)
             for request in call.group:
                 if request.source.live and request not in call.left and request not in self._scheduler:
                     settle("calls", partial(self._responder.respond, request, OWN_FAULT))
 
-    # ---- answers
-
-    def _end(
-        self,
-        group: Sequence[PendingRequest],
-        outcome: Outcome,
-        left: Collection[PendingRequest] = (),
-        *,
-        is_cut: bool = False,
-    ) -> None:
-        """Answer everybody who shared the call, or let those try again who did not all have the same reason to fail.
-
-        `left` have their answers. `is_cut`: nobody waited for the call any more.
-        """
-        may_pass = outcome.error is not None and outcome.error.retryable
-        if len(group) > 1:
-            metrics.MERGED.inc(len(group))
-        parts = [outcome] if len(group) == 1 else split(outcome, group) if outcome.status == "ok" else None
-        if parts is None and (is_cut or (may_pass and outcome.status != "expired")):
-            parts = [outcome] * len(group)
-        if parts is not None:
-            for request, part in zip(group, parts, strict=True):
-                if request not in left:
-                    self._responder.respond(request, part)
-            refused = outcome.status == "error" and not may_pass and not is_cut
-            fate: Fate = "answered" if outcome.status == "ok" else "refused" if refused else "other"
-            self._let_go(self._coalescer.ended(group, fate, self._clock()))
-            return
-        if outcome.error is not None and outcome.error.type == "answer_too_large":
-            self._coalescer.too_large(group, self._clock())
-        now = self._now()
-        again = [each for each in group if each not in left and (each.expires_at is None or each.expires_at > now)]
-        over = [request for request in group if request not in again]
-        for request in over:
-            if request not in left:
-                why = outcome if outcome.status == "expired" else expired("in a shared call")
-                self._responder.respond(request, why)
-        if over:
-            self._let_go(self._coalescer.ended(over, "other", self._clock()))
-            self._wait_again(Regroup(again, held=False))
-            return
-        refused = outcome.error is not None and outcome.error.type == "provider_error"
-        for regroup in self._coalescer.halves(group, refused=refused, now=self._clock()):
-            self._wait_again(regroup)
-
-    def _wait_again(self, regroup: Regroup) -> None:
-        """Put them back into the queue, to be called without the others: they have been dispatched once, in time."""
-        for request in regroup.group:
-            waits_s = request.dispatch_by - request.received_at
-            request.dispatch_by = request.expires_at or self._now() + waits_s
-            self._scheduler.put(request, held=regroup.held)
-        self._coalescer.add_group(regroup.group)
-        self._wake.after(0.0)
-
-    def _let_go(self, requests: Sequence[PendingRequest]) -> None:
-        """These were held, and may go now."""
-        for request in requests:
-            self._scheduler.let_go(request)
-        if requests:
-            self._wake.after(0.0)
+    # ---- what ends without a call
 
     def _expire(self, request: PendingRequest) -> None:
-        if request.source.live:
-            why = self._providers.why_not(request)
-            self._responder.respond(request, expired(f"in the queue; {why}" if why else "in the queue"))
-        else:
-            self._responder.abandon(request)
+        if not request.source.live:
+            return self._responder.abandon(request)
+        return self._responder.respond(request, self._expiry.outcome(request))
 
     def _remove(self, request: PendingRequest, clock: float) -> None:
         self._scheduler.remove(request, clock)
-        self._let_go(self._coalescer.gone(request))
+        self._answers.let_go(self._coalescer.gone(request))
 
     # ---- now and then
 
@@ -344,9 +293,9 @@ class Dispatch:
             await asyncio.sleep(_TICK_S)
             clock, now = self._clock(), self._now()
             for request in self._scheduler.take_late(now, clock):
-                self._let_go(self._coalescer.gone(request))
+                self._answers.let_go(self._coalescer.gone(request))
                 self._expire(request)
-            self._let_go(self._coalescer.maintain(now, clock))
+            self._answers.let_go(self._coalescer.maintain(now, clock))
             self._wait_estimate.tick(clock)
             self.states.tick(clock)
             self._adjust_pool(clock, now)
@@ -388,9 +337,14 @@ class Dispatch:
 
     def stats(self, most_agents: int) -> FlowStats:
         """What is going on now, and the agents that use most of this worker, busiest first."""
-        agents = agent_stats(self._agents, self._clock(), most_agents)
+        tenants = self._scheduler.tenants
+        agents, known = (
+            agent_stats(tenants, self._clock(), most_agents),
+            sum(len(each.agents) for each in tenants.values()),
+        )
         oldest_s = round(self.oldest_wait_s(self._now()), 3)
-        return FlowStats(self.waiting(), oldest_s, self.in_flight, self.dispatchers, len(self._agents), agents)
+        told = self.states.waiting_for()
+        return FlowStats(self.waiting(), oldest_s, self.in_flight, self.dispatchers, known, agents, told)
 
     async def stop(self) -> None:
         """Cancel what is under way; its records stay unfinished and go to the next owner. What comes later waits for ever."""

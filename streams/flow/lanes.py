@@ -1,53 +1,90 @@
-"""The waiting requests of one class: lanes by route, in a lane the agents in turns, first come first served in a turn.
-
-All turns of a class stand in one ring, whatever their lane: each has a stamp, and the lane whose first turn has the lowest
-stamp goes next. A lane is a part of the ring that can be blocked as a whole, so that what waits for a full provider is not
-even looked at. An agent over its threshold has its turns in a second ring, which is served when the first one has nothing.
+"""A lane, and what stands on it: an agent's requests in a turn, a tenant's turns in their order. Whose turn it is among the lanes
+of a class says class_queue.py.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterator
-from heapq import heappop, heappush, heapreplace
-from itertools import count
+from collections import deque
+from heapq import heappop, heapreplace
+from math import inf
+from typing import TYPE_CHECKING, Final
 
 from streams.flow.agents import Agent
-from streams.flow.timer_wheel import TimerWheel
-from streams.limits import Route
+from streams.flow.held_up import Standstill
+from streams.flow.tenants import Tenant
 from streams.pipeline import Busy, PendingRequest
-from topics.names import Priority
 
-_NOWHERE = -1
-_NEVER = float("inf")
+if TYPE_CHECKING:
+    from streams.flow.class_queue import ClassQueue
+
+NO_STAMP: Final = -1
+"""Of a turn that stands in no ring."""
+NEVER: Final = inf
 
 
 class Turn:
     """One agent's requests on one lane. In one ring at most: `stamp` is its place there."""
 
-    __slots__ = ("agent", "due_at", "lane", "requests", "stamp")
+    __slots__ = ("agent", "due_at", "lane", "of_tenant", "requests", "stamp")
 
-    def __init__(self, agent: Agent, lane: Lane) -> None:
+    def __init__(self, agent: Agent, lane: Lane, of_tenant: TenantTurns) -> None:
         self.agent = agent
         self.lane = lane
+        self.of_tenant = of_tenant
         self.requests: list[PendingRequest] = []
         """A list: most are short, and a deque of one takes 0.6 KB. `pop(0)` of a thousand costs 0.3 us."""
-        self.stamp = _NOWHERE
-        self.due_at = _NEVER
+        self.stamp = NO_STAMP
+        self.due_at = NEVER
         """No wait of its requests ends before."""
 
 
-class Ring:
-    """Turns of a lane in the order in which they are served. Entries whose stamp is not their turn's any more are void."""
+class TenantQueue:
+    """One tenant in one class. `passed` is its virtual time there: the tenant that has passed least goes next."""
 
-    __slots__ = ("entries", "lane", "listed", "number")
+    __slots__ = ("bytes", "number", "passed", "requests", "stride", "tenant")
 
-    def __init__(self, lane: Lane, number: int) -> None:
-        self.lane = lane
+    def __init__(self, tenant: Tenant, number: int, stride: float) -> None:
+        self.tenant = tenant
         self.number = number
-        self.entries: deque[tuple[int, Turn]] = deque()
+        self.stride = stride
+        self.passed = 0.0
+        self.requests = 0
+        self.bytes = 0
+
+
+class TenantTurns:
+    """One tenant's turns on a lane, in the order in which they are served: those behind when there are none in front. Entries
+    whose stamp is not their turn's any more are void.
+    """
+
+    __slots__ = ("behind", "first_of", "front", "lane", "listed", "queue")
+
+    def __init__(self, lane: Lane, queue: TenantQueue) -> None:
+        self.lane = lane
+        self.queue = queue
+        self.front: deque[tuple[int, Turn]] = deque()
+        self.behind: deque[tuple[int, Turn]] = deque()
+        self.first_of = self.front
+        """Where the turn stands that `first` gave."""
         self.listed = False
-        """Whether it is in its class's heap."""
+        """Whether it is in its lane's heap."""
+
+    def first(self, most_in_flight: int) -> Turn | None:
+        """The turn that is next, left where it is; None if nothing may go now."""
+        for entries in (self.front, self.behind):
+            is_behind = entries is self.behind
+            while entries:
+                stamp, turn = entries[0]
+                if stamp != turn.stamp:
+                    entries.popleft()
+                    continue
+                agent = turn.agent
+                if turn.requests and agent.in_flight < most_in_flight and agent.over <= is_behind:
+                    self.first_of = entries
+                    return turn
+                entries.popleft()
+                self.lane.queue.requeue(turn)
+        return None
 
 
 class Lane:
@@ -55,13 +92,22 @@ class Lane:
     was dispatched; nothing else is done for those who ask how long it takes.
     """
 
-    __slots__ = ("behind", "blocked", "came", "front", "lack", "parked", "queue", "retry_at", "turns", "went")
+    __slots__ = (
+        "blocked", "came", "floor", "heap", "held_up", "lack", "listed", "number", "of_tenant", "parked", "queue", "retry_at",
+        "turns", "went",
+    )  # fmt: skip
 
-    def __init__(self, queue: ClassQueue, numbers: count[int]) -> None:
+    def __init__(self, queue: ClassQueue, number: int) -> None:
         self.queue = queue
-        self.front = Ring(self, next(numbers))
-        self.behind = Ring(self, next(numbers))
-        self.turns: dict[str, Turn] = {}
+        self.number = number
+        self.of_tenant: dict[TenantQueue, TenantTurns] = {}
+        self.heap: list[tuple[float, int, TenantTurns]] = []
+        """The tenants that may have something to give, by what they have passed, or had when they were put here."""
+        self.listed: Listed | None = None
+        """Its place in its class's heap that counts; others are void."""
+        self.floor = 0.0
+        """The virtual time when it was opened last: nobody is owed what passed while it was blocked."""
+        self.turns: dict[Agent, Turn] = {}
         self.parked: list[Turn] = []
         """Turns that come again when the route has room."""
         self.blocked = False
@@ -69,200 +115,35 @@ class Lane:
         """Why it was blocked last."""
         self.retry_at: float | None = None
         """When it is looked at again by itself, then."""
+        self.held_up = Standstill()
+        """How long it was blocked, by reason."""
         self.came = 0
         self.went = 0
 
+    def passed(self, queue: TenantQueue) -> float:
+        return queue.passed if queue.passed > self.floor else self.floor  # noqa: FURB136 - max() costs 0.1 us
 
-class ClassQueue:
-    """One class. `passed` is its virtual time: the class that has passed least goes next (stride scheduling).
-
-    `parked`: where turns go whose agent has all its calls under way, by agent id; the scheduler unparks them.
-    """
-
-    __slots__ = (
-        "_heap", "_most_in_flight", "_numbers", "_parked", "_stamp", "_wheel", "behind", "bytes", "front", "idle", "lanes",
-        "passed", "priority", "requests", "stride",
-    )  # fmt: skip
-
-    def __init__(
-        self, priority: Priority, weight: int, most_in_flight: int, parked: defaultdict[str, list[Turn]]
-    ) -> None:
-        self.priority = priority
-        self.stride = 1.0 / weight
-        self.passed = 0.0
-        self.idle = True
-        """It had nothing to give when its turn came."""
-        self.requests = 0
-        self.bytes = 0
-        self.lanes: dict[Route, Lane] = {}
-        self.front: list[tuple[int, int, Ring]] = []
-        """The rings of lanes that are not known to be blocked, a heap by the stamp of the first turn."""
-        self.behind: list[tuple[int, int, Ring]] = []
-        """The same of the second rings."""
-        self._heap = self.front
-        self._most_in_flight = most_in_flight
-        self._parked = parked
-        self._numbers = count()
-        self._stamp = 0
-        self._wheel: TimerWheel[Turn] = TimerWheel()
-
-    def put(self, request: PendingRequest, agent: Agent) -> None:
-        """It waits from now on, behind the other requests of its agent on its route."""
-        lane = self.lanes.get(request.route)
-        if lane is None:
-            lane = self.lanes[request.route] = Lane(self, self._numbers)
-        turn = lane.turns.get(agent.agent_id)
-        if turn is None:
-            turn = lane.turns[agent.agent_id] = Turn(agent, lane)
-            self.append(turn)
-        turn.requests.append(request)
-        lane.came += 1
-        if request.dispatch_by < turn.due_at:
-            self._set_due(turn, request.dispatch_by)
-
-    def first(self) -> Turn | None:
+    def first(self, now: float) -> Turn | None:
         """The turn that is next, left where it is; None if nothing may go now."""
-        turn = self._first(self.front, False) if self.front else None
-        return self._first(self.behind, True) if turn is None and self.behind else turn
-
-    def _first(self, heap: list[tuple[int, int, Ring]], behind: bool) -> Turn | None:
+        heap, own = self.heap, self.queue
         while heap:
-            listed_stamp, _, ring = heap[0]
-            entries = ring.entries
-            if not entries or ring.lane.blocked:
+            was, _, turns = heap[0]
+            queue = turns.queue
+            passed = queue.passed
+            if passed < self.floor:
+                passed = self.floor
+            if passed != was:
+                heapreplace(heap, (passed, queue.number, turns))
+            elif queue.tenant.has_limits and queue.tenant.lack(now) is not None:
                 heappop(heap)
-                ring.listed = False
-                continue
-            stamp, turn = entries[0]
-            if stamp != turn.stamp:
-                entries.popleft()
-                continue
-            if stamp != listed_stamp:
-                heapreplace(heap, (stamp, ring.number, ring))
-                continue
-            agent = turn.agent
-            if turn.requests and agent.in_flight < self._most_in_flight and agent.over <= behind:
-                self._heap = heap
+                own.hold(turns, now)
+            elif (turn := turns.first(own.most_in_flight)) is None:
+                heappop(heap)
+                turns.listed = False
+            else:
                 return turn
-            entries.popleft()
-            self._requeue(turn)
         return None
 
-    def _requeue(self, turn: Turn) -> None:
-        turn.stamp = _NOWHERE
-        if not turn.requests:
-            self._drop(turn)
-        elif turn.agent.in_flight >= self._most_in_flight:
-            self._parked[turn.agent.agent_id].append(turn)
-        else:
-            self.append(turn)
 
-    def serve(self, turn: Turn) -> None:
-        """Take the first request of the turn that `first` gave; its agent is next when everybody else was."""
-        heap = self._heap
-        ring = turn.lane.front if heap is self.front else turn.lane.behind
-        ring.entries.popleft()
-        turn.stamp = _NOWHERE
-        turn.requests.pop(0)
-        turn.lane.went += 1
-        if turn.requests:
-            self.append(turn)
-        else:
-            self._drop(turn)
-        if ring.entries and heap[0][2] is ring:
-            heapreplace(heap, (ring.entries[0][0], ring.number, ring))
-
-    def take_first(self, turn: Turn) -> None:
-        """Take out the first request of the turn that `first` gave; the turn keeps its place."""
-        turn.requests.pop(0)
-
-    def park(self, turn: Turn, where: list[Turn]) -> None:
-        """Take the turn out of its ring, until the owner of the list unparks it."""
-        turn.stamp = _NOWHERE
-        where.append(turn)
-
-    def unpark(self, turn: Turn) -> None:
-        """A parked turn, to the end of its ring."""
-        if turn.requests:
-            self.append(turn)
-        else:
-            self._drop(turn)
-
-    def append(self, turn: Turn) -> None:
-        """To the end of the ring in which its agent belongs."""
-        ring = turn.lane.behind if turn.agent.over else turn.lane.front
-        self._stamp = turn.stamp = stamp = self._stamp + 1
-        ring.entries.append((stamp, turn))
-        if not ring.listed:
-            self._list(ring)
-
-    def remove(self, request: PendingRequest, *, called: bool = False) -> None:
-        """Take a request out if it waits; `called`: with another one. Its turn goes when it comes to the front."""
-        turn = self.turn_of(request)
-        if turn is not None and request in turn.requests:
-            turn.requests.remove(request)
-            turn.lane.went += called
-
-    def turn_of(self, request: PendingRequest) -> Turn | None:
-        """Where its agent's requests on its route stand, the request itself perhaps not among them."""
-        lane = self.lanes.get(request.route)
-        return lane.turns.get(request.agent_id) if lane is not None else None
-
-    def take_late(self, now: float) -> list[PendingRequest]:
-        """Take out the requests whose wait has ended by `now`."""
-        late: list[PendingRequest] = []
-        for turn in self._wheel.take(now):
-            turn.due_at = _NEVER
-            late += (request for request in turn.requests if request.dispatch_by <= now)
-            turn.requests = [request for request in turn.requests if request.dispatch_by > now]
-            if turn.requests:
-                self._set_due(turn, min(request.dispatch_by for request in turn.requests))
-        return late
-
-    def open(self, route: Route) -> None:
-        """The route may have room: its lane is looked at again, and what was parked for it."""
-        lane = self.lanes.get(route)
-        if lane is None:
-            return
-        lane.blocked = False
-        for ring in (lane.front, lane.behind):
-            if not ring.listed and ring.entries:
-                self._list(ring)
-        parked, lane.parked = lane.parked, []
-        for turn in parked:
-            self.unpark(turn)
-
-    def move(self, agent: Agent) -> None:
-        """The agent is below its threshold again: its turns go from the second ring to the first."""
-        for lane in self.lanes.values():
-            turn = lane.turns.get(agent.agent_id)
-            if turn is not None and turn.stamp != _NOWHERE:
-                self.append(turn)
-
-    def drop_empty(self) -> None:
-        """Drop lanes with nothing on them: the names of routes may come from outside."""
-        for route in [route for route, lane in self.lanes.items() if not lane.turns]:
-            del self.lanes[route]
-
-    def by_route(self) -> Iterator[tuple[Route, Iterator[PendingRequest]]]:
-        """What waits, by route."""
-        for route, lane in self.lanes.items():
-            yield route, (request for turn in lane.turns.values() for request in turn.requests)
-
-    def _list(self, ring: Ring) -> None:
-        if not ring.lane.blocked:
-            ring.listed = True
-            heappush(self.behind if ring is ring.lane.behind else self.front, (ring.entries[0][0], ring.number, ring))
-
-    def _set_due(self, turn: Turn, at: float) -> None:
-        if turn.due_at != _NEVER:
-            self._wheel.discard(turn, turn.due_at)
-        turn.due_at = at
-        self._wheel.add(turn, at)
-
-    def _drop(self, turn: Turn) -> None:
-        if turn.due_at != _NEVER:
-            self._wheel.discard(turn, turn.due_at)
-            turn.due_at = _NEVER
-        if turn.lane.turns.get(turn.agent.agent_id) is turn:
-            del turn.lane.turns[turn.agent.agent_id]
+Listed = tuple[float, bool, int, int, Lane]
+"""Of a lane's first turn, or less: what its tenant has passed, whether its agent is over, its stamp; the lane."""

@@ -1,7 +1,7 @@
 """Several `embeddings` requests as one provider call, and its answer as theirs again. Pure.
 
-Requests fit together when they are of one route and class and their payloads differ in nothing but the input. The format is
-OpenAI's: `input` is a text, a list of texts, a list of token numbers, or a list of such lists; the answer's `data` has one
+Requests fit together when they are of one tenant, route and class and their payloads differ in nothing but the input. The format
+is OpenAI's: `input` is a text, a list of texts, a list of token numbers, or a list of such lists; the answer's `data` has one
 entry an input, each with its index.
 """
 
@@ -41,7 +41,8 @@ def mergeable(request: PendingRequest) -> Mergeable | None:
     if any(type(each) is not kind for each in inputs) or kind not in (str, list):
         return None  # the provider says what is wrong with it
     rest = {name: value for name, value in body.payload.items() if name not in ("input", "stream")}
-    shape = orjson.dumps([kind is str, rest], option=orjson.OPT_SORT_KEYS)
+    # No call is shared with another tenant: a refused input of the one would cost the other a call.
+    shape = orjson.dumps([kind is str, rest, request.tenant, request.payer], option=orjson.OPT_SORT_KEYS)
     return Mergeable((request.priority, request.route, shape), len(inputs))
 
 
@@ -84,6 +85,7 @@ def split(outcome: Outcome, requests: Sequence[PendingRequest]) -> list[Outcome]
     prompt = _shares(outcome.usage.prompt_tokens, lengths)
     completion = _shares(outcome.usage.completion_tokens, lengths)
     total = _shares(outcome.usage.total_tokens, lengths)
+    spent = outcome.spent.shares(lengths)
     parts: list[Outcome] = []
     start = 0
     for number, count in enumerate(counts):
@@ -93,7 +95,7 @@ def split(outcome: Outcome, requests: Sequence[PendingRequest]) -> list[Outcome]
         if isinstance(answer.get("usage"), dict):
             body["usage"] = {**answer["usage"], "prompt_tokens": prompt[number], "total_tokens": total[number]}
         usage = Usage(prompt[number], completion[number], total[number])
-        parts.append(replace(outcome, payload=orjson.dumps(body), usage=usage))
+        parts.append(replace(outcome, payload=orjson.dumps(body), usage=usage, spent=spent[number]))
     return parts
 
 

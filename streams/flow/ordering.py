@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Literal
 
 from streams.flow.timer_wheel import TimerWheel
-from streams.pipeline import PendingRequest
+from streams.pipeline import Owner, PendingRequest
 from topics.names import PRIORITIES
 
 Ordering = Literal["none", "conversation", "agent"]
 
-_Key = str | tuple[str, str]
+_Key = Owner | tuple[Owner, str]
 
 
 class Order:
@@ -87,6 +87,6 @@ class Order:
         if self._ordering == "none":
             return None
         if self._ordering == "agent":
-            return request.agent_id
+            return request.owner
         conversation = request.request.conversation_id
-        return None if conversation is None else (request.agent_id, conversation)
+        return None if conversation is None else (request.owner, conversation)

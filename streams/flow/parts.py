@@ -17,7 +17,9 @@ import orjson
 from schemas.request import Request
 from schemas.response import Usage
 from streams.flow.merge import inputs_of
+from streams.money.spent import NOTHING
 from streams.pipeline import Outcome, PendingRequest, Responder, error_outcome
+from streams.trace.marks import joined
 
 
 class Over:
@@ -59,8 +61,9 @@ class Parts(Responder):
                 size=-(-request.size * len(chunk) // len(inputs)),
                 read_key=None,
                 store_key=None,
+                marks=None if number else request.marks,
             )
-            for chunk in chunks
+            for number, chunk in enumerate(chunks)
         ]
         self._wholes.update(dict.fromkeys(parts, _Whole(request, parts, {})))
         return parts
@@ -127,5 +130,7 @@ def _join(outcomes: Sequence[Outcome]) -> Outcome:
         payload=orjson.dumps(body),
         usage=usage,
         attempts=sum(outcome.attempts for outcome in outcomes),
+        call=joined(*(outcome.call for outcome in outcomes)),
         provider_s=max(outcome.provider_s for outcome in outcomes),
+        spent=sum((outcome.spent for outcome in outcomes), NOTHING),
     )

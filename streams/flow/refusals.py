@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.flow.agents import AgentRules, Agents
+from streams.flow.agents import AgentRules
 from streams.flow.scheduler import Scheduler
 from streams.flow.wait_estimate import WaitEstimate
 from streams.pipeline import Outcome, PendingRequest, error_outcome
@@ -11,10 +11,9 @@ from streams.pipeline import Outcome, PendingRequest, error_outcome
 class Refusals:
     """Looks at what waits, and decides whether one more may."""
 
-    def __init__(self, scheduler: Scheduler, agents: Agents, estimate: WaitEstimate, *, early: bool) -> None:
+    def __init__(self, scheduler: Scheduler, estimate: WaitEstimate, *, early: bool) -> None:
         self._scheduler = scheduler
-        self._agents = agents
-        self._rules: AgentRules = agents.rules
+        self._rules: AgentRules = scheduler.agents.rules
         self._wait_estimate = estimate
         self._early = early
 
@@ -25,7 +24,13 @@ class Refusals:
         if self._scheduler.routes.is_full(request):
             message = f"too many requests for the provider {request.route.provider} wait"
             return error_outcome("queue_full", message, retryable=True)
-        agent, rules = self._agents.find(request.agent_id), self._rules
+        tenant = self._scheduler.tenants[request.tenant]
+        if tenant.is_full(request.size):
+            message = (
+                f"the tenant {request.tenant} has as much here as it may (tenants.{request.tenant}.requests, .bytes)"
+            )
+            return error_outcome("queue_full", message, retryable=True)
+        agent, rules = tenant.agents.find(request.agent_id), self._rules
         if agent is not None:
             size = agent.bytes + request.size
             if agent.waiting >= rules.most_waiting or size > min(rules.peak_bytes, rules.most_bytes):
@@ -41,7 +46,11 @@ class Refusals:
         return error_outcome("deadline", message, retryable=True, status="expired")
 
     def _ahead(self, request: PendingRequest) -> int:
-        """Requests of its class that are dispatched before it: each agent has a turn for each of this agent's that wait."""
-        agent = self._agents.find(request.agent_id)
-        waiting = self._scheduler.waiting()[request.priority]
-        return min(waiting, (0 if agent is None else agent.waiting) * self._scheduler.agents_waiting(request.priority))
+        """Requests of its class that are dispatched before it: each agent of its tenant has a turn for each of this agent's that
+        wait, and meanwhile the other tenants have their shares.
+        """
+        scheduler = self._scheduler
+        agent = scheduler.agents_of(request).find(request.agent_id)
+        own = scheduler.queue_of(request.priority).tenants[request.tenant].requests
+        ahead = min(own, (0 if agent is None else agent.waiting) * scheduler.turns_waiting(request))
+        return int(scheduler.ahead_in_class(request, ahead))

@@ -11,6 +11,7 @@ from streams.flow.pool import PoolRules
 from streams.flow.scheduler import ClassRules, Scheduler
 from streams.route_shares import RouteRules, RouteShares
 from streams.slots import Slots
+from streams.tenants import NO_TENANTS, TenantRules
 from topics.names import Priority
 
 
@@ -35,9 +36,10 @@ class FlowRules:
     """Inputs that one call may have, by the provider's name, where it is known."""
     route: RouteRules | None = None
     """None: one provider alone may fill everything."""
+    tenants: Mapping[str, TenantRules] = field(default_factory=lambda: NO_TENANTS)
 
 
 def scheduler_of(rules: FlowRules, now: float, shares: RouteShares | None = None) -> Scheduler:
     """A scheduler with nothing in it. `now` by a monotonic clock; `shares`: what waits by provider, here and elsewhere."""
     slots = Slots(min(rules.most_in_flight, rules.pool.least * rules.pool.batch), rules.high_share)
-    return Scheduler(rules.classes, Agents(rules.agents, now), slots, rules.ordering, shares)
+    return Scheduler(rules.classes, Agents(rules.agents, now), slots, rules.ordering, shares, rules.tenants)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Final
 
-from streams.flow.lanes import ClassQueue, Lane
+from streams.flow.lanes import Lane
 from streams.flow.scheduler import Scheduler
 from streams.limits import Route
 from topics.names import PRIORITIES, Priority
@@ -140,9 +140,3 @@ class Throughput:
 
 def _waits(lane: Lane) -> bool:
     return any(turn.requests for turn in lane.turns.values())
-
-
-def waiting_in(queue: ClassQueue, route: Route) -> int:
-    """Requests of one route that wait in a class. Takes time in proportion to its agents."""
-    lane = queue.lanes.get(route)
-    return 0 if lane is None else sum(len(turn.requests) for turn in lane.turns.values())

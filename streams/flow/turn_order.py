@@ -10,18 +10,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from math import inf
 
-from streams.flow.lanes import Lane, Turn
+from streams.flow.lanes import Lane, TenantQueue, Turn
 
 
 class TurnOrder:
     """A picture of these lanes as they are now: less than a microsecond a turn. Then each question takes microseconds."""
 
-    def __init__(self, lanes: Iterable[Lane]) -> None:
+    def __init__(self, lanes: Iterable[Lane], of: TenantQueue | None = None) -> None:
+        """`of`: this tenant's turns alone; all of them else."""
         front: list[Turn] = []
         behind: list[Turn] = []
         for lane in lanes:
             for turn in lane.turns.values():
-                if turn.requests:
+                if turn.requests and (of is None or turn.of_tenant.queue is of):
                     (behind if turn.agent.over else front).append(turn)
         self._front, self._behind = _Ring(front), _Ring(behind)
         self.requests = self._front.requests + self._behind.requests

@@ -22,10 +22,11 @@ from schemas.front_key import FrontKey
 from streams.front.ids import is_of
 from streams.front.inbound import NOBODY, Inbound
 from streams.front.keys.ring import Held, KeyRing
-from streams.front.keys.rules import agent_of, matches, may_class, may_model, unusable
+from streams.front.keys.rules import agent_of, may_class, may_model, unusable
+from streams.front.problem_response import HTTP_ID, refusal
 from streams.front.problems import Problem, ProblemError
-from streams.front.refusal import HTTP_ID, refusal
 from streams.hosts import is_asked_for_by_name
+from streams.patterns import matches
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 """What load balancers ask for, without a key. They say nothing but ok or not."""
@@ -115,7 +116,7 @@ class Access:
 
 
 def admit(inbound: Inbound) -> Inbound:
-    """The request as its key allows it: with the agent that it runs as. Without a key it stays as it is.
+    """The request as its key allows it: with the agent that it runs as, and the key's tenant. Without a key it stays as it is.
 
     Raises ProblemError for an agent, a class or a model that the key may not name.
     """
@@ -130,7 +131,8 @@ def admit(inbound: Inbound) -> Inbound:
         raise ProblemError(_forbidden(f"this API key may not use class {inbound.priority}", "class_not_allowed"))
     if not may_model(key, inbound.model):
         raise ProblemError(_forbidden("this API key may not use this model", "model_not_allowed", param="model"))
-    return replace(inbound, agent_id=agent_id, fields={**inbound.fields, "agent_id": agent_id})
+    fields = {**inbound.fields, "agent_id": agent_id}
+    return replace(inbound, agent_id=agent_id, fields=fields, tenant=key.tenant or "")
 
 
 def limits_of_caller() -> dict[str, str]:
@@ -159,9 +161,14 @@ def limit_headers(held: Held, now: float) -> dict[str, str]:
 
 
 def caller() -> str | None:
-    """The name of the key of the request under way; None without one. Keys of one name are one caller's."""
+    """Who asks, by the key of the request under way; None without one. Keys of one name and tenant are one caller's."""
     held = _KEY_OF_REQUEST.get()
-    return None if held is None else held.key.name
+    return None if held is None else _caller_of(held.key)
+
+
+def _caller_of(key: FrontKey) -> str:
+    """No "/" is in the name of a key or a tenant."""
+    return f"{key.tenant}/{key.name}" if key.tenant else key.name
 
 
 def may_see(request_id: str, agent_id: str | None) -> bool:
@@ -169,8 +176,10 @@ def may_see(request_id: str, agent_id: str | None) -> bool:
     `agent_id`: of that request, None where nobody knows. Without a key everything is seen.
     """
     held = _KEY_OF_REQUEST.get()
-    if held is None or is_of(request_id, held.key.name):
+    if held is None or is_of(request_id, _caller_of(held.key)):
         return True
+    if held.key.tenant is not None:  # an agent of this name may be another tenant's
+        return False
     pattern = held.key.agents
     return agent_id is not None and pattern is not None and matches(pattern, agent_id)
 
@@ -178,7 +187,7 @@ def may_see(request_id: str, agent_id: str | None) -> bool:
 def sees_agents() -> bool:
     """Whether the key of the request under way has a pattern of agents, whose requests it sees whoever sent them."""
     held = _KEY_OF_REQUEST.get()
-    return held is not None and held.key.agents is not None
+    return held is not None and held.key.agents is not None and held.key.tenant is None
 
 
 def models_for_caller(models: Collection[str]) -> list[str]:

@@ -36,7 +36,8 @@ log = structlog.get_logger("headrace.front")
 _SOURCE: Final = "/headrace/front"
 _MOST_WAITING: Final = 20_000
 """Cancels that wait for their grace or for the broker; the oldest of more go at once, or are given up."""
-_AT_ONCE: Final = 100
+_AT_ONCE: Final = 20
+"""They leave in one batch, which has to fit into what the topic takes: of earlier versions of the contract 16 KiB."""
 _KEPT_S: Final = 60.0
 """How long a cancel is tried: a broker that is away for longer has kept its request waiting, too."""
 _RETRY_S: Final = 0.5

@@ -1,6 +1,6 @@
 """One request and what comes back of it, as events: for whatever API tells them to its client.
 
-    async with front.exchange(inbound) as exchange:
+    async with await front.exchange(inbound) as exchange:
         async for event in exchange:
             match event: Delta (chunks, a cursor) | Restarted | Beat | Whole | Broken | StillWaits
 
@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
-
-from aiokafka.structs import ConsumerRecord
+from typing import Final, NamedTuple, Self
 
 from schemas.response import Response
+from streams.alarm import Alarm
 from streams.front.follower import Broken, Cursor, Delta, Follower, Restarted, Whole
-from streams.front.whereabouts import Whereabouts
+from streams.front.request_state import RequestState
 
 __all__ = [
+    "Arrived",
     "Beat",
     "Broken",
     "Cursor",
@@ -45,7 +45,7 @@ _MOST_BYTES: Final = 256 * 1024
 class Beat:
     """Nothing has come for a while; the request goes on."""
 
-    where: Whereabouts | None = None
+    where: RequestState | None = None
     """Where it is and why, if a worker tells."""
 
 
@@ -62,31 +62,45 @@ class Faulted:
 Event = Delta | Restarted | Beat | Whole | Broken | StillWaits | Faulted
 
 
+class Arrived(NamedTuple):
+    """A delta as it was read from the lane."""
+
+    offset: int
+    headers: Mapping[str, bytes]
+    value: bytes
+
+
 class Inbox:
     """Deltas that have come and are not told yet, in bounded memory: for a reader that is too slow the answer fills the rest."""
 
     def __init__(self) -> None:
-        self._records: deque[ConsumerRecord] = deque()
+        self._records: deque[Arrived] = deque()
         self._size = 0
         self._full = False
+        self.has_had_some = False
         self.came = asyncio.Event()
 
-    def put(self, record: ConsumerRecord) -> None:
-        size = len(record.value or b"")
+    def put(self, delta: Arrived) -> None:
+        self.has_had_some = True
+        size = len(delta.value)
         self._full = self._full or self._size + size > _MOST_BYTES
         if self._full:
             return
-        self._records.append(record)
+        self._records.append(delta)
         self._size += size
         self.came.set()
 
-    def pop(self) -> ConsumerRecord | None:
+    @property
+    def empty(self) -> bool:
+        return not self._records
+
+    def pop(self) -> Arrived | None:
         """The next one; None where there is none now."""
         if not self._records:
             return None
-        record = self._records.popleft()
-        self._size -= len(record.value or b"")
-        return record
+        delta = self._records.popleft()
+        self._size -= len(delta.value)
+        return delta
 
 
 async def _nowhere(_: str) -> None: ...
@@ -103,7 +117,7 @@ class Exchange:
         inbox: Inbox,
         most_wait_s: float,
         forget: Callable[[str], None],
-        where: Callable[[str], Awaitable[Whereabouts | None]] = _nowhere,
+        where: Callable[[str], Awaitable[RequestState | None]] = _nowhere,
     ) -> None:
         self.request_id = request_id
         self._answer = answer
@@ -122,32 +136,30 @@ class Exchange:
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Raises ValueError where the fleet's answer cannot be read."""
-        clock = asyncio.get_running_loop().time
+        clock, inbox, take = asyncio.get_running_loop().time, self._inbox, self._follower.take
+        alarm = Alarm(inbox.came.set)
         waits_since = clock()
-        while True:
-            self._inbox.came.clear()
-            while (record := self._inbox.pop()) is not None:
-                waits_since = clock()
-                for event in self._follower.take(record.offset, dict(record.headers), record.value):
-                    yield event
-            if self._answer.done():
-                for event in self._follower.whole(Response.model_validate_json(self._answer.result())):
-                    yield event
-            if self._follower.ended:
-                return
-            left_s = self._most_wait_s - (clock() - waits_since)
-            if left_s <= 0:
-                yield StillWaits()
-                return
-            if not await came(self._inbox.came, min(BEAT_S, left_s)) and left_s > BEAT_S:
-                yield Beat(await self._where(self.request_id))
-
-
-async def came(event: asyncio.Event, within_s: float) -> bool:
-    """Whether it was set in that time."""
-    try:
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
+        try:
+            while True:
+                inbox.came.clear()
+                while (delta := inbox.pop()) is not None:
+                    waits_since = clock()
+                    for event in take(*delta):
+                        yield event
+                if self._answer.done():
+                    for event in self._follower.whole(Response.model_validate_json(self._answer.result())):
+                        yield event
+                if self._follower.ended:
+                    return
+                now, ends = clock(), waits_since + self._most_wait_s
+                if now >= ends:
+                    yield StillWaits()
+                    return
+                beat_at = now + BEAT_S
+                alarm.set(min(beat_at, ends))
+                await inbox.came.wait()
+                alarm.clear()
+                if beat_at <= clock() < ends and inbox.empty and not self._answer.done():
+                    yield Beat(await self._where(self.request_id))
+        finally:
+            alarm.close()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiokafka.structs import TopicPartition
 
 from streams.front.ids import Where
-from streams.front.records import RequestRecords
+from streams.front.request_records import RequestRecords
 from streams.kafka.list_offsets import end_offsets
 from streams.kafka.reconnect import make_consumer
 from topics.headers import CE_ID, REQUEST_ID

@@ -15,9 +15,9 @@ so that any front can go on behind one: what is before it is made again and not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -31,8 +31,7 @@ _CURSOR: Final = re.compile(r"(\d{1,7})\.(-1|\d{1,19})\.(\d{1,9})", re.ASCII)
 NOTHING_TOLD: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A place in a stream."""
 
     lane: int
@@ -131,7 +130,7 @@ class Follower:
         if self._lost:
             return []
         try:
-            told = self._follow(offset, chunks_of(value))
+            told = self._follow(offset, value)
         except ValueError:
             self._lost = True
             return []
@@ -165,17 +164,18 @@ class Follower:
         else:
             self._told = Partial()
 
-    def _follow(self, offset: int, chunks: Sequence[bytes]) -> list[Told]:
+    def _follow(self, offset: int, value: bytes) -> list[Told]:
         """Raises ValueError for chunks that are none; then nothing of them counts."""
-        read = [(chunk, orjson.loads(chunk)) for chunk in chunks]
-        if not all(is_chunk(parsed) for _, parsed in read):
+        chunks = chunks_of(value)
+        read = orjson.loads(value)
+        if len(read) != len(chunks) or not all(map(is_chunk, read)):
             raise ValueError("a delta with something that is no chunk")
-        passing = [(chunk, parsed) for chunk, parsed in read if parsed["choices"] or not parsed.get("usage")]
         into = self._told if self._catching is None else self._catching
         told: list[bytes] = []
-        for chunk, parsed in passing:
-            told.append(orjson.dumps(parsed) if into.add(parsed) else chunk)
-            self._head = parsed
+        for chunk, parsed in zip(chunks, read, strict=True):
+            if parsed["choices"] or not parsed.get("usage"):
+                told.append(orjson.dumps(parsed) if into.add(parsed) else chunk)
+                self._head = parsed
         if self._catching is None:
             return self._at(offset, told)
         return self._catch_up(offset, self._catching)
@@ -217,6 +217,8 @@ class Follower:
         found = tuple(chunks)
         first = self._number
         self._number += len(found)
+        if self.resume is None:
+            return [Delta(found, Cursor(self.lane, self._offset, first))] if found else []
         skipped = sum(self._has(Cursor(self.lane, self._offset, first + index)) for index in range(len(found)))
         if skipped == len(found):
             return []

@@ -13,28 +13,33 @@ from typing import Final, Self
 
 import structlog
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 
 from schemas.cancel import Cancel
 from schemas.response import Response
 from streams.app import producer_options
 from streams.front.access import admit, caller
 from streams.front.cancelling import Cancelling
-from streams.front.exchange import Event, Exchange, Inbox
+from streams.front.deadlines import Deadlines
+from streams.front.exchange import Arrived, Event, Exchange, Inbox
 from streams.front.finder import Finder
 from streams.front.follower import Cursor
 from streams.front.idempotency.claim_log import ClaimLog
 from streams.front.idempotency.claims import NO_BODY, deletion_of
+from streams.front.idempotency.unpublished import Unpublished
 from streams.front.ids import RANDOM_BYTES, Where, new_id, read_id
 from streams.front.inbound import Inbound
 from streams.front.lane import Lane
 from streams.front.problems import ProblemError, invalid, unavailable
 from streams.front.replay import Replays
+from streams.front.request_state import RequestState
+from streams.front.tracing import publishing
 from streams.front.waiting import Waiting
-from streams.front.whereabouts import Whereabouts
+from streams.front.watching import Watch
 from streams.front.workers import Workers
 from streams.kafka import closing
 from streams.kafka.reconnect import make_producer
+from streams.kafka.records import Record
+from streams.otel.build import Tracing, open_tracing
 from streams.settings import Settings
 from topics.headers import CE_ID, REQUEST_ID, message_headers, request_headers
 
@@ -50,19 +55,26 @@ class Front:
         self._settings = settings
         self._stack = AsyncExitStack()
         self.waiting = Waiting(settings.front.max_waiting)
+        self._deadlines = Deadlines.from_settings(settings)
+        self.tracing: Tracing
         client, self._names = settings.kafka.client_options(), settings.topics.names
         names = self._names
-        topics = (names.deltas, names.front_responses)  # deltas first: an answer that comes with them ends the stream
-        self._lane = Lane(client, topics, random.randrange(settings.front.lanes), self._on_record)
+        topics = {names.deltas: self._on_delta, names.front_responses: self._on_answer}
+        # Deltas first: an answer that comes with them ends the stream.
+        self._lane = Lane(client, topics, random.randrange(settings.front.lanes))
         self._finder = Finder(client, names, settings.front.lanes)
         self._replays = Replays(client, names)
         self.cancelling = Cancelling(self.cancel, settings.front.cancel_grace)
+        self._proofs = settings.fleet.key_proofs()
         self._workers = Workers(client, names.metric_samples)
-        self._producer = make_producer(**{**producer_options(settings), "enable_idempotence": True})
+        self._watch = Watch(self.waiting, self._workers)
+        self._producer = make_producer(**{**producer_options(settings), "enable_idempotence": True, "linger_ms": 0})
         self.claims = ClaimLog(client, names.front_claims, self._producer)
+        self.unpublished = Unpublished(client, names, self.claims, settings.kafka.request_timeout)
 
     async def __aenter__(self) -> Self:
         try:
+            self.tracing = await open_tracing(self._settings, "front", self._stack)
             await self._producer.start()
             self._stack.push_async_callback(closing.stop, self._producer)
             self._stack.push_async_callback(self._lane.stop)
@@ -71,6 +83,7 @@ class Front:
             await self._lane.start()
             self._stack.push_async_callback(self._workers.stop)
             self._workers.start()
+            self._stack.push_async_callback(self._watch.stop)
             self._stack.push_async_callback(self.claims.stop)
             await self.claims.start()
         except BaseException:
@@ -114,25 +127,13 @@ class Front:
             raise ProblemError(unavailable("the front reads no answers now", code="front_not_ready"))
         if self.waiting.full:
             raise ProblemError(unavailable("too many requests wait here", code="too_many_waiting", status=429))
-        now = datetime.now(UTC)
+        if inbound.tenant and inbound.tenant not in self._names.tenants:
+            raise ProblemError(unavailable("this front does not know the key's tenant", code="tenant_not_known"))
         request_id = request_id or self.make_id(inbound.id_prefix)
-        headers = request_headers(
-            event_id=request_id,
-            source=_SOURCE,
-            time=now,
-            reply_to=self._names.front_responses,
-            reply_partition=self._lane.number,
-            stream=inbox is not None,
-        )
         answer = self.waiting.expect(request_id, inbox)
         trip = self.cancelling.note(inbound, request_id, answer)
         try:
-            record = await self._producer.send_and_wait(
-                self._names.topic_of[inbound.priority],
-                inbound.value(request_id),
-                key=inbound.agent_id.encode(),
-                headers=headers,
-            )
+            trip.record = await self._send(inbound, request_id, self._lane.number, stream=inbox is not None)
         except (KafkaError, TimeoutError) as error:
             self.waiting.forget(request_id)
             log.warning("a request could not be published", error=repr(error))
@@ -140,9 +141,43 @@ class Front:
         except BaseException:
             self.waiting.forget(request_id)
             raise
-        trip.record = f"{record.topic}:{record.partition}:{record.offset}"
         self.waiting.published(request_id, trip.record.encode())
+        self._watch.begin(request_id, inbound.agent_id, self._deadlines.of(inbound))
         return request_id, answer
+
+    async def publish_again(self, inbound: Inbound, request_id: str) -> None:
+        """Put a request on the log that a front which died had claimed: under its id, answered where the id says.
+
+        Raises ProblemError for what the caller's key may not ask for, and KafkaError, TimeoutError.
+        """
+        where = read_id(request_id)
+        assert where is not None
+        await self._send(admit(inbound), request_id, where.lane, stream=True)
+
+    async def _send(self, inbound: Inbound, request_id: str, lane: int, *, stream: bool) -> str:
+        """Its record, `topic:partition:offset`, once the broker has it. Raises KafkaError, TimeoutError."""
+        topic, value = self._names.requests_of(inbound.tenant)[inbound.priority], inbound.value(request_id)
+        trace = publishing(self.tracing, inbound, request_id, topic)
+        headers = request_headers(
+            event_id=request_id,
+            source=_SOURCE,
+            time=datetime.now(UTC),
+            reply_to=self._names.front_responses,
+            reply_partition=lane,
+            stream=stream,
+            traceparent=trace.traceparent,
+            tracestate=trace.tracestate,
+        )
+        if self._proofs is not None and (key := caller()) is not None:
+            headers.append(self._proofs.header(topic, key, value))
+        record = await self._producer.send_and_wait(topic, value, key=inbound.agent_id.encode(), headers=headers)
+        named = f"{record.topic}:{record.partition}:{record.offset}"
+        trace.published(named)
+        return named
+
+    def own_limit_s(self, inbound: Inbound) -> float | None:
+        """Seconds that the request may take by its own limit; None where it has none."""
+        return self._deadlines.own_of(inbound)
 
     async def cancel(self, cancel: Cancel) -> None:
         """End a request. Raises KafkaError, TimeoutError where the broker does not take the cancel."""
@@ -163,7 +198,7 @@ class Front:
         """Nobody waits here for the answer any more."""
         self.waiting.forget(request_id)
 
-    async def where(self, request_id: str) -> Whereabouts | None:
+    async def where(self, request_id: str) -> RequestState | None:
         """Where a request is that is not answered yet, and why it waits; None where no worker tells. Raises nothing."""
         return await self._workers.ask(request_id, self.waiting.record_of(request_id))
 
@@ -198,13 +233,15 @@ class Front:
         except (KafkaError, TimeoutError) as error:
             raise ProblemError(unavailable("the log cannot be read now", code="log_unreadable")) from error
 
-    def _on_record(self, record: ConsumerRecord) -> None:
+    def _on_delta(self, record: Record) -> None:
         headers = dict(record.headers)
         request_id, event_id = headers.get(REQUEST_ID), headers.get(CE_ID)
-        if request_id is None or event_id is None or record.value is None:
-            return
-        name = request_id.decode("utf-8", "replace")
-        if record.topic == self._names.deltas:
-            self.waiting.take_delta(name, event_id, record)
-        else:
-            self.waiting.take(name, event_id, record.value)
+        if request_id is not None and event_id is not None and record.value is not None:
+            arrived = Arrived(record.offset, headers, record.value)
+            self.waiting.take_delta(request_id.decode("utf-8", "replace"), event_id, arrived)
+
+    def _on_answer(self, record: Record) -> None:
+        headers = dict(record.headers)
+        request_id, event_id = headers.get(REQUEST_ID), headers.get(CE_ID)
+        if request_id is not None and event_id is not None and record.value is not None:
+            self.waiting.take(request_id.decode("utf-8", "replace"), event_id, record.value)

@@ -15,8 +15,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from streams.front.problem_response import api_of, refusal
 from streams.front.problems import Problem, invalid
-from streams.front.refusal import api_of, refusal
 from streams.metrics import definitions as metrics
 
 _OTHER_FILES: Final = 100

@@ -69,6 +69,8 @@ class Inbound:
     idempotency: IdempotencyKey | None
     id_prefix: str
     """What its id begins with: of which API it is."""
+    tenant: str = ""
+    """Whose it is, by its key; nothing that a client sends says so."""
 
     def value(self, request_id: str) -> bytes:
         """The value of its record."""

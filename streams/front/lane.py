@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 
-from streams.kafka.follow import LogFollower
+from streams.kafka.follow import LogFollower, Take
 from streams.supervise import end, supervised
 
 _MOST_AGAIN: Final = 10_000
 """Records that are read again where the log lost its place: minutes of a busy lane, not its whole day."""
 
 
+_PAUSE_S: Final = 0.002
+"""Between fetches that bring few records: a token waits for it, and a fetch costs as much as many tokens."""
+
+
 class Lane:
-    """Hands every record of one partition of each topic to `on_record`, in the order of its partition; what has come of several
-    topics in the order of `topics`. It belongs to no group: nobody can take it away.
+    """Hands every record of one partition of each topic to the topic's own function, in the order of its partition; what has come
+    of several topics in the order of `topics`. It belongs to no group: nobody can take it away.
     """
 
     def __init__(
         self,
         client_options: Mapping[str, object],
-        topics: Sequence[str],
+        topics: Mapping[str, Take],
         number: int,
-        on_record: Callable[[ConsumerRecord], None],
     ) -> None:
         self.number = number
         partitions = [TopicPartition(topic, number) for topic in topics]
-        self._follower = LogFollower(client_options, partitions, on_record, begin=self._begin_at, reset="latest")
+        self._follower = LogFollower(
+            client_options,
+            partitions,
+            topics,
+            begin=self._begin_at,
+            reset="latest",
+            tolerant=True,
+            pause_s=_PAUSE_S,
+        )
         self._has_begun = False
         self.reading = self._follower.reading
         """Set while answers arrive here: a request that is published now is answered here."""

@@ -1,9 +1,4 @@
-"""Where clients connect: how many, and for how long one may say nothing.
-
-aiohttp bounds the size of a request's head and the pipelined requests behind one, but not the time in which a head arrives
-(xorbitsai/inference#5213 tells how a byte a second holds a connection), nor the number of connections. So each connection is
-guarded: bytes pass through, a clock runs while a head is awaited. Public interfaces of asyncio and aiohttp alone.
-"""
+"""Where clients connect: a socket whose connections are guarded (guards.py), and answers to what is no HTTP."""
 
 from __future__ import annotations
 
@@ -17,8 +12,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from streams.front.guards import Bounds, Guards
+from streams.front.problem_response import refusal
 from streams.front.problems import invalid
-from streams.front.refusal import refusal
 from streams.front.tls import Certificate
 from streams.metrics import definitions as metrics
 

@@ -68,6 +68,7 @@ _OF_THE_FLEET: Final[Mapping[str, tuple[int, str]]] = {
     "answer_too_large": (502, _SERVER),
     "invalid_reply_to": (500, _SERVER),
     "internal": (500, _SERVER),
+    "budget_exceeded": (402, "insufficient_quota"),  # no SDK tries 402 again by itself, as they do 429
     "cancelled": (499, _INVALID),  # as google.rpc.Code maps CANCELLED, and nginx logs it
 }
 _QUEUE_FULL_RETRY_S: Final = 1.0

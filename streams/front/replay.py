@@ -15,7 +15,7 @@ from streams.front.exchange import BEAT_S, Beat, Broken, Event, StillWaits
 from streams.front.finder import CLOCKS_APART_MS
 from streams.front.follower import Cursor, Follower
 from streams.front.ids import Where
-from streams.front.records import RequestRecords
+from streams.front.request_records import RequestRecords
 from streams.kafka.list_offsets import begin_offsets, end_offsets
 from streams.kafka.reconnect import make_consumer
 from topics.headers import CE_ID, REQUEST_ID

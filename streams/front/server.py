@@ -18,6 +18,7 @@ from streams.front.routes.openai import OpenAIRoutes
 from streams.front.routes.replies import json_reply, tell_request_id
 from streams.front.routes.requests import RequestRoutes
 from streams.front.routes.responses import ResponsesRoutes
+from streams.front.tracing import tracing_middleware
 from streams.limits.token_estimate import TokenEstimator
 
 
@@ -36,7 +37,7 @@ def front_app(
     asking = Asking(front, most_wait_s)
     app = web.Application(
         client_max_size=max_body_bytes,
-        middlewares=[*middlewares, front.cancelling.middleware(), problems],
+        middlewares=[*middlewares, tracing_middleware(lambda: front.tracing), front.cancelling.middleware(), problems],
     )
     app.on_response_prepare.append(tell_request_id)
     app.add_routes(OpenAIRoutes(asking, models, int(time.time())).table())

@@ -34,6 +34,8 @@ DONE: Final = b"data: [DONE]\n\n"
 BEAT: Final = b": waiting\n\n"
 _MOST_STALLED_S: Final = 60.0
 """A client that takes nothing for so long is gone; its answer is on the log."""
+_SMALL_BYTES: Final = 32 * 1024
+"""Less than what a connection takes in (64 KiB) before whoever writes is made to wait."""
 
 
 async def write_stream(
@@ -92,9 +94,11 @@ async def write_events(
 def sse(event: Event, request_id: str, *, tells_usage: bool) -> bytes:
     """One event as server-sent events."""
     match event:
-        case Delta(chunks):
+        case Delta(chunks, (lane, offset, number)):
+            if len(chunks) == 1:
+                return b"id: %d.%d.%d\ndata: %b\n\n" % (lane, offset, number, chunks[0])
             return b"".join(
-                b"id: %b\ndata: %b\n\n" % (str(event.place(index)).encode(), chunk)
+                b"id: %d.%d.%d\ndata: %b\n\n" % (lane, offset, number + index, chunk)
                 for index, chunk in enumerate(chunks)
             )
         case Beat():
@@ -123,6 +127,10 @@ def beat(event: Event) -> bytes:
 
 async def _write(request: web.Request, stream: web.StreamResponse, data: bytes) -> None:
     """Raises ConnectionResetError for a client that takes nothing: its connection is cut."""
+    transport = request.transport
+    if transport is not None and not transport.get_write_buffer_size() and len(data) < _SMALL_BYTES:
+        await stream.write(data)  # it has taken all so far: nothing is waited for
+        return
     try:
         async with asyncio.timeout(_MOST_STALLED_S):
             await stream.write(data)

@@ -7,12 +7,11 @@ before the broker has it: whoever else may write to the fronts' topic cannot ans
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiokafka.structs import ConsumerRecord
-
-from streams.front.exchange import Inbox
+from streams.front.exchange import Arrived, Inbox
 
 _MOST_EARLY_DELTAS: Final = 64
 _MOST_EARLY: Final = 4
@@ -26,7 +25,9 @@ class _Waiter:
     early: list[tuple[bytes, bytes]] = field(default_factory=list)
     inbox: Inbox | None = None
     """Where its deltas go; None: it wants none."""
-    early_deltas: list[tuple[bytes, ConsumerRecord]] = field(default_factory=list)
+    early_deltas: list[tuple[bytes, Arrived]] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+    """When its time is over."""
 
 
 class Waiting:
@@ -63,8 +64,8 @@ class Waiting:
             return
         waiter.event_id = event_id
         early_deltas, waiter.early_deltas = waiter.early_deltas, []
-        for named, record in early_deltas:
-            self.take_delta(request_id, named, record)
+        for named, delta in early_deltas:
+            self.take_delta(request_id, named, delta)
         early, waiter.early = waiter.early, []
         for named, value in early:
             self.take(request_id, named, value)
@@ -81,21 +82,42 @@ class Waiting:
         if event_id != waiter.event_id:
             return False
         waiter.answer.set_result(value)
+        if waiter.timer is not None:
+            waiter.timer.cancel()
         return True
 
-    def take_delta(self, request_id: str, event_id: bytes, record: ConsumerRecord) -> None:
+    def ring(self, request_id: str, after_s: float, on_late: Callable[[], None]) -> None:
+        """Call `on_late` then, if it is still waited for and not answered."""
+        waiter = self._waiters.get(request_id)
+        if waiter is not None and not waiter.answer.done():
+            waiter.timer = asyncio.get_running_loop().call_later(after_s, on_late)
+
+    def expire(self, request_id: str, value: bytes) -> None:
+        """Its time is over: this is the answer, by nobody but its front."""
+        waiter = self._waiters.get(request_id)
+        if waiter is not None and not waiter.answer.done():
+            waiter.answer.set_result(value)
+
+    def is_told(self, request_id: str) -> bool:
+        """Whether deltas of it have come."""
+        waiter = self._waiters.get(request_id)
+        return waiter is not None and waiter.inbox is not None and waiter.inbox.has_had_some
+
+    def take_delta(self, request_id: str, event_id: bytes, delta: Arrived) -> None:
         """A delta came."""
         waiter = self._waiters.get(request_id)
         if waiter is None or waiter.inbox is None:
             return
         if waiter.event_id is None:
             if len(waiter.early_deltas) < _MOST_EARLY_DELTAS:
-                waiter.early_deltas.append((event_id, record))
+                waiter.early_deltas.append((event_id, delta))
         elif event_id == waiter.event_id:
-            waiter.inbox.put(record)
+            waiter.inbox.put(delta)
 
     def forget(self, request_id: str) -> None:
         """Nobody waits any more."""
         waiter = self._waiters.pop(request_id, None)
         if waiter is not None:
             waiter.answer.cancel()
+            if waiter.timer is not None:
+                waiter.timer.cancel()

@@ -20,7 +20,8 @@ from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
 
 from schemas.metric_sample import MetricSample, parse_metric_sample
-from streams.front.whereabouts import KEPT_S, Directory, Whereabouts, read_whereabouts
+from streams.front.request_state import RequestState, read_request_states
+from streams.front.worker_directory import KEPT_S, Directory
 from streams.kafka.list_offsets import end_offsets
 from streams.kafka.reconnect import make_consumer
 from streams.supervise import end, supervised
@@ -46,7 +47,9 @@ class Workers:
         self._client_options = client_options
         self._partition = TopicPartition(topic, 0)
         self._directory = Directory()
-        self._open: dict[_Question, asyncio.Future[Whereabouts | None]] = {}
+        self._heard_at: float | None = None
+        """When a worker's sample was read last."""
+        self._open: dict[_Question, asyncio.Future[RequestState | None]] = {}
         self._came = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -59,7 +62,13 @@ class Workers:
         if self._session is not None:
             await self._session.close()
 
-    async def ask(self, request_id: str, record: str | None) -> Whereabouts | None:
+    def live(self, now: float) -> bool:
+        """Whether some worker lives, as far as is known: False where some have told of themselves here, and none has for a
+        minute. True of a fleet that makes no samples. `now`: monotonic; clocks of workers may be far off.
+        """
+        return self._heard_at is None or now - self._heard_at < KEPT_S
+
+    async def ask(self, request_id: str, record: str | None) -> RequestState | None:
         """Where the request is, by the worker that has it; None where none tells within 2 s. Raises nothing."""
         question = (request_id, record)
         asked = self._open.get(question)
@@ -87,7 +96,7 @@ class Workers:
                     if not future.done():
                         future.set_result(None)
 
-    async def _ask_all(self, asked: Mapping[_Question, asyncio.Future[Whereabouts | None]]) -> None:
+    async def _ask_all(self, asked: Mapping[_Question, asyncio.Future[RequestState | None]]) -> None:
         now = time.time()
         by_worker: dict[str, list[_Question]] = {}
         for request_id, record in asked:
@@ -104,7 +113,7 @@ class Workers:
                 if found is not None and not future.done():
                     future.set_result(found)
 
-    async def _ask_one(self, address: str, asked: Sequence[_Question]) -> list[tuple[_Question, Whereabouts | None]]:
+    async def _ask_one(self, address: str, asked: Sequence[_Question]) -> list[tuple[_Question, RequestState | None]]:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_WITHIN_S), trust_env=False)
         body = orjson.dumps({"requests": [{"id": request_id, "record": record} for request_id, record in asked]})
@@ -115,7 +124,7 @@ class Workers:
             ) as answer:
                 if answer.status != 200:
                     return []
-                told = read_whereabouts(await answer.content.read(_MOST_BYTES), len(asked))
+                told = read_request_states(await answer.content.read(_MOST_BYTES), len(asked))
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
             return []  # it has gone, or is busy: its requests will be told by the next owner
         return list(zip(asked, told, strict=True))
@@ -155,4 +164,5 @@ class Workers:
         except (ValidationError, RecursionError):
             return
         if isinstance(sample, MetricSample):
+            self._heard_at = time.monotonic()
             self._directory.note(sample.worker_id, sample.address, sample.owned, sample.at.timestamp())

@@ -5,7 +5,7 @@ what fits, memory given back to the system, partitions held (paused while memory
 loop is stuck. It promises that it never spins (`policy.py`) and that a hold always ends.
 
 Read in this order:
-    budget     how much memory a worker may use
+    budget     how much memory a worker may use; rss: how much it has
     policy     pure: a reading in, a step out; when to collect, cut, hold
     governor   the loop around it; reclaim: what a step does
     stall      the thread that sees a loop that stands still

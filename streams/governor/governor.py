@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import psutil
 import structlog
 
 from streams.governor.budget import Budget
 from streams.governor.policy import MemoryPolicy, MemoryRules, Reading, Step
 from streams.governor.reclaim import collect_all, collect_young, find_give_back, return_buffers_at_once
+from streams.governor.rss import rss_reader
 from streams.governor.stall import StallWatch
 from streams.metrics import definitions as metrics
 from streams.settings import Settings
@@ -74,8 +74,7 @@ class Governor:
         rss: Callable[[], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        process = psutil.Process()
-        self._rss = rss or (lambda: int(process.memory_info().rss))
+        self._rss = rss or rss_reader()
         self._policy = MemoryPolicy(
             MemoryRules(
                 budget.bytes, settings.gc.threshold, settings.gc.aggressive, settings.memory.hold, settings.gc.interval

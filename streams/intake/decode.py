@@ -22,6 +22,7 @@ from streams.intake.nodes import most_nodes, nodes
 from streams.kafka.records import Origin, Original, Record
 from streams.kafka.set_aside import SetAside
 from streams.pipeline import PendingRequest, Rejected, Source
+from streams.signing import KeyProofs
 from topics.headers import NO_HEADERS, read_request_headers
 from topics.names import V1, Priority, TopicNames
 
@@ -42,6 +43,8 @@ class Decoder:
     keeps_records: bool = False
     """Whether requests hold their records, for dead letters. Those that name a reply topic of their own always do."""
     names: TopicNames = V1
+    proofs: KeyProofs | None = None
+    """How a front's key is proved; None: no key counts."""
 
     def decode(self, record: Record, origin: Origin, source: Source, index: int) -> PendingRequest | Rejected:
         """Raises nothing, whatever the record holds."""
@@ -70,7 +73,8 @@ class Decoder:
         if headers.fault is not None:
             return _refuse(record, event_id, headers.fault)
 
-        priority = self.names.priority_of[origin.topic]
+        topic = self.names.request_topics[origin.topic]
+        priority = topic.priority
         received_at = record.timestamp / 1000
         expires_at = headers.expires_at_s
         if request.timeout_s is not None:
@@ -90,13 +94,19 @@ class Decoder:
             received_at,
             received_at + self.waits_s[priority] if expires_at is None else expires_at,
             expires_at,
-            headers.reply_to or self.names.responses,
+            headers.reply_to or topic.responses,
             headers.reply_partition if headers.reply_to else None,
             headers.traceparent,
             len(value),
             Original(record, origin) if self.keeps_records or headers.reply_to else None,
-            headers.streams,
+            headers.streams and (not topic.tenant or headers.reply_to == self.names.front_responses),
+            tenant=topic.tenant,
+            tracestate=headers.tracestate,
+            key=self._key(origin.topic, headers.front_key, value) if headers.front_key else "",
         )
+
+    def _key(self, topic: str, claim: bytes, value: bytes) -> str:
+        return "" if self.proofs is None else self.proofs.proved(topic, claim, value)
 
     def _refuse_by_size(self, record: Record, event_id: bytes, message: str) -> Rejected:
         """Who sent it is looked for in the value only where that costs little: it may hold 8 million lists."""

@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 
+from streams.kafka.sealed import unsealed
+
 _WITHIN_MS = 10_000
 
 
 @asynccontextmanager
 async def running_admin(client_options: Mapping[str, object]) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client that has started, and is closed in the end. Raises KafkaError."""
-    admin = AIOKafkaAdminClient(**client_options)
+    admin = AIOKafkaAdminClient(**unsealed(client_options))
     try:
         await admin.start()
         yield admin

@@ -1,8 +1,8 @@
 """Which worker gets which partitions: balanced, sticky, and the same number of every request topic.
 
-Partition p of all subscribed topics goes to one worker: an agent whose producers use the contract's partitioner then lives
-on one worker, whatever priorities it uses. Each worker says with its join what it owned and in which generation; it keeps
-that, up to its fair share, so that a join or a leave moves as few partitions as it can, and calls under way on the others
+Partition p of all topics that all subscribe to goes to one worker: an agent whose producers use the contract's partitioner
+then lives on one worker, whatever priorities it uses. Each worker says with its join what it owned and in which generation; it
+keeps that, up to its fair share, so that a join or a leave moves as few partitions as it can, and calls under way on the others
 go on.
 """
 
@@ -67,6 +67,20 @@ def assign(members: Mapping[str, Owned], partitions: int) -> dict[str, list[int]
     return given
 
 
+def _by_subscribers(members: Mapping[str, ConsumerProtocolMemberMetadata]) -> dict[frozenset[str], list[str]]:
+    """Topics by who subscribes to them, in their order. Members differ while the fleet's settings get another tenant: no member
+    is given what it does not know.
+    """
+    subscribers: dict[str, set[str]] = {}
+    for member, metadata in members.items():
+        for topic in metadata.subscription:
+            subscribers.setdefault(topic, set()).add(member)
+    topics: dict[frozenset[str], list[str]] = {}
+    for topic in sorted(subscribers):
+        topics.setdefault(frozenset(subscribers[topic]), []).append(topic)
+    return topics
+
+
 class StickyAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     """`assign` for aiokafka's group protocol. An instance a consumer: `owned` says what the worker holds now."""
 
@@ -82,17 +96,16 @@ class StickyAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     def assign(
         self, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        topics = sorted({topic for metadata in members.values() for topic in metadata.subscription})
-        sizes = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
         owned = {member: Owned.from_bytes(metadata.user_data or b"") for member, metadata in members.items()}
-        given = assign(owned, max(sizes.values(), default=0))
+        given: dict[str, list[tuple[str, list[int]]]] = {member: [] for member in members}
+        for subscribers, topics in _by_subscribers(members).items():
+            sizes = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
+            shares = assign({member: owned[member] for member in subscribers}, max(sizes.values(), default=0))
+            for member, numbers in shares.items():
+                given[member] += [(topic, [each for each in numbers if each < sizes[topic]]) for topic in topics]
         return {
-            member: ConsumerProtocolMemberAssignment(
-                self.version,
-                [(topic, [number for number in numbers if number < sizes[topic]]) for topic in topics],
-                b"",
-            )
-            for member, numbers in given.items()
+            member: ConsumerProtocolMemberAssignment(self.version, sorted(topics), b"")
+            for member, topics in given.items()
         }
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:

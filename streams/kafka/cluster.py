@@ -10,7 +10,11 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.allowed import allowed_operations
-from streams.kafka.produce import ALL_IN_SYNC, produce
+from streams.kafka.joint_produce import JointProduce
+from streams.kafka.produce import ALL_IN_SYNC
+from streams.kafka.sealed import writing_seal
+from streams.signing import Seal
+from streams.signing.signature import Headers
 from topics.access import Allowed
 
 NO_LEADER: Final = -1
@@ -19,8 +23,10 @@ NO_LEADER: Final = -1
 class Cluster:
     """What writers and readers ask of a cluster. `client` is one of aiokafka's, or one that a test plays."""
 
-    def __init__(self, client: AIOKafkaClient) -> None:
+    def __init__(self, client: AIOKafkaClient, seal: Seal | None = None) -> None:
         self._client = client
+        self._seal = seal
+        self._joint = JointProduce(client)
 
     def leader(self, partition: TopicPartition) -> int | None:
         """The broker that leads it; NO_LEADER where none does now, None where the partition is not known."""
@@ -63,16 +69,22 @@ class Cluster:
         """What this user may do with these topics (KIP-430), as far as the broker tells. Raises KafkaError."""
         return await allowed_operations(self._client, topics)
 
+    def signed(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Headers:
+        """The headers of a record that is about to be put into a batch; signed, if it is a control record."""
+        return headers if self._seal is None else self._seal.signed(topic, key, value, headers)
+
     async def produce(
         self, node_id: int, batches: Mapping[TopicPartition, bytes], timeout_ms: int, acks: int = ALL_IN_SYNC
     ) -> Mapping[TopicPartition, Exception]:
-        """Write a batch to each of some partitions that one broker leads; which were not acked, and why.
+        """Write a batch to each of some partitions that one broker leads; which were not acked, and why. What others send to the
+        broker in the same turn of the loop travels along.
 
         Raises KafkaError where there is no answer: then nobody knows.
         """
-        return await produce(self._client, node_id, batches, timeout_ms, acks)
+        return await self._joint.produce(node_id, batches, timeout_ms, acks)
 
 
 def cluster_of(client: AIOKafkaConsumer | AIOKafkaProducer) -> Cluster:
     """The cluster as a started consumer or producer knows it."""
-    return Cluster(client.client if isinstance(client, AIOKafkaProducer) else client._client)
+    connections = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    return Cluster(connections, writing_seal(client))

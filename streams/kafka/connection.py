@@ -17,11 +17,15 @@ from collections.abc import Awaitable
 from math import inf
 from typing import Any, Final
 
+import structlog
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import SaslAuthenticateRequest, SaslHandShakeRequest
 
 from streams.settings.secrets import SecretFile
+from streams.settings.tls import RotatingContext
+
+log = structlog.get_logger("headrace.transport")
 
 _EARLIEST, _LATEST = 0.85, 0.95
 """Of a session's lifetime, as Kafka's own clients do it."""
@@ -43,6 +47,8 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]
         self._signing_in: asyncio.Event | None = None
 
     async def connect(self) -> Any:
+        if isinstance(self._ssl_context, RotatingContext) and self._ssl_context.refresh():
+            log.info("the client certificate was replaced, new connections show it")
         connected = await super().connect()
         keep_alive(self._writer.get_extra_info("socket"))
         return connected

@@ -1,7 +1,8 @@
 """Why a broker cannot be reached, in words that say what to change.
 
-The reason is known where the connection is made, and lost on the way: the client says only that it could not bootstrap.
-`diagnose` connects once more to find it; `explain_connection` names what an exception means.
+The reason is known where the connection is made, and lost on the way: the client says only that it could not bootstrap, and takes
+minutes for it where a broker is silent. `ask_all` connects to every bootstrap address by itself; `explain_connection` names what
+an exception means.
 
 TLS alerts: https://www.rfc-editor.org/rfc/rfc8446#section-6. Codes of certificates: https://docs.openssl.org/master/man1/openssl-verification-options/
 """
@@ -12,7 +13,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from aiokafka.conn import collect_hosts, create_conn
@@ -26,9 +28,13 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
+from streams.kafka.sealed import unsealed
 from topics.broker_errors import explain_error
 
-_WITHIN_S: Final = 5.0
+_WITHIN_S: Final = 3.5
+_OTHERS_WITHIN_S: Final = 1.0
+_HANDSHAKE_WITHIN_S: Final = 1.5
+"""All in all, a command has said within 10 s why it cannot do its work."""
 
 _NOT_YET_VALID, _EXPIRED, _WRONG_NAME, _WRONG_ADDRESS = 9, 10, 62, 64
 
@@ -119,36 +125,102 @@ def _tls(error: ssl.SSLError) -> str:
     return f"TLS failed: {error.reason or error}"
 
 
-async def diagnose(client_options: Mapping[str, object]) -> str:
-    """Connect to each bootstrap address and say what happens there: the cause, or each with its addresses."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a bootstrap address said: the id of its cluster (None where a broker is too old to tell), or why it cannot be used."""
+
+    address: str
+    cluster_id: str | None = None
+    cause: str | None = None
+
+
+async def ask_all(client_options: Mapping[str, object]) -> list[Asked]:
+    """Connect to each bootstrap address, all at the same time, sign in and ask for the cluster. Takes 5 s at most, and a second
+    once one has answered.
+    """
+    bounds: list[asyncio.Timeout] = []
+    hosts = collect_hosts(client_options.get("bootstrap_servers", "localhost:9092"), randomize=False)
+    return list(await asyncio.gather(*(_ask(host, port, client_options, bounds) for host, port, _ in hosts)))
+
+
+def causes_of(asked: Iterable[Asked]) -> str:
+    """Why none can be used: the cause, or each with its addresses. Pure.
+
+    >>> causes_of([Asked("a:1", cause="no"), Asked("b:1", cause="no")])
+    'no'
+    >>> causes_of([Asked("a:1", cause="no"), Asked("b:1")])
+    'a:1: no; b:1: it answers now'
+    """
     causes: dict[str, list[str]] = {}
-    for host, port, _ in collect_hosts(client_options.get("bootstrap_servers", "localhost:9092")):
-        cause = await _try(host, port, client_options)
-        causes.setdefault(cause, []).append(f"{host}:{port}")
+    for each in asked:
+        causes.setdefault(each.cause or "it answers now", []).append(each.address)
     if len(causes) == 1:
         return next(iter(causes))
     return "; ".join(f"{', '.join(addresses)}: {cause}" for cause, addresses in causes.items())
 
 
-async def _try(host: str, port: int, client_options: Mapping[str, object]) -> str:
-    options = {name: value for name, value in client_options.items() if name.startswith(("s", "client_id"))}
+def wrong_cluster(asked: Iterable[Asked], wanted: str | None) -> str | None:
+    """The fault in one line where an address leads to another cluster than the one wanted, or than the others do. Pure.
+
+    >>> wrong_cluster([Asked("a:1", "X"), Asked("b:1", "X"), Asked("c:1", cause="no")], None)
+    >>> wrong_cluster([Asked("a:1", "X"), Asked("b:1", "Y")], None)
+    'kafka.bootstrap_servers names brokers of different clusters: a:1 is of X, b:1 is of Y; name those of one'
+    >>> wrong_cluster([Asked("a:1", "X")], "Y")
+    'a:1 is of the Kafka cluster X, kafka.cluster_id wants Y: is kafka.bootstrap_servers another environment\'s?'
+    """
+    known = {each.address: each.cluster_id for each in asked if each.cluster_id is not None}
+    if wanted is not None and (others := {at: found for at, found in known.items() if found != wanted}):
+        at, found = next(iter(others.items()))
+        return (
+            f"{at} is of the Kafka cluster {found}, kafka.cluster_id wants {wanted}: "
+            "is kafka.bootstrap_servers another environment's?"
+        )
+    if len(set(known.values())) > 1:
+        each_of = ", ".join(f"{at} is of {found}" for at, found in known.items())
+        return f"kafka.bootstrap_servers names brokers of different clusters: {each_of}; name those of one"
+    return None
+
+
+async def _ask(host: str, port: int, client_options: Mapping[str, object], bounds: list[asyncio.Timeout]) -> Asked:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    options = {name: value for name, value in unsealed(client_options).items() if name.startswith(("s", "client_id"))}
     connection = None
     try:
-        async with asyncio.timeout(_WITHIN_S):
+        async with asyncio.timeout(_WITHIN_S) as bound:
+            bounds.append(bound)
             connection = await create_conn(host, port, request_timeout_ms=round(_WITHIN_S * 1000), **options)
-            await connection.send(MetadataRequest([]))
-        return "it answers now"
+            answer = await connection.send(MetadataRequest([]))
+            _hurry(bounds)
+        return Asked(address, getattr(answer, "cluster_id", None))
     except Exception as error:
-        cause = explain_connection(error)
-        closed = isinstance(error, (KafkaConnectionError, ConnectionError, asyncio.IncompleteReadError, TimeoutError))
-        if closed and not isinstance(error, ConnectionRefusedError):
-            return await _of_a_closed_one(host, port, client_options, connected=connection is not None) or cause
-        if isinstance(error, KafkaError | OSError):
-            return cause
-        return "what answers there is no Kafka broker: check the address and the port"
+        return Asked(
+            address, cause=await _cause_of(error, host, port, client_options, connected=connection is not None)
+        )
     finally:
         if connection is not None:
             connection.close()
+
+
+def _hurry(bounds: Iterable[asyncio.Timeout]) -> None:
+    """One has answered, the others are waited for a moment longer: a broker that is down must not delay everything."""
+    soon = asyncio.get_running_loop().time() + _OTHERS_WITHIN_S
+    for each in bounds:
+        when = each.when()
+        if when is not None and when > soon and not each.expired():
+            with contextlib.suppress(RuntimeError):  # it has ended
+                each.reschedule(soon)
+
+
+async def _cause_of(
+    error: Exception, host: str, port: int, client_options: Mapping[str, object], *, connected: bool
+) -> str:
+    cause = explain_connection(error)
+    closed = isinstance(error, (KafkaConnectionError, ConnectionError, asyncio.IncompleteReadError, TimeoutError))
+    if closed and not isinstance(error, ConnectionRefusedError):
+        return await _of_a_closed_one(host, port, client_options, connected=connected) or cause
+    if isinstance(error, KafkaError | OSError):
+        return cause
+    return "what answers there is no Kafka broker: check the address and the port"
 
 
 async def _of_a_closed_one(
@@ -170,7 +242,7 @@ async def _speaks_tls(host: str, port: int) -> bool | None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        async with asyncio.timeout(_WITHIN_S):
+        async with asyncio.timeout(_HANDSHAKE_WITHIN_S):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLError as error:
         return "ALERT" in str(error).upper() and "WRONG_VERSION" not in str(error).upper()

@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 from streams.kafka.fetcher import RecordFetcher
 from streams.kafka.log_epochs import NO_EPOCH
 from streams.kafka.records import Record
+from streams.kafka.sealed import verified
 
 PAUSE_S = 0.004
 """Between fetches that bring few records (docs/decisions/0012-paced-fetches.md has what it costs and brings)."""
@@ -66,7 +67,7 @@ class Fetch:
         if type(found) is not FetchResult:
             self._fetcher.drop(partition)
             found.check_raise()
-        records: list[Record] = []
+        records: Sequence[Record] = ()
         if found.check_assignment(partition) and found.has_more():
             unread = found._partition_records
             records = unread.read(most)
@@ -76,7 +77,7 @@ class Fetch:
         position = found._assignment.state_value(partition).position if found._assignment.active else None
         if not found.has_more():
             self._fetcher.drop(partition)
-        return records, position
+        return verified(self._consumer, partition, records), position
 
     async def unpack(self, partition: TopicPartition) -> bool:
         """Unpack the batch for which `take` raised HeavyBatchError, away from the loop; whether the partition is ready."""

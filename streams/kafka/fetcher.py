@@ -6,8 +6,8 @@ load waited for the broker up to 15 % of its time. What it does besides is kept:
 
 When a broker is asked again:
 
-- Nothing of its partitions waits to be taken: at once, and the broker may hold the fetch (`fetch_max_wait_ms`) until there is
-  something. After a few records only when `pause_s` is over since the last fetch began: where records trickle in, a fetch comes
+- Nothing of its partitions waits to be taken: at once, and the broker may hold the fetch until there is something (idle_hold.py).
+  After a few records only when `pause_s` is over since the last fetch began: where records trickle in, a fetch comes
   back with each of them, and costs more than the record.
 - Of a partition that has been taken there is more: at once, while the last records of others are still here; the broker answers
   at once, too.
@@ -35,6 +35,7 @@ from aiokafka.structs import TopicPartition
 from streams.kafka.batch_reader import BatchReader, ReadRules
 from streams.kafka.checked_logs import CheckedLogs
 from streams.kafka.fetch_session import FetchLimits, SessionFetches
+from streams.kafka.idle_hold import IdleHold
 from streams.kafka.log_epochs import NO_EPOCH, extent
 from streams.kafka.pacing import EMPTY_FETCH_FLOOR_S
 from streams.kafka.repeats import Repeats
@@ -234,7 +235,7 @@ class RecordFetcher(CheckedLogs):
 
     async def _ask(self, node_id: int, assignment: Any) -> None:
         """Fetch from one broker, for as long as it leads something of this assignment."""
-        clock, look = asyncio.get_running_loop().time, asyncio.Event()
+        clock, look, hold = asyncio.get_running_loop().time, asyncio.Event(), IdleHold(self._fetch_max_wait_ms)
         self._looks[node_id] = look
         while assignment.active and not self._closed and node_id in self._led:
             look.clear()
@@ -255,7 +256,7 @@ class RecordFetcher(CheckedLogs):
                 if not await self._check_logs(node_id, unsure, assignment):
                     await asyncio.sleep(self._retry_backoff)
                 continue
-            wanted, max_wait_ms = self._wanted(states)
+            wanted, max_wait_ms = self._wanted(states, hold.ms())
             if not wanted:
                 await look.wait()
                 continue
@@ -273,12 +274,15 @@ class RecordFetcher(CheckedLogs):
             if self._repeats.over(node_id):
                 log.info("fetches work again", broker=node_id)
             brought = self._take_in(response, wanted, assignment)
+            hold.note(brought=brought.some or len(wanted) < len(states))
             if brought.some:
                 self._tell()
             await asyncio.sleep(max(0.0, self._pause_after(brought, max_wait_ms) - (clock() - began)))
 
-    def _wanted(self, states: Collection[tuple[TopicPartition, Any]]) -> tuple[dict[TopicPartition, int], int]:
-        """What to ask for now, with the offsets, and how long the broker may hold it; nothing: not yet."""
+    def _wanted(
+        self, states: Collection[tuple[TopicPartition, Any]], hold_ms: int
+    ) -> tuple[dict[TopicPartition, int], int]:
+        """What to ask for now, with the offsets, and how long the broker may hold it, at most `hold_ms`; nothing: not yet."""
         records, left = self._records, self._left
         wanted: dict[TopicPartition, int] = {}
         here = wait_for = 0
@@ -291,7 +295,7 @@ class RecordFetcher(CheckedLogs):
                 position = wanted[partition] = state.position
                 more = more or (state.lso is not None and state.lso > position)
         if not here:
-            return wanted, self._fetch_max_wait_ms
+            return wanted, hold_ms
         if wait_for and not (more and here <= _AHEAD_AT):
             wanted = {}
         return wanted, min(_HOLD_BRIEFLY_MS, self._fetch_max_wait_ms)

@@ -25,6 +25,8 @@ from streams.kafka.records import Record
 
 log = structlog.get_logger("headrace.transport")
 
+Take = Callable[[Record], None]
+
 Begin = Callable[[AIOKafkaConsumer, TopicPartition, int, int], Awaitable[int]]
 """The offset to begin with, of a partition that has records from one offset to before another."""
 
@@ -37,7 +39,6 @@ _FETCH_WAIT_MS: Final = 500
 _MOST_RECORDS: Final = 500
 """Between two looks at everything else, where batches are read tolerantly."""
 _WAIT_S: Final = 0.5
-_PAUSE_S: Final = 0.02
 
 
 async def from_the_beginning(_consumer: AIOKafkaConsumer, _partition: TopicPartition, first: int, _last: int) -> int:
@@ -48,12 +49,14 @@ class LogFollower:
     """Hands every record to `on_record`; of several partitions what has come of them in the order of `partitions`.
 
     Args:
+        on_record: one for all topics, or each topic's own.
         isolation: `read_committed`, or `read_uncommitted`: then one transaction that stays open holds up nothing.
         on_anew: what was read counts no more, reading begins again.
         on_read: called after each look at the log, with or without records.
         begin: where reading begins, at first and after `on_anew`.
         reset: `earliest` or `latest`: where it goes on when the log loses its place while it is read.
         tolerant: a batch that is corrupt is left out, and one that unpacks to much is unpacked beside the loop.
+        pause_s: from one fetch that brings few records to the next, where batches are read tolerantly.
         fetch_bytes: of one fetch, where it is bounded further than by aiokafka.
     """
 
@@ -61,7 +64,7 @@ class LogFollower:
         self,
         client_options: Mapping[str, object],
         partitions: Sequence[TopicPartition],
-        on_record: Callable[[Record], None],
+        on_record: Take | Mapping[str, Take],
         *,
         isolation: str = "read_uncommitted",
         on_anew: Callable[[], None] = lambda: None,
@@ -69,14 +72,18 @@ class LogFollower:
         begin: Begin = from_the_beginning,
         reset: str = "earliest",
         tolerant: bool = False,
+        pause_s: float = 0.02,
         fetch_bytes: int | None = None,
     ) -> None:
         self._partitions = list(partitions)
-        self._on_record = on_record
+        self._on_record = {
+            each: on_record[each.topic] if isinstance(on_record, Mapping) else on_record for each in partitions
+        }
         self._on_anew = on_anew
         self._on_read = on_read
         self._begin = begin
         self._tolerant = tolerant
+        self._pause_s = pause_s
         bounds = (
             {} if fetch_bytes is None else {"fetch_max_bytes": fetch_bytes, "max_partition_fetch_bytes": fetch_bytes}
         )
@@ -138,8 +145,9 @@ class LogFollower:
 
     def _hand_on(self, read: _Read) -> None:
         for partition, records, position in read:
+            take = self._on_record[partition]
             for record in records:
-                self._on_record(record)
+                take(record)
                 self._next[partition] = record.offset + 1
             if position is not None:
                 self._next[partition] = position
@@ -152,7 +160,7 @@ class LogFollower:
         return poll
 
     def _tolerant_poll(self, consumer: AIOKafkaConsumer) -> Callable[[], Awaitable[_Read]]:
-        fetch = Fetch(consumer, pause_s=_PAUSE_S)
+        fetch = Fetch(consumer, pause_s=self._pause_s)
 
         async def take(partition: TopicPartition) -> _Read:
             try:
@@ -165,11 +173,11 @@ class LogFollower:
             return ()
 
         async def poll() -> _Read:
-            ready = fetch.ready()
-            if not ready:
+            if fetch.ready():
+                await asyncio.sleep(0)  # a backlog: others have their turn
+            else:
                 await fetch.wait(_WAIT_S)
-                return ()
-            await asyncio.sleep(0)
-            return [each for partition in ready for each in await take(partition)]
+            ready = set(fetch.ready())
+            return [each for partition in self._partitions if partition in ready for each in await take(partition)]
 
         return poll

@@ -64,13 +64,13 @@ async def _offsets(
     isolation_level = int(consumer._isolation_level == "read_committed")
 
     async def ask() -> dict[TopicPartition, int]:
-        by_leader: dict[int, list[TopicPartition]] = defaultdict(list)
+        by_leader: dict[int | None, list[TopicPartition]] = defaultdict(list)
         for partition in partitions:
-            leader = client.cluster.leader_for_partition(partition)
-            if leader in (None, -1):
-                client.add_topic(partition.topic)
-                raise StaleMetadata("nobody leads {}:{} now".format(*partition))
-            by_leader[leader].append(partition)
+            by_leader[client.cluster.leader_for_partition(partition)].append(partition)
+        if unknown := by_leader.pop(None, []) + by_leader.pop(-1, []):
+            for topic in {partition.topic for partition in unknown}:
+                client.add_topic(topic)  # all of them before one look at the cluster, which takes a while
+            raise StaleMetadata("nobody leads {}:{} now".format(*unknown[0]))
         found: dict[TopicPartition, int] = {}
         for leader, led in by_leader.items():
             topics: dict[str, list[tuple[int, int]]] = defaultdict(list)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer
 
+from streams.kafka.closing import stop
 from streams.kafka.reconnect import make_consumer
 
 
@@ -23,4 +24,4 @@ async def log_reader(client_options: Mapping[str, object], **more: object) -> As
         await consumer.start()
         yield consumer
     finally:
-        await consumer.stop()
+        await stop(consumer)

@@ -32,6 +32,7 @@ from streams.kafka.connection_causes import explain_connection
 from streams.kafka.metadata import KnownTopics
 from streams.kafka.metadata_request import Metadata
 from streams.kafka.repeats import Repeats
+from streams.kafka.sealed import sealed_consumer, sealed_producer
 from streams.supervise import supervised
 from topics.broker_errors import Advice, advice_for
 
@@ -305,14 +306,14 @@ def _fresh(options: Mapping[str, object]) -> dict[str, object]:
 
 def make_consumer(*topics: str, **options: object) -> AIOKafkaConsumer:
     """An AIOKafkaConsumer with these options that finds its cluster again."""
-    consumer = AIOKafkaConsumer(*topics, **_fresh(options))
+    consumer = sealed_consumer(*topics, **_fresh(options))
     reconnecting(consumer._client)
     return consumer
 
 
 def make_producer(**options: object) -> AIOKafkaProducer:
     """An AIOKafkaProducer with these options that finds its cluster again."""
-    producer = AIOKafkaProducer(**_fresh(options))
+    producer = sealed_producer(**_fresh(options))
     reconnecting(producer.client)
     return producer
 

@@ -8,8 +8,10 @@ Read in this order:
     budget      the seam to providers; route and amount: what has a limit, and in what it is counted
     worker/     a worker's own part: what it was granted, and what it did with it
     books/      the fleet's books, which every worker keeps from the log, and the grantor that one of them is
-    topic       the loops between the two: demands and grants on `limits.leases`; election: who grants
+    topic       the loops between the two: demands and grants on `limits.leases`
     token_estimate: tokens before a call (tokenizer, cached_share); counting and usage: after it
+    provider_view  what a provider says of its limits, how far and how long it is believed; retry_after: how long it asks to wait
+    build       budgets from the settings
 """
 
 from streams.limits.budget import UNLIMITED, Budget, Reservation, Reserved, TooLarge, Unlimited, Wait

@@ -82,7 +82,8 @@ class _FreeReservation:
         pass
 
 
-_FREE: Final = _FreeReservation()
+FREE: Final = _FreeReservation()
+"""The right to a call of a provider that limits nothing."""
 
 
 class Unlimited:
@@ -92,7 +93,7 @@ class Unlimited:
         return None
 
     def reserve(self, route: Route, estimate: Estimate) -> Reserved:
-        return _FREE
+        return FREE
 
     def on_room(self, tell: Callable[[Route], None]) -> None:
         pass  # nobody ever waits

@@ -26,17 +26,7 @@ from streams.limits.route import Route
 from streams.limits.worker.shared_budget import SharedBudget
 from streams.metrics import definitions as metrics
 from streams.supervise import end, supervised
-from topics.headers import (
-    CE_ID,
-    CE_SOURCE,
-    CE_SPECVERSION,
-    CE_TIME,
-    CE_TYPE,
-    CONTENT_TYPE,
-    Headers,
-    ce_type,
-    rfc3339,
-)
+from topics.headers import message_headers
 
 log = structlog.get_logger("headrace.limits")
 
@@ -70,7 +60,7 @@ class LeaseTopic:
         self._client_options = client_options
         self._partition = TopicPartition(name, 0)
         self._election = Election(client_options, name, group_id, session_timeout_s, self._on_chosen)
-        self._source = f"/headrace/worker/{shared.worker_id}".encode()
+        self._source = f"/headrace/worker/{shared.worker_id}"
         self._next: int | None = None
         self._caught_up = asyncio.Event()
         self._demand_due, self._grant_due = asyncio.Event(), asyncio.Event()
@@ -125,6 +115,7 @@ class LeaseTopic:
                 records = await consumer.getmany(self._partition, timeout_ms=500, max_records=_MOST_RECORDS)
                 for record in records.get(self._partition, ()):
                     self._take(record)
+                self._next = await consumer.position(self._partition)  # records that do not count are passed by
 
     async def _begin_at(self, consumer: AIOKafkaConsumer, end: int) -> int:
         """Where the reading begins: all that can still count is behind it."""
@@ -195,7 +186,10 @@ class LeaseTopic:
 
     async def _send(self, message: LeaseMessage, key: str) -> asyncio.Future[Any]:
         sending: asyncio.Future[Any] = await self._producer.send(
-            self._partition.topic, message.to_json(), key.encode(), headers=_headers(self._source)
+            self._partition.topic,
+            message.to_json(),
+            key.encode(),
+            headers=message_headers("lease", event_id=uuid.uuid4().hex, source=self._source, time=datetime.now(UTC)),
         )
         return sending
 
@@ -232,14 +226,3 @@ def _no_clock(topic: str) -> ValueError:
         f"{topic} does not bear the broker's time: set message.timestamp.type=LogAppendTime "
         "(headrace topics apply --alter-configs)"
     )
-
-
-def _headers(source: bytes) -> Headers:
-    return [
-        (CE_SPECVERSION, b"1.0"),
-        (CE_TYPE, ce_type("lease").encode()),
-        (CONTENT_TYPE, b"application/json"),
-        (CE_ID, uuid.uuid4().hex.encode()),
-        (CE_SOURCE, source),
-        (CE_TIME, rfc3339(datetime.now(UTC))),
-    ]

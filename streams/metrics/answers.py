@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from schemas.metric_sample import Component
 from schemas.response import Status
-from streams.metrics.histogram import Durations, cumulative
+from streams.metrics.fine_histogram import family
+from streams.metrics.histogram import Durations
 from topics.names import Priority
 
 
@@ -80,11 +81,12 @@ class AnswerCounts(Collector):
             if tags not in self._by_key:
                 counter.add_metric(tags, 0)
         yield counter
-        histogram = HistogramMetricFamily(*self._histogram, labels=("priority",))
-        for priority, (counts, sums) in by_class.items():
-            bounds = zip((str(bound) for bound in self._bounds_s), cumulative(counts, self._bounds_s), strict=True)
-            histogram.add_metric((priority,), [*bounds, ("+Inf", sum(counts))], sum(sums) / 1000)
-        yield histogram
+        yield family(
+            self._histogram,
+            ("priority",),
+            self._bounds_s,
+            (((priority,), counts, sum(sums)) for priority, (counts, sums) in by_class.items()),
+        )
 
 
 class _ByKey(dict[tuple[Priority, Component, str, CountedAs], Durations]):

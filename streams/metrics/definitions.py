@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from schemas.dead_letter import DeadLetterReason
 from schemas.request import Operation
 from streams.metrics.answers import AnswerCounts, Tags
+from streams.metrics.fine_histogram import LATENCY_BOUNDS_S, FineHistogram
 from topics.names import PRIORITIES
 
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -47,6 +48,12 @@ COMMITS = _from_the_start(
 )
 COMMIT_SECONDS = Histogram("headrace_commit_seconds", "Duration of an offset commit.", buckets=_LATENCY_S)
 
+CONTROL_REFUSED = Counter(
+    "headrace_control_records_refused",
+    "Records of control topics that do not count, by topic: not signed by the fleet, changed, written again, or too large.",
+    ["topic"],
+)
+
 # intake
 RECEIVED = Counter("headrace_received_records", "Records taken from the request topics, by class.", ["priority"])
 CORRUPT_BATCHES = Counter("headrace_corrupt_batches", "Fetches that ended at a corrupt batch of a request partition.")
@@ -55,6 +62,45 @@ DEAD_LETTERS = _from_the_start(
         "headrace_dead_letters", "Dead letters by reason: poison, exhausted, too_large, undeliverable.", ["reason"]
     ),
     *get_args(DeadLetterReason),
+)
+
+# money
+BUDGET_RESERVATIONS = _from_the_start(
+    Counter(
+        "headrace_budget_reservations",
+        "Money that calls asked budgets for, by result: held, waited, refused.",
+        ["result"],
+    ),
+    *("held", "waited", "refused"),
+)
+BUDGET_ALERTS = Counter(
+    "headrace_budget_alerts", "Times that a budget of the settings was used up to a share of it.", ["budget", "share"]
+)
+BUDGET_ENTRIES = Counter("headrace_budget_entries", "Entries written to the ledger of budgets.")
+COST_USD = Counter(
+    "headrace_cost_usd",
+    "US dollars that answered requests cost, by tenant; exact sums: headrace cost.",
+    ["tenant", "provider"],
+)
+COST_WINDOWS = _from_the_start(
+    Counter(
+        "headrace_cost_windows", "Windows of costs written, by result: ok, failed (it is written again).", ["result"]
+    ),
+    *("ok", "failed"),
+)
+COST_UNKNOWN = Counter("headrace_cost_unknown", "Calls whose model has no known price, by provider.", ["provider"])
+
+# tenants; the labels are bounded in streams/metrics/tenants.py
+TENANT_RESPONSES = Counter(
+    "headrace_tenant_responses", "Responses by tenant and status; `other` beyond 50 tenants.", ["tenant", "status"]
+)
+TENANT_TOKENS = Counter(
+    "headrace_tenant_tokens", "Tokens of a tenant's answered calls by kind: input, output.", ["tenant", "kind"]
+)
+TENANT_COST = Counter(
+    "headrace_tenant_cost",
+    "What a tenant's calls cost, in the currency of the prices; unknown prices left out.",
+    ["tenant"],
 )
 
 # cache
@@ -86,10 +132,14 @@ CACHE_UNSHARED = Gauge("headrace_cache_unshared", "Entries that could not be sha
 # flow
 WAITING = Gauge("headrace_waiting_requests", "Requests waiting for dispatch, by class.", ["priority"])
 IN_FLIGHT = Gauge("headrace_in_flight_requests", "Requests dispatched to a provider and not answered yet.")
-QUEUE_SECONDS = Histogram(
-    "headrace_queue_seconds", "From the record's timestamp to dispatch, by class.", ["priority"], buckets=_LATENCY_S
+QUEUE_SECONDS = FineHistogram(
+    "headrace_queue_seconds",
+    "From the record's timestamp to dispatch, by class.",
+    ["priority"],
+    LATENCY_BOUNDS_S,
+    REGISTRY,
+    from_the_start=[(priority,) for priority in PRIORITIES],
 )
-
 ADMITTED = Counter("headrace_admitted_requests", "Requests dispatched to a provider, by class.", ["priority"])
 REFUSED = Counter(
     "headrace_refused_requests",
@@ -109,16 +159,29 @@ CANCELLED = _from_the_start(
     *("unread", "waiting", "joined", "call", "shared"),
 )
 
+# actions
+ADMIN_MALFORMED = Counter(
+    "headrace_admin_malformed_records", "Records of agent.admin that are no action and no outcome: left out."
+)
+CLASS_PAUSED = Gauge(
+    "headrace_class_paused", "1 while an operator has paused the class: it is not dispatched.", ["priority"]
+)
+REDRIVEN = Counter("headrace_redriven_dead_letters", "Dead letters that a redrive of this process has sent again.")
+
 # providers
 GEN_AI_OPERATIONS: Final[dict[Operation, str]] = {"chat.completions": "chat", "embeddings": "embeddings"}
 """OpenTelemetry's names for our operations: values of the label `gen_ai_operation_name`."""
 _GEN_AI = ("gen_ai_provider_name", "gen_ai_operation_name")
 
-PROVIDER_SECONDS = Histogram(
+_GEN_AI_BOUNDS_S = tuple(round(0.01 * 2 ** (n / 8), 5) for n in range(8 * 13 + 1))
+"""Those that the GenAI conventions recommend, 0.01 to 81.92 s, and seven more between each two: 9 % apart."""
+
+PROVIDER_SECONDS = FineHistogram(
     "gen_ai_client_operation_duration_seconds",
     "Duration of one provider call, retries apart; error_type is empty for an answer.",
     [*_GEN_AI, "error_type"],
-    buckets=[0.01 * 2**n for n in range(14)],
+    _GEN_AI_BOUNDS_S,
+    REGISTRY,
 )
 PROVIDER_TOKENS = Histogram(
     "gen_ai_client_token_usage",
@@ -129,11 +192,12 @@ PROVIDER_TOKENS = Histogram(
 PROVIDER_LIMITED = Counter(
     "headrace_provider_limited_waits", "Calls that had to wait because their provider's limit is reached.", ["provider"]
 )
-FIRST_TOKEN_SECONDS = Histogram(
+FIRST_TOKEN_SECONDS = FineHistogram(
     "gen_ai_client_operation_time_to_first_chunk_seconds",
     "From a provider call to the first part of its answer's text; of streamed answers only.",
     [*_GEN_AI],
-    buckets=[0.01 * 2**n for n in range(14)],
+    _GEN_AI_BOUNDS_S,
+    REGISTRY,
 )
 PROVIDER_RETRIES = Counter(
     "headrace_provider_retries", "Calls made again after a failure, by the provider that got them.", ["provider"]
@@ -177,7 +241,7 @@ LIMIT_GRANTOR = Gauge("headrace_limit_grantor", "1 while this worker grants what
 RESPONSES = AnswerCounts(
     ("headrace_responses", "Responses, by class, the stage that ended the request, operation and status."),
     ("headrace_response_seconds", "From the record's timestamp to the response, by class; bounds within 1.1 %."),
-    _LATENCY_S,
+    LATENCY_BOUNDS_S,
     REGISTRY,
     list(starmap(Tags, product(PRIORITIES, ("cache", "flow", "providers"), GEN_AI_OPERATIONS, ("error", "expired")))),
 )
@@ -274,6 +338,17 @@ FRONT_CLOSED = _from_the_start(
     *("idle", "late_head", "full"),
 )
 
+# spans
+TRACE_EXPORTS = _from_the_start(
+    Counter(
+        "headrace_trace_exports",
+        "Requests that were to be told as spans, by result: sent; refused by the collector; dropped, as there was no room or no "
+        "collector; limited (trace.export.most_per_second).",
+        ["result"],
+    ),
+    *("sent", "refused", "dropped", "limited"),
+)
+
 # governor
 MEMORY_BYTES = Gauge("headrace_memory_bytes", "Resident memory of the worker.")
 MEMORY_BUDGET_BYTES = Gauge("headrace_memory_budget_bytes", "Resident memory that the worker stays below.")
@@ -288,12 +363,21 @@ COLLECTIONS = Counter(
 RECLAIM_SECONDS = Histogram(
     "headrace_reclaim_seconds", "Duration of one step that gets memory back.", buckets=_LATENCY_S
 )
+SETTINGS_RELOADS = _from_the_start(
+    Counter(
+        "headrace_settings_reloads",
+        "Times that the settings file was read again, by result: taken; refused, where something was wrong with it.",
+        ["result"],
+    ),
+    *("taken", "refused"),
+)
 LOOPS: Final = (
     "flow", "governor", "samples", "checks", "keys", "cache_reader", "cache_upkeep", "cache_joins", "worker_gauges",
     "backlog", "election", "leases", "scaling_tail", "keeper", "fetch", "outbox", "cache_lookups", "cache_publisher",
     "front_lane", "front_cancels", "front_claims", "front_keys", "front_tls", "front_workers", "front_questions",
-    "cancels", "deltas", "delta_history", "heavy_records", "upstream_cancels", "reply_lookups", "calls", "stall_watch",
-    "ui_index", "ui_fleet", "callback", "thread", "metadata",
+    "front_deadlines", "cancels", "deltas", "delta_history", "heavy_records", "upstream_cancels", "reply_lookups", "calls",
+    "stall_watch", "ui_index", "ui_fleet", "ui_retention", "settings", "budgets", "cost_windows", "admin", "admin_outcomes",
+    "redrive", "spans", "callback", "thread", "metadata",
 )  # fmt: skip
 """Background loops and work (streams/supervise.py); `callback` and `thread`: streams/unhandled.py."""
 LOOP_FAULTS = _from_the_start(

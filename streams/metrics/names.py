@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from streams.metrics import definitions
 from streams.metrics.answers import AnswerCounts
+from streams.metrics.fine_histogram import FineHistogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Exposed:
 def exposed() -> Iterator[Exposed]:
     """Every metric of streams/metrics/definitions.py, in its order."""
     for metric in vars(definitions).values():
-        if isinstance(metric, AnswerCounts):
+        if isinstance(metric, AnswerCounts | FineHistogram):
             yield from (Exposed(*each) for each in metric.described())
         elif isinstance(metric, MetricWrapperBase):
             ending = "_total" if metric._type == "counter" else ""

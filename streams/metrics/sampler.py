@@ -84,7 +84,8 @@ class Sampler:
             address=stats.address,
             system=self._system.read(elapsed_s),
             application=application(self._answers.take(), stats, elapsed_s, self._settings.application),
-            provider_limited=limited > limited_before,
+            # One that began to wait has gone since, or waits for longer than a sample.
+            provider_limited=limited > limited_before or stats.provider_limited,
         )
 
 

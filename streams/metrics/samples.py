@@ -33,6 +33,8 @@ class WorkerStats:
     """Which."""
     address: str | None = None
     """HOST:PORT at which it may be asked."""
+    provider_limited: bool = False
+    """Whether a call waits for a provider's limit."""
 
 
 class AnswersSince:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from streams.pipeline import Owner
+
 
 @dataclass(slots=True)
 class AgentConnections:
@@ -11,29 +13,29 @@ class AgentConnections:
 
     most: int
     wait_s: float
-    _held: dict[str, int] = field(default_factory=dict)
-    _waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _held: dict[Owner, int] = field(default_factory=dict)
+    _waiting: dict[Owner, tuple[str, float]] = field(default_factory=dict)
     """By agent: its first waiting request, and since when. Only agents that hold connections are in it."""
 
-    def free(self, agent_id: str) -> bool:
-        return self._held.get(agent_id, 0) < self.most
+    def free(self, agent: Owner) -> bool:
+        return self._held.get(agent, 0) < self.most
 
-    def take(self, agent_id: str) -> None:
-        self._held[agent_id] = self._held.get(agent_id, 0) + 1
-        self._waiting.pop(agent_id, None)
+    def take(self, agent: Owner) -> None:
+        self._held[agent] = self._held.get(agent, 0) + 1
+        self._waiting.pop(agent, None)
 
-    def give_back(self, agent_id: str) -> None:
-        left = self._held[agent_id] - 1
+    def give_back(self, agent: Owner) -> None:
+        left = self._held[agent] - 1
         if left:
-            self._held[agent_id] = left
+            self._held[agent] = left
         else:
-            del self._held[agent_id]
-            self._waiting.pop(agent_id, None)
+            del self._held[agent]
+            self._waiting.pop(agent, None)
 
-    def left_s(self, agent_id: str, request: str, now: float) -> float:
+    def left_s(self, agent: Owner, request: str, now: float) -> float:
         """How long the request, for which there is no connection now, may go on waiting; not above 0: it has waited enough."""
-        first, since = self._waiting.get(agent_id, ("", now))
+        first, since = self._waiting.get(agent, ("", now))
         if first != request:
-            self._waiting[agent_id] = (request, now)
+            self._waiting[agent] = (request, now)
             return self.wait_s
         return since + self.wait_s - now

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from schemas.errors import clip
 from streams.providers.endpoint import Endpoint
-from streams.providers.formats.wire import Failure
+from streams.providers.formats.wire import Answer, Failure
 from streams.providers.health import Begun
+from streams.providers.target import Target
 
 
 @dataclass(slots=True)
@@ -40,5 +43,32 @@ class Attempts:
 
 
 def label(endpoint: Endpoint) -> str:
-    """An endpoint in words: its provider and its host."""
-    return f"{endpoint.provider} ({urlsplit(endpoint.url).netloc})"
+    """An endpoint in words: its provider, and its name or else its host."""
+    return _label(endpoint.provider, endpoint.url, endpoint.label)
+
+
+@lru_cache(maxsize=1024)
+def _label(provider: str, url: str, name: str) -> str:
+    return f"{provider} ({urlsplit(url).netloc if name == url else name})"
+
+
+class SaidHeaders:
+    """Keeps the headers of an answer until it is known what it means."""
+
+    __slots__ = ("headers",)
+
+    def __init__(self) -> None:
+        self.headers: Mapping[str, str] | None = None
+
+    def __call__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+
+    def observe(self, target: Target, result: Answer | Failure) -> None:
+        """What they say of the limits. A wait that one of several endpoints asks for binds that one, not the fleet."""
+        budget = target.provider.budget
+        if self.headers is not None:
+            budget.observe_headers(target.route, self.headers)
+        if isinstance(result, Answer) or result.fault != "capacity" or not result.retry_after_s:
+            return
+        if len(target.provider.endpoints) == 1:
+            budget.pause(target.route, result.retry_after_s)

@@ -5,24 +5,31 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from schemas.response import WireError
 from streams.limits.token_estimate import NO_ESTIMATE, TokenEstimator
 from streams.limits.usage import NOTHING, Used, used_of
 from streams.metrics import definitions as metrics
+from streams.money.budgets import Purse
+from streams.money.costs import Bill, Costs
 from streams.pipeline import Attending, Deltas, Doing, Outcome, PendingRequest, expired
 from streams.providers.agent_connections import AgentConnections
-from streams.providers.attempts import Attempts
+from streams.providers.attempts import Attempts, SaidHeaders, label
+from streams.providers.failover import Failover
 from streams.providers.formats.asked import asked_of
 from streams.providers.formats.wire import Answer, Failure
+from streams.providers.held_body import HeldBody
 from streams.providers.http.resume import Resume
-from streams.providers.provider import Provider
 from streams.providers.resumption import Resumption
 from streams.providers.room import Room
-from streams.providers.search import Search
-from streams.providers.target import Attempt
+from streams.providers.target import Attempt, Target
+from streams.trace.marks import CallContext, CallMarks, Try, Wait
+
+_BACKOFF: Final[Wait] = ("backoff", "")
+_BUDGET: Final[Wait] = ("budget", "")
 
 _SHORTEST_WAIT_S = 0.01
 """Between two tries for room that the budget dates: less would be polling."""
@@ -36,7 +43,7 @@ class ProviderCall:
 
     def __init__(
         self,
-        search: Search,
+        failover: Failover,
         taken: Attempt,
         agents: AgentConnections,
         room: Room[Attempt],
@@ -44,37 +51,44 @@ class ProviderCall:
         now: Callable[[], float],
         deltas: Deltas | None = None,
         resumption: Resumption | None = None,
+        *,
+        costs: Costs,
+        purse: Purse | None = None,
+        context: CallContext | None = None,
     ) -> None:
-        self._search = search
+        self._failover = failover
         self._taken: Attempt | None = taken
         self._used = taken.target
         """Where the last attempt was made."""
         self._used_endpoint = taken.endpoint
         self._agents = agents
-        self._agent_id = search.request.agent_id
+        self._owner = failover.request.owner
         self._room = room
         self._tokens = tokens
         self._now = now
         self._deltas = deltas
         self._resumption = resumption
         self._resume: Resume | None = None
+        self._costs, self._bill = costs, Bill(purse)
         self._attempts = 0
+        self._marks = CallMarks(context=context)
         self._doing: Doing = "attempt"
         self._began = 0.0
         self._unusable = 0
         self._failures = Attempts()
         self._first = taken.target.provider
-        self._body: tuple[Provider, int] | None = None
-        self._take_body(taken.target.provider)
-        agents.take(self._agent_id)
+        self._body = HeldBody()
+        self._body.take(taken.target.provider, len(failover.body))
+        agents.take(self._owner)
 
     def release(self) -> None:
         """Give everything back. Once, after `call` or instead of it."""
         if self._taken is not None:
             self._taken.give_all_back()
             self._taken = None
-        self._give_body_back()
-        self._agents.give_back(self._agent_id)
+        self._bill.unpaid()
+        self._body.give_back()
+        self._agents.give_back(self._owner)
         self._room.open()
 
     def cut_off(self, outcome: Outcome) -> Outcome:
@@ -86,6 +100,8 @@ class ProviderCall:
             model=self._used.model,
             attempts=self._attempts,
             provider_s=time.monotonic() - self._began,
+            spent=self._bill.total,
+            call=self._marks,
         )
 
     def attending(self) -> Attending | None:
@@ -108,12 +124,16 @@ class ProviderCall:
             return self._answered(told, began)
         last = Failure("provider_timeout", "no attempt was made", fault="illness")
         while (left_s := ends - time.monotonic()) > 0:
-            if self._taken is None or not self._taken.reservation.is_valid():
+            if not self._is_valid():
                 # It lapsed between reservation and call: no attempt, and nothing to pay for.
                 self._give_attempt_back()
                 again = await self._wait_for_room(ends)
             else:
-                result = await self._attempt(request, self._taken, left_s, own_end)
+                refused = None if self._bill.purse is None else await self._cover(self._bill.purse, ends)
+                if refused is None and (self._taken is None or not self._is_valid()):
+                    continue  # it has taken long: what the attempt needs is taken anew
+                left_s = max(0.0, ends - time.monotonic())
+                result = refused or await self._attempt(request, self._taken, left_s, own_end)
                 if isinstance(result, Answer):
                     return self._answered(result, began)
                 last = result
@@ -129,17 +149,43 @@ class ProviderCall:
             where = "during the provider call"
             if self._attempts and self._failures.last:
                 where += f"; {self._failures.summary(last)}"
-            spent_s = time.monotonic() - began
-            return expired(where, attempts=self._attempts, provider=self._used.provider.name, provider_s=spent_s)
+            return expired(
+                where,
+                attempts=self._attempts,
+                provider=self._used.provider.name,
+                provider_s=time.monotonic() - began,
+                spent=self._bill.total,
+                call=self._marks,
+            )
         return self._failed(last, began)
 
     async def _go_on_with_told(self, resumption: Resumption) -> Answer | None:
         """Find out what another worker has told, and go to where it can be gone on with; the answer, if nothing is missing."""
         await resumption.load()
         if (told := resumption.whole()) is None and self._taken is not None and not resumption.fits(self._taken):
-            self._give_attempt_back()
-            self._room.open()
+            self._step_aside()
         return told
+
+    def _is_valid(self) -> bool:
+        return self._taken is not None and not self._taken.endpoint.gone and self._taken.reservation.is_valid()
+
+    async def _cover(self, purse: Purse, ends: float) -> Failure | None:
+        """Set aside what the attempt may cost, of the request's budgets; why it is not made, where they have no room."""
+        assert self._taken is not None
+        target, request = self._taken.target, self._failover.request.request
+        self._used = target
+        self._doing = "budget"
+        most = self._costs.most(target.provider.name, target.model, request.operation, request.payload)
+        with self._marks.waiting(_BUDGET):
+            refused = await purse.cover(most, target.model, ends - time.monotonic(), self._step_aside)
+        if refused is None:
+            return None
+        self._give_attempt_back()
+        return Failure("budget_exceeded", refused.message, fault="capacity" if refused.later else "context")
+
+    def _step_aside(self) -> None:
+        self._give_attempt_back()
+        self._room.open()
 
     def _give_attempt_back(self) -> None:
         if self._taken is not None:
@@ -158,12 +204,12 @@ class ProviderCall:
         self._taken = None
         target, endpoint, reservation = taken.target, taken.endpoint, taken.reservation
         provider = target.provider
-        self._take_body(provider)
+        self._body.take(provider, len(self._failover.body))
         self._used, self._used_endpoint = target, endpoint
         self._attempts += 1
         self._doing = "attempt"
-        repeated = self._search.note(endpoint)
-        said = _Headers()
+        repeated = self._failover.note(endpoint)
+        said = SaidHeaders()
         used: Used | None = None
         resume = self._resume = None if self._resumption is None else self._resumption.next(taken)
         reads_on = resume is not None and resume.id is not None  # the attempt that began the answer has paid for it
@@ -171,37 +217,48 @@ class ProviderCall:
             upstream = None if resume is None or resume.progress is None else resume.progress.upstream
             held = resume is not None and resume.promises and resume.id is None
             self._deltas.begin(restart=provider.restarts, upstream=upstream, held=held)
+        began_at, began = self._now(), time.monotonic()
+        outcome, status = "cancelled", 0
         try:
             result = await endpoint.call(
                 asked_of(request.request),
-                self._search.body,
+                self._failover.body,
                 min(left_s, provider.timing.call_s),
                 stream=provider.streams(request.request.operation, wanted=request.streams),
                 on_headers=said,
                 deltas=self._deltas,
                 resume=resume,
+                trace=self._marks.begin(),
             )
+            outcome = "ok"
             if isinstance(result, Answer):
                 used = used_of(result.usage, result.cached_tokens)
                 if resume is None or resume.body is None:  # else it says what the rest of it took
                     self._learn(request, result)
             else:
                 result = provider.fault_rules.apply(result)
+                outcome, status = result.type, result.status or 0
                 if not result.charged:
                     used = NOTHING
         except BaseException:  # cancelled: the provider may have worked for it
             reservation.release() if reads_on else reservation.settle(None)
+            self._bill.unpaid() if reads_on else self._paid(target, None)
             raise
         else:
+            if isinstance(result, Answer) or (result.sent and result.charged and not reads_on):
+                self._paid(target, result if isinstance(result, Answer) else None, reads_on=reads_on)
+            self._bill.unpaid()  # what was not paid
             if (isinstance(result, Answer) or result.sent) and not reads_on:
                 reservation.settle(used)
             else:
                 reservation.release()
         finally:
+            took_s = time.monotonic() - began
+            self._marks.tried(Try(began_at, took_s, label(endpoint), outcome, status))
             taken.give_slots_back()
             if self._deltas is not None:
                 self._deltas.end()
-        self._observe_headers(taken, said, result)
+        said.observe(taken.target, result)
         if isinstance(result, Answer):
             endpoint.observe(taken.begun, result, repeated=repeated)
         elif not (
@@ -215,16 +272,13 @@ class ProviderCall:
                 result = self._resumption.failed(resume, result)
         return result
 
-    def _observe_headers(self, taken: Attempt, said: _Headers, result: Answer | Failure) -> None:
-        """What the headers say of the limits. A wait that one of several endpoints asks for binds that one, not the fleet."""
-        target = taken.target
-        budget = target.provider.budget
-        if said.headers is not None:
-            budget.observe_headers(target.route, said.headers)
-        if isinstance(result, Answer) or result.fault != "capacity" or not result.retry_after_s:
-            return
-        if len(target.provider.endpoints) == 1:
-            budget.pause(target.route, result.retry_after_s)
+    def _paid(self, target: Target, answer: Answer | None, *, reads_on: bool = False) -> None:
+        """An attempt was paid, or may have been."""
+        provider, request = target.provider.name, self._failover.request.request
+        if answer is not None and answer.billed is not None:
+            self._bill.answered(self._costs.of(provider, target.model, answer.billed), reads_on=reads_on)
+        else:
+            self._bill.unknown(self._costs.guessed(provider, target.model, request.operation, request.payload))
 
     def _learn(self, request: PendingRequest, answer: Answer) -> None:
         """The next estimate is better for it."""
@@ -239,25 +293,25 @@ class ProviderCall:
         """
         self._doing = "backoff"
         self._room.open()
-        search = self._search
+        failover = self._failover
         self._unusable += failure.unusable
         if failure.fault == "request" or self._unusable > 1:
             return failure
         if failure.fault == "context":
-            search.give_up(self._used)
+            failover.give_up(self._used)
         elif failure.fault in ("key", "credit", "model"):
-            search.refused_by(self._used_endpoint)
-        search.counted += failure.fault in ("illness", "capacity")
-        used_up = search.counted >= self._used.provider.retry.max_attempts
-        if (used_up or not search.targets() or search.hopeless()) and not search.next_stage():
+            failover.refused_by(self._used_endpoint)
+        failover.counted += failure.fault in ("illness", "capacity")
+        used_up = failover.counted >= self._used.provider.retry.max_attempts
+        if (used_up or not failover.targets() or failover.hopeless()) and not failover.next_stage():
             return failure
         if (now := time.monotonic()) >= ends:
             return None
-        if not search.untried():
-            if search.resumes_in_s() != 0.0 and search.later_is_fit():
-                search.next_stage()
+        if not failover.untried():
+            if failover.resumes_in_s() != 0.0 and failover.later_is_fit():
+                failover.next_stage()
             elif (wait_s := self._backoff_s(ends - now)) is not None:
-                await asyncio.sleep(wait_s)
+                await self._pause(wait_s)
             else:
                 return failure
         return await self._within_budget(ends)
@@ -267,15 +321,19 @@ class ProviderCall:
 
         A wait that an endpoint asked for is waited for where no other endpoint may be called before.
         """
-        retry, counted = self._used.provider.retry, max(1, self._search.counted)
-        return retry.backoff_s(counted, self._search.resumes_in_s(), left_s, random.random)
+        retry, counted = self._used.provider.retry, max(1, self._failover.counted)
+        return retry.backoff_s(counted, self._failover.resumes_in_s(), left_s, random.random)
+
+    async def _pause(self, seconds: float) -> None:
+        with self._marks.waiting(_BACKOFF):
+            await asyncio.sleep(seconds)
 
     async def _within_budget(self, ends: float) -> Attempt | Failure | None:
         budget = self._first.retry_budget
         while wait_s := budget.take(time.monotonic()):
             if (left_s := ends - time.monotonic()) <= 0:
                 return None
-            await asyncio.sleep(min(wait_s, left_s))
+            await self._pause(min(wait_s, left_s))
         taken = await self._wait_for_room(ends)
         if isinstance(taken, Attempt):
             metrics.PROVIDER_RETRIES.labels(taken.target.provider.name).inc()
@@ -287,38 +345,23 @@ class ProviderCall:
         """What an attempt needs, as soon as there is room; a Failure where there never will be, None where time is up."""
         self._doing = "room"
         while (left_s := ends - time.monotonic()) > 0:
-            acquired = self._search.take()
+            acquired = self._failover.take()
             if isinstance(acquired, Failure):
-                if not self._search.next_stage():
+                if not self._failover.next_stage():
                     return acquired
             elif isinstance(acquired, Attempt):
                 return acquired
             else:
                 wait_s = left_s if acquired.retry_in_s is None else max(acquired.retry_in_s, _SHORTEST_WAIT_S)
-                taken = await self._room.wait(self._search.request.priority, self._try_again, min(left_s, wait_s))
+                with self._marks.waiting((acquired.lack, acquired.of)):
+                    taken = await self._room.wait(self._failover.request.priority, self._try_again, min(left_s, wait_s))
                 if taken is not None:
                     return taken
         return None
 
     def _try_again(self) -> Attempt | None:
-        acquired = self._search.take()
+        acquired = self._failover.take()
         return acquired if isinstance(acquired, Attempt) else None
-
-    # ---- the body's bytes
-
-    def _take_body(self, provider: Provider) -> None:
-        """The body, as it is encoded now, is under way to the provider."""
-        size = len(self._search.body)
-        if self._body != (provider, size):
-            self._give_body_back()
-            self._body = (provider, size)
-            provider.take_body(size)
-
-    def _give_body_back(self) -> None:
-        if self._body is not None:
-            provider, size = self._body
-            provider.give_body_back(size)
-            self._body = None
 
     # ---- outcomes
 
@@ -332,7 +375,9 @@ class ProviderCall:
             model=self._used.model,
             attempts=self._attempts,
             provider_s=time.monotonic() - began,
-            shareable=answer.whole and not self._search.fallback,
+            spent=self._bill.total,
+            shareable=answer.whole and not self._failover.fallback,
+            call=self._marks,
         )
 
     def _failed(self, failure: Failure, began: float) -> Outcome:
@@ -346,17 +391,7 @@ class ProviderCall:
             model=self._used.model,
             attempts=self._attempts,
             provider_s=time.monotonic() - began,
+            spent=self._bill.total,
             dead_letter=exhausted and self._used.provider.retry.dead_letter,
+            call=self._marks,
         )
-
-
-class _Headers:
-    """Keeps the headers of an answer until it is known what it means."""
-
-    __slots__ = ("headers",)
-
-    def __init__(self) -> None:
-        self.headers: Mapping[str, str] | None = None
-
-    def __call__(self, headers: Mapping[str, str]) -> None:
-        self.headers = headers

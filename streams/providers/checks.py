@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from streams.providers.endpoint import Endpoint
-from streams.supervise import end, supervised
+from streams.supervise import Loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,22 @@ class CheckTimes:
 
 
 class HealthChecks:
-    """Runs until it is stopped. The first check of each endpoint comes at a random moment of the first interval, so that a
-    fleet that was started at once does not check at once; `random` gives numbers in [0, 1).
+    """Of the endpoints that `follow` names, until it is stopped. The first check of each endpoint comes at a random moment of the
+    first interval, so that a fleet that was started at once does not check at once; `random` gives numbers in [0, 1).
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint], times: CheckTimes, random: Callable[[], float]) -> None:
+    def __init__(self, times: CheckTimes, random: Callable[[], float]) -> None:
         self._times = times
-        self._tasks = [
-            supervised("checks", partial(self._run, each, random() * times.interval_s)) for each in endpoints
-        ]
+        self._random = random
+        self._loops: Loops[Endpoint] = Loops("checks")
 
-    async def _run(self, endpoint: Endpoint, first_in_s: float) -> None:
+    def follow(self, endpoints: Iterable[Endpoint]) -> None:
+        """Check these from now on, and no others."""
+        self._loops.keep({each: partial(self._run, each) for each in endpoints})
+
+    async def _run(self, endpoint: Endpoint) -> None:
         interval_s = self._times.interval_s
-        due = time.monotonic() + first_in_s
+        due = time.monotonic() + self._random() * interval_s
         while True:
             now = time.monotonic()
             wait_s = min(due - now, endpoint.health.next_check_s(interval_s, now))
@@ -48,4 +51,4 @@ class HealthChecks:
             await endpoint.check(self._times.timeout_s)
 
     async def stop(self) -> None:
-        await end(self._tasks)
+        await self._loops.end()

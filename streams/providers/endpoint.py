@@ -11,16 +11,18 @@ from typing import Final
 
 import structlog
 from prometheus_client import Histogram
-from xxhash import xxh64_intdigest
+from xxhash import xxh32_intdigest, xxh64_intdigest
 
 from schemas.request import Operation
 from streams.metrics import definitions as metrics
+from streams.metrics.histogram import Durations
 from streams.pipeline import Deltas
 from streams.providers.formats.wire import Answer, Asked, Failure, Fault
 from streams.providers.health import Begun, EndpointState, Health
 from streams.providers.http.client import Checked, EndpointClient, OnHeaders
 from streams.providers.http.resume import Resume
 from streams.slots import Slots
+from streams.trace.marks import Pairs
 from topics.names import Priority
 
 log = structlog.get_logger("headrace.providers")
@@ -36,7 +38,14 @@ class Endpoint:
     """
 
     def __init__(
-        self, provider: str, place: int, weight: int, client: EndpointClient, slots: Sequence[Slots], health: Health
+        self,
+        provider: str,
+        place: int,
+        weight: int,
+        client: EndpointClient,
+        slots: Sequence[Slots],
+        health: Health,
+        label: str = "",
     ) -> None:
         self.provider = provider
         self.place = place
@@ -44,7 +53,9 @@ class Endpoint:
         self.client = client
         self.health = health
         self.in_flight = 0
-        self.hash_seed = xxh64_intdigest(client.url.encode())
+        self._take_name(label or client.url)
+        self.gone = False
+        """Whether it is none of the settings' any more: calls under way end there, none begins."""
         self.last_check: Checked | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.changed = asyncio.Event()
@@ -55,6 +66,18 @@ class Endpoint:
     @property
     def url(self) -> str:
         return self.client.url
+
+    def rename(self, label: str) -> None:
+        """`label`: what people call it from now on, its name or else its URL."""
+        if label != self.label:
+            self._take_name(label)
+            self._show_state()
+
+    def _take_name(self, label: str) -> None:
+        self.label = label
+        self.hash_seed = xxh64_intdigest(label.encode())
+        self.number = upstream_number(label)
+        """The same in every worker, whatever other endpoints there are."""
 
     def free(self, priority: Priority) -> int:
         """Calls of the class that it could take now, as far as slots go."""
@@ -87,23 +110,24 @@ class Endpoint:
         on_headers: OnHeaders,
         deltas: Deltas | None = None,
         resume: Resume | None = None,
+        trace: Pairs = (),
     ) -> Answer | Failure:
         """One attempt by a holder of its slots; what it streams is told to `deltas` too. Raises nothing but CancelledError.
-        `resume`: how it goes on with an earlier one.
+        `resume`: how it goes on with an earlier one; `trace`: headers of its trace context.
         """
         started = time.monotonic()
         result, first_s = await self.client.call(
-            asked, body, timeout_s, stream=stream, on_headers=on_headers, deltas=deltas, resume=resume
+            asked, body, timeout_s, stream=stream, on_headers=on_headers, deltas=deltas, resume=resume, trace=trace
         )
         took_s, operation = time.monotonic() - started, asked.operation
         if isinstance(result, Answer):
-            _seconds(self.provider, operation, "").observe(took_s)
+            _seconds(self.provider, operation, "").add(took_s)
             _tokens(self.provider, operation, "input").observe(result.usage.prompt_tokens)
             _tokens(self.provider, operation, "output").observe(result.usage.completion_tokens)
         else:
-            _seconds(self.provider, operation, result.type).observe(took_s)
+            _seconds(self.provider, operation, result.type).add(took_s)
         if first_s is not None:
-            metrics.FIRST_TOKEN_SECONDS.labels(self.provider, metrics.GEN_AI_OPERATIONS[operation]).observe(first_s)
+            metrics.FIRST_TOKEN_SECONDS.labels(self.provider, metrics.GEN_AI_OPERATIONS[operation]).add(first_s)
         return result
 
     def observe(self, begun: Begun, result: Answer | Failure, *, repeated: bool) -> bool:
@@ -152,6 +176,11 @@ class Endpoint:
         """Give it no new calls, or give it calls again."""
         self._changed(self.health.drain(draining), "asked for by its operator")
 
+    def leave(self) -> None:
+        """It is none of the settings' any more."""
+        self.gone = True
+        self.health.drain(True)
+
     def _changed(self, changed: bool, why: str, model: str | None = None) -> None:
         if not changed:
             return
@@ -160,25 +189,46 @@ class Endpoint:
         )
         state = breaker.state if self.health.state == "healthy" else self.health.state
         say = log.info if state in ("healthy", "closed", "half_open") else log.warning
-        say("endpoint", state=state, provider=self.provider, url=self.url, model=model, fault=breaker.fault, why=why)
+        say(
+            "endpoint",
+            state=state,
+            provider=self.provider,
+            endpoint=self.label,
+            url=self.url,
+            model=model,
+            fault=breaker.fault,
+            why=why,
+        )
         self._show_state()
         self.changed.set()
         self.on_change()
 
     def _show_state(self) -> None:
+        if self.gone:
+            return  # its series are forgotten, or another endpoint's of that name
         for state in _STATES:
-            metrics.ENDPOINT_STATE.labels(self.provider, self.url, state).set(state == self.health.state)
+            metrics.ENDPOINT_STATE.labels(self.provider, self.label, state).set(state == self.health.state)
         aside = Counter(breaker.fault for _, breaker in self.health.set_aside())
         for fault in _FAULTS:
-            metrics.ENDPOINT_SET_ASIDE.labels(self.provider, self.url, fault).set(aside[fault])
+            metrics.ENDPOINT_SET_ASIDE.labels(self.provider, self.label, fault).set(aside[fault])
 
 
-# prometheus-client looks a child up under a lock, 0.8 us each time.
-@cache
-def _seconds(provider: str, operation: Operation, error_type: str) -> Histogram:
+def upstream_number(label: str) -> int:
+    """What an endpoint of that name is called beside the deltas of an answer that it makes (streams/kept.py)."""
+    return xxh32_intdigest(label.encode())
+
+
+def forget_series(provider: str, label: str) -> None:
+    """The endpoint is none of the settings' any more, or has another name."""
+    for gauge in (metrics.ENDPOINT_STATE, metrics.ENDPOINT_SET_ASIDE):
+        gauge.remove_by_labels({"provider": provider, "endpoint": label})
+
+
+def _seconds(provider: str, operation: Operation, error_type: str) -> Durations:
     return metrics.PROVIDER_SECONDS.labels(provider, metrics.GEN_AI_OPERATIONS[operation], error_type)
 
 
+# prometheus-client looks a child up under a lock, 0.8 us each time.
 @cache
 def _tokens(provider: str, operation: Operation, kind: str) -> Histogram:
     return metrics.PROVIDER_TOKENS.labels(provider, metrics.GEN_AI_OPERATIONS[operation], kind)

@@ -15,6 +15,7 @@ import asyncio
 import stat
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Final
 import structlog
 
 from streams.settings.secrets import BadSecretError, api_key, read_secret, rotated
-from streams.supervise import end, supervised
+from streams.supervise import Loops
 
 log = structlog.get_logger("headrace.providers")
 
@@ -101,18 +102,34 @@ class KeyFile(KeySource):
 
 
 class KeyFiles:
-    """Looks at every key file once in a while, until it is stopped."""
+    """Looks once in a while at the key files that `follow` names, until it is stopped."""
 
-    def __init__(self, files: Iterable[KeyFile], every_s: float = LOOK_EVERY_S) -> None:
-        self._tasks = [supervised("keys", partial(self._run, each, every_s)) for each in files]
+    def __init__(self, every_s: float = LOOK_EVERY_S) -> None:
+        self._every_s = every_s
+        self._asked: dict[KeyFile, asyncio.Event] = {}
+        self._loops: Loops[KeyFile] = Loops("keys")
 
-    async def _run(self, file: KeyFile, every_s: float) -> None:
+    def follow(self, files: Iterable[KeyFile]) -> None:
+        """Look at these from now on, and at no others."""
+        self._asked = {each: self._asked.get(each) or asyncio.Event() for each in files}
+        self._loops.keep({each: partial(self._run, each, asked) for each, asked in self._asked.items()})
+
+    def look_now(self) -> None:
+        """Somebody says that they have changed: what they hold is taken at once."""
+        for asked in self._asked.values():
+            asked.set()
+
+    async def _run(self, file: KeyFile, asked: asyncio.Event) -> None:
         while True:
-            await asyncio.sleep(every_s)
-            await file.look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_s):
+                    await asked.wait()
+            at_once = asked.is_set()
+            asked.clear()
+            await file.look(at_once=at_once)
 
     async def stop(self) -> None:
-        await end(self._tasks)
+        await self._loops.end()
 
 
 @dataclass(frozen=True, slots=True)

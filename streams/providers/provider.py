@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
@@ -53,6 +53,8 @@ class Provider:
     retry: RetryPolicy
     retry_budget: RetryBudget
     fault_rules: FaultRules
+    leaving: list[Endpoint] = field(default_factory=list)
+    """Endpoints that are none of the settings' any more, and perhaps still have calls under way."""
     _above_plan: bool = False
     _reported_bytes: int = 0
 
@@ -100,6 +102,7 @@ class Provider:
 
     def report(self) -> None:
         """Set the gauges that nobody sets by an event."""
+        self.leaving = [endpoint for endpoint in self.leaving if endpoint.in_flight]
         metrics.PROVIDER_CONNECTIONS.labels(self.name).set(self.connections.taken)
         metrics.PROVIDER_BODY_BYTES.labels(self.name, "requests").set(self.bodies.held)
         metrics.PROVIDER_BODY_BYTES.labels(self.name, "answers").set(self.traffic.buffers.held)

@@ -7,18 +7,27 @@ from collections.abc import Callable, Sequence
 
 from streams.limits import UNLIMITED, Route
 from streams.limits.token_estimate import TokenEstimator
+from streams.money.budgets import Budgets
+from streams.money.costs import Costs
 from streams.pipeline import Busy, DeltaWriter, Outcome, PendingRequest, error_outcome, expired
 from streams.providers.agent_connections import AgentConnections
 from streams.providers.attempts import label
 from streams.providers.call import ProviderCall
+from streams.providers.endpoint import Endpoint
+from streams.providers.failover import Failover
 from streams.providers.formats.wire import Failure
+from streams.providers.payers import payer_of
 from streams.providers.provider import Provider
 from streams.providers.resumption import Resumption, resumes
 from streams.providers.room import Room
 from streams.providers.routes import Routes, Stage
-from streams.providers.search import Search
 from streams.providers.target import Attempt, NoCapacity
 from streams.providers.upstream_cancels import UpstreamCancels
+from streams.settings import Settings
+from streams.trace.marks import CallContext
+
+Contexts = Callable[[PendingRequest], CallContext | None]
+"""The trace context that calls for a request bear."""
 
 
 class Providers:
@@ -36,6 +45,9 @@ class Providers:
         tokens: TokenEstimator,
         now: Callable[[], float],
         deltas: DeltaWriter,
+        costs: Costs,
+        budgets: Budgets | None = None,
+        contexts: Contexts = lambda _: None,
     ) -> None:
         self.all = providers
         self._routes = routes
@@ -43,12 +55,25 @@ class Providers:
         self._tokens = tokens
         self._now = now
         self._deltas = deltas
+        self.costs = costs
+        self._budgets = budgets
+        self._contexts = contexts
         self.cancels = UpstreamCancels()
+        self.look_at_keys: Callable[[], None] = lambda: None
+        """Key files are read again at once."""
+        self.prepare: Callable[[Settings], Callable[[], None]] = lambda _: lambda: None
+        """What takes new settings over, if they can be taken; raises SettingsError."""
         self._room: Room[Attempt] = Room(Attempt.give_all_back)
         for provider in providers:
             provider.budget.on_room(lambda _: self._room.open())
-            for endpoint in provider.endpoints:
-                endpoint.on_change = self._room.open
+
+    def listen(self, endpoint: Endpoint) -> None:
+        """Whoever waits looks again when the state of this endpoint has changed."""
+        endpoint.on_change = self._room.open
+
+    def look_again(self) -> None:
+        """The endpoints are others: whoever waits looks again."""
+        self._room.open()
 
     def on_room(self, tell: Callable[[Route], None]) -> None:
         """`tell(route)` is called when a route that was Busy may have room."""
@@ -62,12 +87,20 @@ class Providers:
             return error_outcome(
                 "invalid_request", f"no provider serves {request.request.operation} of the model {model!r}"
             )
+        if self._budgets is not None:
+            payer = payer_of(request)
+            request.payer = repr(payer) if self._budgets.accounts_of(payer) else ""
+            refused = self._budgets.used_up(payer)
+            if refused is not None:
+                return error_outcome("budget_exceeded", refused.message, retryable=refused.later)
         targets = [target for stage in stages for target in stage]
         if any(
             target.provider.budget is not UNLIMITED or target.window for target in targets
         ):  # else nobody asks for it
             body = request.request
             caller = body.conversation_id or request.agent_id
+            if request.tenant:
+                caller = f"{request.tenant}:{caller}"
             request.estimate = self._tokens.estimate(body.operation, body.payload, caller)
             never = [target.provider.budget.too_large(target.route, request.estimate) for target in targets]
             if never[0] is not None and None not in never:
@@ -76,27 +109,38 @@ class Providers:
 
     def reserve(self, request: PendingRequest) -> ProviderCall | Outcome | Busy:
         """The right to one call; an outcome if it can never be made; Busy if it has to wait."""
-        if not self._agents.free(request.agent_id):
-            left_s = self._agents.left_s(request.agent_id, request.request_id, time.monotonic())
+        if not self._agents.free(request.owner):
+            left_s = self._agents.left_s(request.owner, request.request_id, time.monotonic())
             if left_s <= 0:
                 return expired("in the queue, for one of its agent's connections")
             self._room.busy(request.route)
             return Busy("agent", left_s, "agent_connections")
-        search = Search(request, self._stages(request))
+        failover = Failover(request, self._stages(request))
         down: list[NoCapacity] = []
         while True:
-            acquired = search.take()
+            acquired = failover.take()
             if isinstance(acquired, Attempt):
                 deltas = self._deltas.of(request)
-                resumption = Resumption(search, deltas, self.cancels) if deltas and resumes(search) else None
+                resumption = Resumption(failover, deltas, self.cancels) if deltas and resumes(failover) else None
+                purse = None if self._budgets is None else self._budgets.purse(payer_of(request))
                 return ProviderCall(
-                    search, acquired, self._agents, self._room, self._tokens, self._now, deltas, resumption
+                    failover,
+                    acquired,
+                    self._agents,
+                    self._room,
+                    self._tokens,
+                    self._now,
+                    deltas,
+                    resumption,
+                    costs=self.costs,
+                    purse=purse,
+                    context=self._contexts(request),
                 )
             if isinstance(acquired, NoCapacity):
                 if not acquired.down:
                     return self._busy(request, acquired)
                 down.append(acquired)
-            if search.next_stage():
+            if failover.next_stage():
                 continue
             if isinstance(acquired, Failure) and not down:
                 return error_outcome(acquired.type, acquired.message)

@@ -5,7 +5,7 @@
     continue              the upstream goes on behind the text that was told
     given up              neither is possible any more: the answer begins anew, and its reader is told (`on_loss: restart`)
 
-While there is something to go on with, the search keeps to who can: the endpoint that makes the answer, or the endpoints of the
+While there is something to go on with, the failover keeps to who can: the endpoint that makes the answer, or the endpoints of the
 provider with that model.
 """
 
@@ -17,25 +17,25 @@ from schemas.response import NO_USAGE
 from streams.kept import Kept, Upstream, further
 from streams.pipeline import Deltas
 from streams.providers.endpoint import Endpoint
+from streams.providers.failover import Failover
 from streams.providers.formats.asked import asked_of
 from streams.providers.formats.openai.stream import OpenaiAssembler
 from streams.providers.formats.wire import Answer, Failure, usage_of
 from streams.providers.http.resume import Resume
-from streams.providers.search import Search
 from streams.providers.target import Attempt
 from streams.providers.upstream_cancels import UpstreamCancels
 
 
-def resumes(search: Search) -> bool:
+def resumes(failover: Failover) -> bool:
     """Whether any provider of the request goes on with what was lost."""
-    return any(target.provider.resumes for stage in search.stages for target in stage)
+    return any(target.provider.resumes for stage in failover.stages for target in stage)
 
 
 class Resumption:
     """Of one request that wants deltas, and whose answer may be gone on with."""
 
-    def __init__(self, search: Search, deltas: Deltas, cancels: UpstreamCancels) -> None:
-        self._search = search
+    def __init__(self, failover: Failover, deltas: Deltas, cancels: UpstreamCancels) -> None:
+        self._failover = failover
         self._deltas = deltas
         self._cancels = cancels
         self._kept: Kept | None = None
@@ -54,7 +54,7 @@ class Resumption:
         kept = self._kept
         if kept is None or self._gave_up or not kept.is_whole or self._named is not None:
             return None
-        assembler = OpenaiAssembler(asked_of(self._search.request.request))
+        assembler = OpenaiAssembler(asked_of(self._failover.request.request))
         for chunk in kept.retold():
             assembler.feed(chunk)
         result = assembler.finish()
@@ -62,7 +62,7 @@ class Resumption:
 
     def fits(self, taken: Attempt) -> bool:
         """Whether the attempt is where the answer can be gone on with, if it can anywhere."""
-        return not self._search.keeps_to or taken.endpoint in self._search.keeps_to
+        return not self._failover.keeps_to or taken.endpoint in self._failover.keeps_to
 
     @property
     def _named(self) -> str | None:
@@ -73,16 +73,16 @@ class Resumption:
         """How the attempt goes on. What it tells is noted in its `progress`."""
         provider, kept = taken.target.provider, self._kept
         self._made_by = taken.endpoint
-        progress = Kept(Upstream(provider.name, taken.endpoint.place, taken.target.model))
+        progress = Kept(Upstream(provider.name, taken.endpoint.number, taken.target.model))
         promises = provider.on_loss == "reattach"
-        if kept is None or self._gave_up or not provider.resumes or taken.endpoint not in self._search.keeps_to:
+        if kept is None or self._gave_up or not provider.resumes or taken.endpoint not in self._failover.keeps_to:
             return Resume(progress if provider.resumes else None, promises)
         if self._named is not None:
             progress.upstream = kept.upstream
             self._making = (taken.endpoint, self._named)
             behind = kept if kept.goes_on and kept.after is not None else None
             return Resume(progress, promises, behind, self._named)
-        body = provider.wire.continued(self._search.body, kept) if kept.goes_on else None
+        body = provider.wire.continued(self._failover.body, kept) if kept.goes_on else None
         return Resume(progress, promises) if body is None else Resume(progress, promises, kept, None, body)
 
     def failed(self, resume: Resume, failure: Failure) -> Failure:
@@ -111,7 +111,7 @@ class Resumption:
     def _give_up(self) -> None:
         self._gave_up = True
         self._making = None
-        self._search.let_go()
+        self._failover.let_go()
 
     def _keep_to(self) -> None:
         kept = self._kept
@@ -120,7 +120,7 @@ class Resumption:
         upstream = kept.upstream
         if upstream.id is None and not kept.goes_on:
             return
-        if not self._search.keep_to(upstream.provider, upstream.model, upstream.endpoint if upstream.id else None):
+        if not self._failover.keep_to(upstream.provider, upstream.model, upstream.endpoint if upstream.id else None):
             self._gave_up = True  # the settings are others now
 
     def answered(self) -> None:

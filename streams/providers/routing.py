@@ -78,10 +78,13 @@ class Weighted:
 
     def pick(self, candidates: Sequence[C], key: str) -> C:
         credit = self._credit
-        total, best, most = 0, candidates[0], -math.inf
+        best, most = candidates[0], -math.inf
+        total = sum(each.weight for each in candidates)
         for each in candidates:
-            gained = credit[each.place] = credit.get(each.place, 0) + each.weight
-            total += each.weight
+            saved = min(
+                max(credit.get(each.place, 0), -total), total
+            )  # more is of other weights, or of another endpoint
+            gained = credit[each.place] = saved + each.weight
             if gained > most:
                 best, most = each, gained
         credit[best.place] -= total

@@ -25,13 +25,19 @@ class EndpointStats:
     last_check_ms: float | None
     set_aside: list[str] = field(default_factory=list)
     """Why it gets no calls, or none for some of its models, in words."""
+    name: str = ""
+    """What it is called; empty as its URL says it all."""
+
+    @property
+    def label(self) -> str:
+        return self.name or self.url
 
 
 def endpoint_stats(providers: Providers) -> list[EndpointStats]:
-    """All endpoints, in the settings' order."""
+    """All endpoints, in the settings' order; then those that are none of them any more, while they have calls."""
     stats = []
     for provider in providers.all:
-        for endpoint in provider.endpoints:
+        for endpoint in (*provider.endpoints, *(each for each in provider.leaving if each.in_flight)):
             check = endpoint.last_check
             said = None if check is None else check.error or f"status {check.status}"
             took_ms = None if check is None else round(check.took_s * 1000, 1)
@@ -47,6 +53,7 @@ def endpoint_stats(providers: Providers) -> list[EndpointStats]:
                     said,
                     took_ms,
                     _set_aside(endpoint),
+                    "" if endpoint.label == endpoint.url else endpoint.label,
                 )
             )
     return stats
@@ -55,6 +62,10 @@ def endpoint_stats(providers: Providers) -> list[EndpointStats]:
 def _set_aside(endpoint: Endpoint) -> list[str]:
     now = time.monotonic()
     reasons = []
+    if endpoint.health.draining:
+        reasons.append("drained by its operator")
+    elif endpoint.health.checks_say == "unhealthy":
+        reasons.append("its checks fail")
     for model, breaker in endpoint.health.set_aside():
         what = "all models" if model is None else f"model {model}"
         since = (
@@ -65,19 +76,26 @@ def _set_aside(endpoint: Endpoint) -> list[str]:
 
 
 def drain_endpoint(providers: Providers, endpoint: str, draining: bool) -> list[EndpointStats]:
-    """Give an endpoint no new calls, or give it calls again; `endpoint` is its URL, or PROVIDER/URL where several providers
-    have it. Calls under way go on. ValueError where there is no such endpoint.
+    """Give an endpoint no new calls, or give it calls again; `endpoint` is its name or its URL (then all of that URL), or
+    PROVIDER/NAME, PROVIDER/URL where several providers have it. Calls under way go on. ValueError where there is none.
     """
+    named = endpoints_named(providers, endpoint)
+    for each in named:
+        each.drain(draining)
+    labels = {(each.provider, each.label) for each in named}
+    return [each for each in endpoint_stats(providers) if (each.provider, each.label) in labels]
+
+
+def endpoints_named(providers: Providers, endpoint: str) -> list[Endpoint]:
+    """The endpoints of that name; ValueError where there is none."""
     named = [
         each
         for provider in providers.all
         for each in provider.endpoints
-        if endpoint.rstrip("/") in (each.url, f"{provider.name}/{each.url}")
+        if endpoint.rstrip("/")
+        in (each.label, each.url, f"{provider.name}/{each.label}", f"{provider.name}/{each.url}")
     ]
     if not named:
-        known = ", ".join(each.url for provider in providers.all for each in provider.endpoints)
+        known = ", ".join(each.label for provider in providers.all for each in provider.endpoints)
         raise ValueError(f"there is no endpoint {endpoint}; there are {known}")
-    for each in named:
-        each.drain(draining)
-    urls = {each.url for each in named}
-    return [each for each in endpoint_stats(providers) if each.url in urls]
+    return named

@@ -9,7 +9,7 @@ counts, so that one that wakes up late changes nothing.
 
 Read in this order:
     policy       every threshold; signals: a window, reduced to what is looked at
-    triggers     what fires, and what calms; decide: the pure decision
+    triggers     what fires, and what calms; decide: the pure decision, also that more workers brought nothing
     decider      the loop around it: the control process that owns `metrics.samples`-0 decides (streams/windows/service.py)
     log          which record is in force, whoever wrote it; record: a decision as a record; tail: reading both topics
     actuator     carries the decision in force out, by a realizer of realizers/

@@ -70,6 +70,10 @@ class Decider:
         self._decided_at = 0.0
         self._owned = False
 
+    def change_policy(self, policy: Policy) -> None:
+        """Decide by this from now on, and at once."""
+        self._policy, self._owned = policy, False
+
     async def run(self) -> None:
         """Go on until cancelled. A broker that is away is waited for."""
         while True:
@@ -102,10 +106,11 @@ class Decider:
         # The epoch goes with what was read here: whatever is written meanwhile makes this decision a late one.
         newest, now, windows = self._tail.decisions.newest, round(self._now(), 3), self._tail.windows
         before = await self._state(newest, windows)
-        made = decide(windows, before, self._policy, now)
+        policy = self._policy
+        made = decide(windows, before, policy, now)
         epoch = newest.epoch + 1 if newest is not None else 1
-        record = record_of(made, before, windows, self._policy, now, epoch, self._decider_id)
-        if not self._owns():
+        record = record_of(made, before, windows, policy, now, epoch, self._decider_id)
+        if not self._owns() or policy is not self._policy:
             return None
         at = datetime.fromtimestamp(now, UTC)
         headers = message_headers(
@@ -120,7 +125,7 @@ class Decider:
         if in_force is None or (in_force.epoch, in_force.decider_id) != (record.epoch, self._decider_id):
             log.warning("another decider was first", epoch=record.epoch, in_force=in_force and in_force.decider_id)
             return None
-        self._owned, self._decided_at = True, now
+        self._owned, self._decided_at = policy is self._policy, now
         self._window_end_s = windows[-1].end_s if windows else 0.0
         self._tell(made, record)
         return record

@@ -43,6 +43,8 @@ class DecisionLog:
     newest: ScalingDecision | None = None
     passed_over: int = 0
     """Records that were too late."""
+    _read: ScalingDecision | None = None
+    """The newest as the topic has it."""
 
     @property
     def epoch(self) -> int:
@@ -54,8 +56,14 @@ class DecisionLog:
         if not self.epoch < record.epoch <= self._furthest:
             self.passed_over += 1
             return False
-        self.newest = self._within_limits(record)
+        self._read, self.newest = record, self._within_limits(record)
         return True
+
+    def change_limits(self, least: int, most: int) -> None:
+        """Decisions may want other numbers from now on; so may the newest one."""
+        self.least, self.most = least, most
+        if self._read is not None:
+            self.newest = self._within_limits(self._read)
 
     @property
     def _furthest(self) -> int:

@@ -73,6 +73,7 @@ class ScalingTail:
         self._reader = log_reader(client_options, fetch_max_wait_ms=100)
         self._consumer: AIOKafkaConsumer
         self._positions: dict[TopicPartition, int] = {}
+        self._reads_again = False
         self._moved = asyncio.Condition()
         self._stack = AsyncExitStack()
 
@@ -93,6 +94,12 @@ class ScalingTail:
     def windows(self) -> Sequence[Signals]:
         """The fleet's windows, ascending by time, each once."""
         return in_order(self._windows)
+
+    def change(self, *, windows_s: float, least: int, most: int) -> None:
+        """Keep windows of so much time, and read decisions by these limits, from now on; longer ago is read again."""
+        self._reads_again = self._reads_again or windows_s > self._windows_s > 0
+        self._windows_s = windows_s
+        self.decisions.change_limits(least, most)
 
     async def catch_up(self) -> None:
         """Wait until everything is read that the topics hold now. Raises KafkaError and TimeoutError."""
@@ -122,11 +129,23 @@ class ScalingTail:
             self._positions[self._fleet_windows] = ends[self._fleet_windows] if first is None else first.offset
         self._consumer.assign(self._partitions)
 
+    async def _from_further_back(self) -> None:
+        self._reads_again = False
+        try:
+            await self._begin()
+        except BaseException:
+            self._reads_again = True
+            raise
+        for partition, offset in self._positions.items():
+            self._consumer.seek(partition, offset)
+
     async def _follow(self) -> None:
         for partition, offset in self._positions.items():  # after a fault: what was fetched and not noted is read again
             self._consumer.seek(partition, offset)
         while True:
             try:
+                if self._reads_again:
+                    await self._from_further_back()
                 batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
             except KafkaError as error:  # the client goes on by itself, and reports what lasts again
                 log.warning("the scaling topics cannot be read now, trying again", error=repr(error))

@@ -43,6 +43,10 @@ class Metrics(Section):
     grace: Seconds = setting(
         "10s", "How long a window waits for late samples, and how far a worker's clock may be ahead of the broker's."
     )
+    semconv: Literal["new", "old", "both"] = setting(
+        "new",
+        "Names of OpenTelemetry's conventions in metrics and spans: today's, the ones they replaced, or both.",
+    )
     system: SystemMetrics = Field(default_factory=SystemMetrics)
     application: ApplicationMetrics = Field(default_factory=ApplicationMetrics)
 

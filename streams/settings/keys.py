@@ -21,6 +21,10 @@ SENSITIVE: Final = frozenset(
 )
 
 
+# What stands behind the name of a key that holds several sections.
+_ENTRIES: Final[dict[Any, str]] = {list: "[]", dict: ".<name>"}
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key of the reference: `providers[].name`."""
@@ -60,27 +64,36 @@ def _keys(section: type[Section], prefix: str) -> Iterator[Key]:
         if inner is None:
             yield Key(prefix + name, field)
         else:
-            listed = get_origin(field.annotation) is list
-            yield from _keys(inner, f"{prefix}{name}{'[]' if listed else ''}.")
+            yield from _keys(inner, f"{prefix}{name}{entries_of(field.annotation)}.")
 
 
 def section_of(annotation: Any) -> type[Section] | None:
-    """The section that a field holds, by itself or in a list."""
-    if get_origin(annotation) is list:
-        (annotation,) = get_args(annotation)
+    """The section that a field holds, by itself, in a list or in a table by names."""
+    if get_origin(annotation) in _ENTRIES:
+        annotation = get_args(annotation)[-1]
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def entries_of(annotation: Any) -> str:
+    """What stands behind the name of a key that holds several sections: `[]` or `.<name>`; empty for any other."""
+    return _ENTRIES.get(get_origin(annotation), "")
 
 
 def section_at(place: Place) -> type[Section] | None:
     """The section at a place; None where there is none."""
     section: type[Section] | None = Settings
+    is_name = False
+    """Whether the next part is the name of an entry."""
     for part in place:
         if section is None:
             return None
-        if isinstance(part, str):
+        if is_name:
+            is_name = False
+        elif isinstance(part, str):
             field = section.model_fields.get(part)
             section = section_of(field.annotation) if field else None
-    return section
+            is_name = field is not None and get_origin(field.annotation) is dict
+    return None if is_name else section
 
 
 def field_at(place: Place) -> FieldInfo | None:

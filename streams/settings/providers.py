@@ -1,6 +1,7 @@
 """[[providers]]: who answers, how it is called, and under which limits."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -57,6 +58,9 @@ def _label(value: str) -> str:
 class Endpoint(Section):
     """One address of a provider."""
 
+    name: Annotated[str, AfterValidator(_label)] | None = setting(
+        None, "What tables, series and commands call it; by default its URL. Two keys on one URL want two names."
+    )
     url: Annotated[str, AfterValidator(_url)] = required("Base address, up to and with the version, such as /v1.")
     weight: Count = setting(1, "Share of the calls, against the provider's other endpoints.", ge=1, le=1000)
     api_key_env: EnvName | None = setting(
@@ -245,6 +249,9 @@ class Provider(Section):
         'Tokens that its models take, by its own names for them ("*" stands for any text, the first that fits holds). '
         "A request that cannot be shorter goes elsewhere.",
     )
+    price_list: str | None = setting(
+        None, "Its name in the price list, such as `openai`; without it its URL tells. Others' prices are not guessed."
+    )
     endpoints: list[Endpoint] = required("Addresses of the provider.", min_length=1)
     rate_limit: ProviderRateLimit = Field(default_factory=ProviderRateLimit)
     memory: ProviderMemory = Field(default_factory=ProviderMemory)
@@ -277,6 +284,25 @@ class Provider(Section):
     retry: Retry = Field(default_factory=Retry)
     failover: Failover = Field(default_factory=Failover)
     fatal: Fatal = Field(default_factory=Fatal)
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Self:
+        names = [each.name for each in self.endpoints if each.name is not None]
+        if len(set(names)) < len(names):
+            raise conflict(
+                "two endpoints have the same name; the names of a provider's endpoints are unique", "endpoints"
+            )
+        return self
+
+    @property
+    def endpoint_labels(self) -> list[str]:
+        """What each endpoint is called: its name, else its URL; the second one of a URL without a name is `URL#2`."""
+        seen: Counter[str] = Counter()
+        labels = []
+        for each in self.endpoints:
+            seen[each.url] += 1
+            labels.append(each.name or (each.url if seen[each.url] == 1 else f"{each.url}#{seen[each.url]}"))
+        return labels
 
     @model_validator(mode="after")
     def _can_go_on(self) -> Self:

@@ -1,8 +1,10 @@
 """[topics] and [requests]: where requests travel, and how large they may be."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Annotated, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, PrivateAttr
 
 from schemas import limits
 from streams.settings.base import Section, setting
@@ -20,6 +22,11 @@ def _fleet_prefix(value: str) -> str:
     if (fault := prefix_fault(value)) is not None:
         raise ValueError(fault)
     return value
+
+
+@lru_cache(maxsize=64)
+def _names(prefix: str, tenants: tuple[str, ...]) -> TopicNames:
+    return TopicNames.behind(prefix, tenants)
 
 
 class Topics(Section):
@@ -43,15 +50,23 @@ class Topics(Section):
         le=3600,
     )
 
+    _tenants: tuple[str, ...] = PrivateAttr(())
+
+    def with_tenants(self, tenants: Iterable[str]) -> Self:
+        """The same with topics for these tenants."""
+        changed = self.model_copy()
+        object.__setattr__(changed, "_tenants", tuple(tenants))
+        return changed
+
     @property
     def names(self) -> TopicNames:
         """What the fleet's topics are called."""
-        return TopicNames.behind(self.prefix)
+        return _names(self.prefix, self._tenants)
 
     @property
-    def reply_to_prefix(self) -> str:
-        """How the whole name of a caller's own reply topic begins."""
-        return self.prefix + self.reply_prefix
+    def reply_to_prefixes(self) -> tuple[str, ...]:
+        """How the whole names of callers' own reply topics begin: of the common callers', and of each tenant's."""
+        return (self.prefix + self.reply_prefix, *(each.reply_to_prefix for each in self.names.tenants.values()))
 
 
 class Requests(Section):

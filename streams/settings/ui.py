@@ -50,6 +50,9 @@ class Ui(Section):
     viewer_token_file: Path | None = setting(None, "File with that token.")
     operator_token_env: EnvName | None = setting(None, "Name of the variable with the token that lets operators in.")
     operator_token_file: Path | None = setting(None, "File with that token.")
+    allow_actions: bool = setting(
+        False, "Without a login, whether everybody on this machine may act: pause, drain, redrive, cancel."
+    )
     payloads: Literal["viewer", "operator", "nobody"] = setting(
         "viewer", "Who may see what requests and answers say, redacted unless asked for otherwise."
     )

@@ -11,7 +11,7 @@ Read in this order:
     flow            who is served, who is paused
     consumer        hands records out, commits, takes part in rebalances; committer: partition by partition
     rebalance       what an assignment keeps, drops and gains; corrupt: a batch that cannot be read
-    faust_shape     what only Faust sees of it; driver: what Faust's app is given
+    faust_shape     what only Faust sees of it; driver: what Faust's app is given; options: in aiokafka's words
 
 What is fetched, who owns what (assignor) and how the cluster is spoken to, stands in streams/kafka.
 """

@@ -71,7 +71,9 @@ class RecordListConsumer(FaustShape):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.options: TransportOptions = self.transport.options
-        self.flow = Flow(self.options.topics, self.options.partition_quota, self.options.class_quota)
+        self.flow = Flow(
+            self.options.topics, self.options.partition_quota, self.options.class_quota, self.options.class_of
+        )
         self.partitions: dict[TopicPartition, PartitionOffsets] = {}
         self.draining = False
         self._drained = asyncio.Event()

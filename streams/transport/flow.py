@@ -1,10 +1,10 @@
 """Which partitions may be given records now, and in which order.
 
 Every partition has a quota of records and bytes that were handed to the pipeline and are not finished, and so has every
-class (topic). The class's is shared out as it fills: a partition may hold as much as is still free in its class, and no
-more than its own quota (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6:2, 1998). So one
-partition alone takes at most half of the class, n of them take n / (n + 1), and some is always left for a partition that
-holds little: a noisy agent fills its own partition, never the class.
+class: its topic, and with it those of the tenants. The class's is shared out as it fills: a partition may hold as much as is
+still free in its class, and no more than its own quota (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on
+Networking 6:2, 1998). So one partition alone takes at most half of the class, n of them take n / (n + 1), and some is always left
+for a partition that holds little: a noisy agent fills its own partition, a noisy tenant its own partitions, never the class.
 
 What is over its quota is left in Kafka (at most one fetch of it waits here) until it is down to a share of it; the others
 go on. Classes are served in their order, high first; inside a class the partitions take turns.
@@ -54,6 +54,8 @@ class Flow:
     topics: Sequence[str]
     partition_quota: Quota
     class_quota: Quota
+    class_of: Mapping[str, str] = field(default_factory=dict)
+    """By which of its topics a class is known, of topics that share one. A topic that is not in it is a class by itself."""
     partitions: dict[TopicPartition, Gauge] = field(default_factory=dict)
     classes: dict[str, Gauge] = field(default_factory=dict)
     _holds: set[tuple[TopicPartition, str]] = field(default_factory=set)
@@ -62,13 +64,14 @@ class Flow:
     _turn: int = 0
 
     def __post_init__(self) -> None:
-        self._until_look = dict.fromkeys(self.topics, 0)
-        self.classes = {topic: Gauge() for topic in self.topics}
+        self.class_of = {topic: self.class_of.get(topic, topic) for topic in self.topics}
+        self._until_look = dict.fromkeys(self.class_of.values(), 0)
+        self.classes = {name: Gauge() for name in self._until_look}
 
     def assign(self, kept: Mapping[TopicPartition, tuple[int, float]]) -> None:
         """Begin anew with these partitions and what is unfinished of each (records, bytes)."""
         self.partitions = {partition: Gauge() for partition in kept}
-        self.classes = {topic: Gauge() for topic in self.topics}
+        self.classes = {name: Gauge() for name in self._until_look}
         self._holds = {hold for hold in self._holds if hold[0] in kept}
         for partition, (records, size) in kept.items():
             self.add(partition, records, size)
@@ -76,19 +79,20 @@ class Flow:
     def add(self, partition: TopicPartition, records: int, size: float) -> None:
         """Records of this partition were handed to the pipeline."""
         self.partitions[partition].add(records, size)
-        self.classes[partition[0]].add(records, size)
+        self.classes[self.class_of[partition[0]]].add(records, size)
 
     def remove(self, partition: TopicPartition, records: int, size: float) -> bool:
         """Records were finished; whether a partition that was full takes records again."""
-        own, held = self.partitions[partition], self.classes[partition[0]]
+        name = self.class_of[partition[0]]
+        own, held = self.partitions[partition], self.classes[name]
         own.remove(records, size)
         held.remove(records, size)
         opened = own.full and self._open_if_well_below(partition, own)
-        self._until_look[partition[0]] -= records
-        if self._until_look[partition[0]] <= 0 or not held.records:  # what this one left, others may take
-            self._until_look[partition[0]] = self.class_quota.records // _LOOKS
+        self._until_look[name] -= records
+        if self._until_look[name] <= 0 or not held.records:  # what this one left, others may take
+            self._until_look[name] = self.class_quota.records // _LOOKS
             for other, gauge in self.partitions.items():
-                if gauge.full and other[0] == partition[0]:
+                if gauge.full and self.class_of[other[0]] == name:
                     opened = self._open_if_well_below(other, gauge) or opened
         return opened
 
@@ -99,7 +103,7 @@ class Flow:
 
     def _limits(self, partition: TopicPartition) -> tuple[int, float]:
         """Records and bytes that the partition may hold as things are."""
-        held, own, whole = self.classes[partition[0]], self.partition_quota, self.class_quota
+        held, own, whole = self.classes[self.class_of[partition[0]]], self.partition_quota, self.class_quota
         return min(own.records, whole.records - held.records), min(own.bytes, whole.bytes - held.bytes)
 
     def _open_if_well_below(self, partition: TopicPartition, gauge: Gauge) -> bool:
@@ -146,8 +150,8 @@ class Flow:
         Quotas are looked at when the next one is asked for, so that what was handed out meanwhile counts.
         """
         self._turn += 1
-        for topic in self.topics:
-            ready = sorted(partition for partition in fetched if partition[0] == topic)
+        for name in self.classes:
+            ready = sorted(partition for partition in fetched if self.class_of[partition[0]] == name)
             turn = self._turn % len(ready) if ready else 0
             for partition in ready[turn:] + ready[:turn]:
                 if self.is_open(partition):

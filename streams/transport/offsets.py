@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from streams.kafka.records import Origin, Position, Record
+from streams.metrics import definitions as metrics
 from streams.transport import commit_metadata
 from streams.transport.commit_metadata import Run
 
@@ -160,8 +161,6 @@ class PartitionOffsets:
         """Of the last record that was delivered; -1: not known."""
         self.unfinished = 0
         self.unfinished_bytes = 0.0
-        self.skipped = 0
-        """Records that were not delivered because an earlier owner had finished them."""
         self.live = True
         self.metadata_full = False
         """The finished records ahead of the prefix no longer fit into a commit: deliver no more until the head moves."""
@@ -181,7 +180,7 @@ class PartitionOffsets:
             self.cut(records[0].offset)  # another log than before, whoever should have said so
         if self._known and records and records[0].offset < self._known[-1][1]:
             wanted = [record for record in records if not self._finished_before(record.offset)]
-            self.skipped += len(records) - len(wanted)
+            metrics.SKIPPED.inc(len(records) - len(wanted))
             records = wanted
         self.position = next_offset
         if not records:

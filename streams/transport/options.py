@@ -15,7 +15,8 @@ from streams.transport.flow import Quota
 class TransportOptions:
     """Options of one worker's transport.
 
-    `topics` are served in their order. `consumer` holds keyword arguments of AIOKafkaConsumer.
+    `topics` are served in their order, those of one class (`class_of`) in turns. `consumer` holds keyword arguments of
+    AIOKafkaConsumer.
     """
 
     topics: Sequence[str]
@@ -24,6 +25,8 @@ class TransportOptions:
     class_quota: Quota
     heartbeat: Heartbeat
     """Of the consumer's membership in its group; kept up to date by the transport."""
+    class_of: Mapping[str, str] = field(default_factory=dict)
+    """By which of its topics a class is known; a topic that is not in it is a class by itself."""
     commit_due: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where a commit should not wait for its interval."""
     commit_interval_s: float = 1.0

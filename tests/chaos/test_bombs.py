@@ -45,7 +45,7 @@ async def waits(pipeline: Pipeline, prefix: str) -> list[float]:
     return [value["timing"]["total_ms"] / 1000 for value in values if value["request_id"].startswith(prefix)]
 
 
-@pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "unpacked_mb",
     [
@@ -65,8 +65,8 @@ async def test_batches_that_unpack_to_more_than_the_worker_has_become_dead_lette
                 await asyncio.sleep(1)
                 await send_batches(pipeline.client_options, NORMAL, dict.fromkeys(range(PARTITIONS), bomb))
             await sending
-            assert await traffic.wait_answered(30)
-        await pipeline.wait_all_committed(20)
+            assert await traffic.wait_answered(60)
+        await pipeline.wait_all_committed(60)
         summary = traffic.ledger.summary()
         log = worker.log_text()
     letters = await read_all(pipeline.client_options, [DEAD_LETTERS])
@@ -104,7 +104,7 @@ async def test_what_is_before_a_corrupt_batch_is_answered_and_what_becomes_of_it
                 async def what_can_be_is_answered() -> bool:
                     return traffic.open <= (1 if setting == "set_aside" else 10)
 
-                await wait_until(what_can_be_is_answered, 30)
+                await wait_until(what_can_be_is_answered, 60)
                 await asyncio.sleep(3)  # in which it must not be fetched again and again
                 said = [line for line in worker.log_text().splitlines() if "corrupt" in line]
                 still_open = traffic.open
@@ -135,7 +135,7 @@ def flip_a_bit(directory: Path, text: bytes) -> int:
     return found
 
 
-@pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.parametrize("alike", [True, False], ids=["all the same", "each another"])
 async def test_requests_for_a_dead_provider_with_no_end_to_their_time_hold_up_nobody_elses(
     pipeline: Pipeline, measured: Measured, alike: bool
@@ -165,7 +165,7 @@ async def test_requests_for_a_dead_provider_with_no_end_to_their_time_hold_up_no
         async def honest_are_answered() -> bool:
             return traffic.ledger.summary().ok >= HONEST
 
-        await wait_until(honest_are_answered, 30)
+        await wait_until(honest_are_answered, 60)
     slow = p99(await waits(pipeline, "honest"))
     values = [orjson.loads(record.value) for record in await read_all(pipeline.client_options, [RESPONSES])]
     ends = Counter((value["error"] or {}).get("type") for value in values if value["agent_id"].startswith("flood"))
@@ -176,9 +176,10 @@ async def test_requests_for_a_dead_provider_with_no_end_to_their_time_hold_up_no
 
 
 DEEP = b"[" * 190 + b"]" * 190
+BOMBS = 124 if FULL else 40
 
 
-@pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("lists", "end"),
     [pytest.param(2_700, "too_large", id="1 MiB each"), pytest.param(250, None, id="as many as may be")],
@@ -186,9 +187,9 @@ DEEP = b"[" * 190 + b"]" * 190
 async def test_values_of_lists_in_lists_hold_up_nobody_elses(
     pipeline: Pipeline, measured: Measured, lists: int, end: str | None
 ) -> None:
-    """124 values of lists 190 deep, in class high, gzipped to 0.6 MB."""
+    """Values of lists 190 deep, in class high; gzip makes 5 KB of a MiB of them."""
     value = b'{"payload":{"model":"small","messages":[{"role":"user","content":"x"}],"n":%d,"x":['
-    bombs = [value % n + b",".join([DEEP] * lists) + b"]}}" for n in range(124)]
+    bombs = [value % n + b",".join([DEEP] * lists) + b"]}}" for n in range(BOMBS)]
     async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
         (worker,) = await fleet.start(1)
         async with sampled(worker) as memory:
@@ -205,7 +206,7 @@ async def test_values_of_lists_in_lists_hold_up_nobody_elses(
             async def all_is_answered() -> bool:
                 return traffic.ledger.summary().ok >= HONEST
 
-            await wait_until(all_is_answered, 30)
+            await wait_until(all_is_answered, 60)
         await pipeline.wait_all_committed(60)
         log = worker.log_text()
     slow = p99(await waits(pipeline, "honest"))
@@ -215,6 +216,6 @@ async def test_values_of_lists_in_lists_hold_up_nobody_elses(
     assert slow < SLOWEST_S
     assert log.count("partitions assigned") == 1
     assert memory.highest < 600_000_000
-    assert sum(ends.values()) == 124
+    assert sum(ends.values()) == BOMBS
     if end is not None:
-        assert ends == {end: 124}
+        assert ends == {end: BOMBS}

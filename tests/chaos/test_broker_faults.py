@@ -29,7 +29,7 @@ async def test_nothing_is_lost_when_the_broker_stands_still_for_20_s(pipeline: P
     assert pipeline.broker.pid is not None
     async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
         workers = await fleet.start(2)
-        await pipeline.wait_members(2, 30)
+        await pipeline.wait_members(2, 60)
         sending = asyncio.create_task(send_steadily(traffic, values, 30))
         await pipeline.simulator.wait_in_flight(10)
         os.kill(pipeline.broker.pid, signal.SIGSTOP)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from ops.brokers import Broker, kafka_jars
@@ -73,17 +74,17 @@ async def test_brokers_that_come_back_under_other_addresses_are_found_by_the_boo
             (worker,) = await fleet.start(1)
             async with pipeline.traffic() as traffic:
                 await send(traffic, [f"before-{n}" for n in range(24)])
-                assert await traffic.wait_answered(30)
+                assert await traffic.wait_answered(60)
             await asyncio.to_thread(broker.stop)
-            await wait_until(lambda: is_ready(worker, False), 20)
+            await wait_until(lambda: is_ready(worker, False), 60)
             broker = await asyncio.to_thread(ApacheBroker, after, tmp_path / "data")
             back_at = time.monotonic()
             async with pipeline.traffic() as traffic:
                 await send(traffic, [f"after-{n}" for n in range(24)])
-                assert await traffic.wait_answered(30)
+                assert await traffic.wait_answered(60)
                 took_s = time.monotonic() - back_at
                 summary = traffic.ledger.summary()
-            await wait_until(lambda: is_ready(worker, True), 10)
+            await wait_until(lambda: is_ready(worker, True), 60)
             assert worker.alive
             text = worker.log_text()
     finally:
@@ -102,7 +103,7 @@ async def test_partitions_that_were_added_and_a_topic_made_anew_are_served_in_ti
     async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
         (worker,) = await fleet.start(1)
         await send(traffic, [f"first-{n}" for n in range(60)])
-        assert await traffic.wait_answered(30)
+        assert await traffic.wait_answered(60)
 
         admin = AIOKafkaAdminClient(**pipeline.client_options)
         await admin.start()
@@ -123,7 +124,7 @@ async def test_partitions_that_were_added_and_a_topic_made_anew_are_served_in_ti
             await traffic.send("normal", f"anew-{number}", request(f"anew-{number}"))
         assert await traffic.wait_answered(SERVED_WITHIN_S + 10)
         anew_s = time.monotonic() - anew_at
-        await pipeline.wait_all_committed(30)
+        await pipeline.wait_all_committed(60)
         summary = traffic.ledger.summary()
         assert worker.alive
     measured(f"grown: {grown_s:.1f} s, made anew: {anew_s:.1f} s; {summary}")
@@ -164,7 +165,12 @@ async def test_a_log_that_was_cut_goes_on_where_it_was_cut_and_nothing_is_called
                 await traffic.send("normal", agent_on(PLACE), request("slow", latency_ms=20_000))
                 await pipeline.simulator.wait_in_flight(1)
                 await answer([f"behind-{n}" for n in range(20)])
-                await asyncio.sleep(1.5)  # committed with the slow one at its head
+
+                async def is_committed_behind_the_slow_one() -> bool:
+                    found = (await pipeline.committed()).get(TopicPartition(TOPIC_OF["normal"], PLACE))
+                    return found is not None and found.covers(30 + 40 + 20)
+
+                await wait_until(is_committed_behind_the_slow_one, 15)
                 await asyncio.to_thread(broker.stop)
                 shutil.rmtree(log_dir)
                 shutil.copytree(kept, log_dir)
@@ -182,7 +188,7 @@ async def test_a_log_that_was_cut_goes_on_where_it_was_cut_and_nothing_is_called
             async def is_committed() -> bool:
                 return not await pipeline.unfinished()
 
-            await wait_until(is_committed, 30)
+            await wait_until(is_committed, 60)
     finally:
         await asyncio.to_thread(broker.stop)
     measured(f"new ones answered {took_s:.1f} s after; {len(calls)} calls")

@@ -87,11 +87,11 @@ async def test_a_worker_that_starts_with_a_wrong_clock_answers_in_time_and_no_la
             await traffic.send("normal", f"agent-{number}", request(f"good-{number}", timeout_s=30.0))
         await traffic.send("normal", "slow", request("slow", timeout_s=2.0, latency_ms=20_000))
         began = time.monotonic()
-        assert await traffic.wait_answered(15)
+        assert await traffic.wait_answered(18)
         took_s = time.monotonic() - began
     assert {name for name, status in statuses.items() if status != "ok"} == {"slow"}
     assert statuses["slow"] == "expired"
-    assert took_s < 8
+    assert took_s < 15, "it waited for the provider, not for its own limit of 2 s"
 
 
 async def test_a_clock_that_is_set_by_an_hour_under_load_expires_nothing_and_stops_no_sample(
@@ -108,7 +108,7 @@ async def test_a_clock_that_is_set_by_an_hour_under_load_expires_nothing_and_sto
         await load
         assert await traffic.wait_answered(30)
         summary = traffic.ledger.summary()
-        await pipeline.wait_all_committed(15)
+        await pipeline.wait_all_committed(60)
     sampled = [
         (record.timestamp / 1000, datetime.fromisoformat(orjson.loads(record.value)["at"]).timestamp())
         for record in await read_all(pipeline.client_options, [METRIC_SAMPLES])

@@ -14,7 +14,7 @@ from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import Pipeline, wait_until
 from tests.support.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long]
+pytestmark = [pytest.mark.chaos, pytest.mark.alone]
 
 COOLDOWN_S = 10.0 if FULL else 8.0
 
@@ -40,7 +40,7 @@ async def _desired(control: WorkerProcess) -> int:
         found = int(orjson.loads(await asyncio.to_thread(_get, control, "/scaling/desired"))["desired"])
         return found == 2
 
-    await wait_until(is_two, 5)
+    await wait_until(is_two, 60)
     return found
 
 

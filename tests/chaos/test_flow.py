@@ -62,7 +62,7 @@ async def play(traffic: Traffic, name: str, *, noisy: bool) -> None:
         sent += 1
 
 
-@pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.skipif(
     not FULL, reason="takes minutes: TEST_FULL=1; tests/unit/flow/test_bars.py has it on a virtual clock"
 )
@@ -84,7 +84,7 @@ async def test_a_noisy_agent_slows_its_neighbours_little(pipeline: Pipeline, mea
         await fleet.start(1)
         for attempt in range(ATTEMPTS):
             await play(traffic, f"alone{attempt}", noisy=False)
-            assert await traffic.wait_answered(30)
+            assert await traffic.wait_answered(60)
             await play(traffic, f"beside{attempt}", noisy=True)
             assert await traffic.wait_answered(60)
             ratios = {
@@ -132,7 +132,7 @@ async def write(pipeline: Pipeline, count: int) -> None:
         await producer.stop()
 
 
-@pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 async def test_a_backlog_costs_little_memory_and_is_taken_up_at_once(pipeline: Pipeline, measured: Measured) -> None:
     limits = {"concurrency__per_host": 20, "concurrency__high_share": "0%", "cache__memory__size": "1MB"}
@@ -212,7 +212,7 @@ async def test_under_five_times_too_much_every_request_is_answered_while_workers
         killing.cancel()
         await asyncio.gather(killing, return_exceptions=True)
         assert await traffic.wait_answered(90)
-        await pipeline.wait_all_committed(30)
+        await pipeline.wait_all_committed(60)
         summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
     calls = pipeline.simulator.calls()
     paid_twice = len(calls) - len({call.request_id for call in calls})

@@ -93,7 +93,7 @@ async def overloaded(pipeline: Pipeline, *, one_worker: bool = False) -> AsyncIt
             pipeline.traffic(answers.append) as traffic,
         ):
             await fleet.start(3)
-            members = await pipeline.wait_members(3, 20)
+            members = await pipeline.wait_members(3, 60)
             partitions = sorted(next(iter(members.values()))) if one_worker else range(PARTITIONS)
             load = asyncio.create_task(_offer(traffic, [agent_on(partition) for partition in partitions]))
             try:
@@ -185,7 +185,7 @@ async def _refused_at_once(load: Overload) -> None:
         found[:] = [answer for answer in load.answers if answer.request_id == "too-large"]
         return bool(found)
 
-    await wait_until(is_answered, 5)
+    await wait_until(is_answered, 60)
     assert orjson.loads(found[0].value or b"")["error"]["type"] == "exceeds_limit"
 
 

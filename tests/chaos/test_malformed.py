@@ -99,7 +99,7 @@ async def test_a_poison_record_of_the_largest_size_is_a_dead_letter(pipeline: Pi
     async with pipeline.fleet() as fleet, open_producer(pipeline) as producer:
         await fleet.start(1)
         where = await producer.send_and_wait(REQUEST_TOPICS[0], value, b"agent-1", headers=headers)
-        await pipeline.wait_all_committed(20)
+        await pipeline.wait_all_committed(60)
     (letter,) = letters_by_position(await read_all(pipeline.client_options, [DEAD_LETTERS]))[position(where)]
     assert letter.value == value
 
@@ -117,8 +117,8 @@ async def test_a_small_record_that_unpacks_to_more_than_a_dead_letter_holds_bloc
         await fleet.start(1)
         where = await producer.send_and_wait(REQUEST_TOPICS[1], bomb, b"agent-1")
         await traffic.send("normal", "agent-1", request("behind"))
-        assert await traffic.wait_answered(20)
-        await pipeline.wait_all_committed(20)
+        assert await traffic.wait_answered(60)
+        await pipeline.wait_all_committed(60)
     (letter,) = letters_by_position(await read_all(pipeline.client_options, [DEAD_LETTERS]))[position(where)]
     assert dict(letter.headers)["dlq_reason"] == b"too_large"
     assert letter.value == (bomb if is_kept else None)
@@ -130,8 +130,8 @@ async def test_an_answer_larger_than_the_limit_is_an_error_and_blocks_nothing(pi
         await traffic.send("normal", "agent-1", request("large", answer_bytes=3 * limits.MIB))
         await traffic.send("normal", "agent-1", request("largest", answer_bytes=limits.ANSWER_PAYLOAD_BYTES - 1_000))
         await traffic.send("normal", "agent-1", request("next"))
-        assert await traffic.wait_answered(20)
-        await pipeline.wait_all_committed(10)
+        assert await traffic.wait_answered(60)
+        await pipeline.wait_all_committed(60)
         summary = traffic.ledger.summary()
     values = [orjson.loads(record.value) for record in await read_all(pipeline.client_options, [RESPONSES])]
     statuses = {value["request_id"]: (value["status"], (value["error"] or {}).get("type")) for value in values}
@@ -151,7 +151,7 @@ async def test_poison_waits_while_the_dead_letter_topic_is_gone(pipeline: Pipeli
     ):
         (worker,) = await fleet.start(1)
         before = await write(producer, poison[:100])
-        await pipeline.wait_all_committed(20)
+        await pipeline.wait_all_committed(60)
         assert set(letters_by_position(await read_all(pipeline.client_options, [DEAD_LETTERS]))) == set(before)
 
         await delete_topics(pipeline.client_options, [DEAD_LETTERS])
@@ -162,7 +162,7 @@ async def test_poison_waits_while_the_dead_letter_topic_is_gone(pipeline: Pipeli
         await provision.apply(pipeline.client_options, catalogue(PARTITIONS))
         await pipeline.wait_all_committed(60)
         await traffic.send("high", "agent-1", request("after"))
-        assert await traffic.wait_answered(20)
+        assert await traffic.wait_answered(60)
         assert worker.alive
     letters = letters_by_position(await read_all(pipeline.client_options, [DEAD_LETTERS]))
     copies = Counter(len(found) for found in letters.values())
@@ -186,7 +186,7 @@ async def wait_said(worker: WorkerProcess, text: str) -> None:
     async def is_said() -> bool:
         return text in worker.log_text()
 
-    await wait_until(is_said, 40)
+    await wait_until(is_said, 60)
 
 
 def open_producer(pipeline: Pipeline) -> AIOKafkaProducer:

@@ -14,7 +14,7 @@ from streams.governor.budget import CGROUP_SHARE
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import Pipeline, fresh_topics, request
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long]
+pytestmark = [pytest.mark.chaos, pytest.mark.alone]
 
 REQUESTS = 12_000 if FULL else 1_200
 PROMPT_BYTES, ANSWER_TOKENS = 30_000, 30_000  # 120 KB of answer
@@ -24,9 +24,11 @@ LEAST_PACE = 0.8
 """Of the pace without the budget."""
 THRESHOLD = 0.75
 """Share of the budget from which on the governor acts (`gc.threshold`)."""
-BUDGET_BYTES = 400_000_000 if FULL else 250_000_000
+BUDGET_BYTES = 400_000_000 if FULL else 280_000_000
 """Without it a worker comes to 1 GB in the full load, and to 440 MB in the short one."""
 SAMPLE_S = 0.1
+MOST_ABOVE_S = 0.3
+"""A hundredth of the full load's time, in which it climbs to its budget once; so does the short one, in a tenth of the time."""
 
 
 @dataclass(slots=True)
@@ -39,9 +41,9 @@ class Memory:
     def highest(self) -> int:
         return max(self.samples)
 
-    def over(self, limit_bytes: int) -> float:
-        """Share of the samples that are above the limit."""
-        return sum(sample >= limit_bytes for sample in self.samples) / len(self.samples)
+    def over_s(self, limit_bytes: int) -> float:
+        """Seconds above the limit."""
+        return sum(sample >= limit_bytes for sample in self.samples) * SAMPLE_S
 
 
 @asynccontextmanager
@@ -99,7 +101,7 @@ async def test_a_worker_that_is_pushed_to_its_memory_budget_stays_below_it_and_k
     tight, tight_per_s, log = await run(pipeline, f"{BUDGET_BYTES // 1_000_000}MB")
     measured(
         f"budget {BUDGET_BYTES / 1e6:.0f} MB: at most {tight.highest / 1e6:.0f} MB in {len(tight.samples)} samples, "
-        f"{tight.over(BUDGET_BYTES):.1%} of them above it, "
+        f"{tight.over_s(BUDGET_BYTES):.1f} s above it, "
         f"{tight_per_s:.0f} requests/s; held: {'memory is short' in log}"
     )
     if normal is not None:
@@ -112,5 +114,5 @@ async def test_a_worker_that_is_pushed_to_its_memory_budget_stays_below_it_and_k
     assert tight.highest > THRESHOLD * BUDGET_BYTES, "the load does not push a worker to this budget"
     # A budget is 90 % of the container's limit, if nothing is set: what is above it for a moment is no end yet.
     assert tight.highest < BUDGET_BYTES / CGROUP_SHARE
-    assert tight.over(BUDGET_BYTES) <= 0.01
+    assert tight.over_s(BUDGET_BYTES) <= MOST_ABOVE_S
     assert all(rss < BUDGET_BYTES for rss in tight.samples[:: round(10 / SAMPLE_S)])

@@ -16,7 +16,7 @@ async def test_no_file_of_the_cache_is_for_others_though_the_shell_would_let_the
         async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
             await fleet.start(1)
             await traffic.send("normal", "agent-1", request("first"))
-            assert await traffic.wait_answered(20)
+            assert await traffic.wait_answered(60)
     finally:
         os.umask(before)
     found = sorted((pipeline.directory / "cache").rglob("*"))

@@ -15,13 +15,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from ops.load.traffic import Answer
 from schemas.dead_letter import DeadLetter
 from tests.support.fixtures import Measured
-from tests.support.pipeline import PARTITIONS, Pipeline, delete_topics, request, send_steadily, wait_until
+from tests.support.pipeline import PARTITIONS, Pipeline, delete_topics, request, send_steadily, wait_served, wait_until
 from tests.support.positions import read_all
 from topics.names import DEAD_LETTERS, RESPONSES, TOPIC_OF
 
 pytestmark = pytest.mark.chaos
 
-PATIENCE_S = 4
+PATIENCE_S = 10
+"""Whoever is held up by a topic in trouble waits so long: a machine that stands still for some seconds is not taken for it."""
 THEIRS = 400
 HONEST_PER_S, HONEST_S = 30, 12
 
@@ -34,12 +35,9 @@ async def make_topic(pipeline: Pipeline, name: str, partitions: int, config: Map
     try:
         await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(config))])
 
-        async def is_there() -> bool:
-            return name in await admin.list_topics()
-
-        await wait_until(is_there, 10)
     finally:
         await admin.close()
+    await wait_served(pipeline.client_options, [name])
 
 
 async def send_theirs(pipeline: Pipeline, prefix: str, count: int, reply_to: str) -> None:
@@ -106,17 +104,17 @@ async def test_a_reply_topic_that_takes_nothing_costs_nobody_else_anything(
             async def they_are_answered() -> bool:
                 return len(await read_all(pipeline.client_options, [TOPIC])) == PARTITIONS
 
-            await wait_until(they_are_answered, 20)
+            await wait_until(they_are_answered, 60)
             await delete_topics(pipeline.client_options, [TOPIC])
         began = time.monotonic()
         await send_theirs(pipeline, "theirs", THEIRS, TOPIC)
         sending = asyncio.create_task(send_steadily(traffic, honest, HONEST_PER_S))
         await sending
-        assert await traffic.wait_answered(20)
-        await pipeline.wait_all_committed(30)
+        assert await traffic.wait_answered(60)
+        await pipeline.wait_all_committed(60)
         took_s = time.monotonic() - began
         await send_theirs(pipeline, "later", 12, TOPIC)
-        await pipeline.wait_all_committed(30)
+        await pipeline.wait_all_committed(60)
         summary = traffic.ledger.summary()
         assert worker.alive
     letters, answers = await letters_of(pipeline, "theirs"), await answers_of(pipeline, "theirs")
@@ -127,7 +125,7 @@ async def test_a_reply_topic_that_takes_nothing_costs_nobody_else_anything(
     )
 
     assert (summary.ok, summary.lost) == (len(honest), 0)
-    assert p99 < PATIENCE_S / 1.5  # who waits for a topic in trouble waits for its patience
+    assert p99 < PATIENCE_S - 0.5  # who waits for a topic in trouble waits for its patience
     # Each of theirs has an end of its own: a letter, or the answer that its topic is refused now.
     assert {letter.dlq_reason for letter in letters} <= {"undeliverable"}
     assert letters

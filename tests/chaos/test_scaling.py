@@ -20,7 +20,7 @@ from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import Pipeline, request, wait_until
 from tests.support.scaling import decisions, dotted
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long]
+pytestmark = [pytest.mark.chaos, pytest.mark.alone]
 
 CYCLES = 10 if FULL else 1
 LOW_PER_S, HIGH_PER_S = 10.0, 28.0
@@ -86,9 +86,9 @@ async def test_workers_join_and_leave_as_the_load_doubles_and_falls_and_nothing_
                 load.per_s = LOW_PER_S
                 await pipeline.wait_members(1, WITHIN_S)
             await load.stop()
-            assert await traffic.wait_answered(30)
+            assert await traffic.wait_answered(60)
             summary = traffic.ledger.summary()
-        await pipeline.wait_all_committed(10)  # what the kill repeats is no fault of a leave
+        await pipeline.wait_all_committed(60)  # what the kill repeats is no fault of a leave
         os.kill(ready_pids(up, "w0")[-1], signal.SIGKILL)
 
         async def another_is_ready() -> bool:
@@ -124,7 +124,7 @@ async def _is_explained(settings: Path) -> None:
     told = await headrace("scaling", "explain", "-n", "100", settings=settings)
     assert told.code == 0, told.err
     assert "From 1 to 2 workers, because" in told.out
-    assert "From 2 to 1 workers, because everything was low" in told.out
+    assert "From 2 to 1 worker, because everything was low" in told.out
     assert "Carried out by process in" in told.out
 
 

@@ -49,16 +49,16 @@ async def send_slow(traffic: Traffic, of_each: int) -> dict[str, int]:
 async def test_a_dead_workers_partitions_are_served_again_within_12_s(pipeline: Pipeline, measured: Measured) -> None:
     async with pipeline.fleet(kafka__session_timeout="6s") as fleet, pipeline.traffic() as traffic:
         await fleet.start(2)
-        before = await pipeline.wait_members(2, 30)
+        before = await pipeline.wait_members(2, 60)
         slow = await send_slow(traffic, of_each=2)
         await pipeline.simulator.wait_in_flight(len(slow))
         async with probes(traffic) as sent:
             killed_at = time.time()
             fleet.workers[0].kill()
-            after = await pipeline.wait_members(1, 30)
+            after = await pipeline.wait_members(1, 60)
             await asyncio.sleep(1)
         assert await traffic.wait_answered(60)
-        await pipeline.wait_all_committed(30)
+        await pipeline.wait_all_committed(60)
         summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
     (survivor,) = after
     moved = set(range(PARTITIONS)) - before[survivor]
@@ -82,20 +82,23 @@ async def test_a_dead_workers_partitions_are_served_again_within_12_s(pipeline: 
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "most_s", [pytest.param(3, marks=pytest.mark.alone), 10], ids=["with the machine to itself", "beside others"]
+)
 async def test_a_worker_that_joins_disturbs_no_call_on_partitions_that_stay(
-    pipeline: Pipeline, measured: Measured
+    pipeline: Pipeline, measured: Measured, most_s: float
 ) -> None:
     async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
         await fleet.start(2)
-        before = await pipeline.wait_members(2, 30)
+        before = await pipeline.wait_members(2, 60)
         slow = await send_slow(traffic, of_each=3)
         await pipeline.simulator.wait_in_flight(len(slow))
         async with probes(traffic) as sent:
             await fleet.start(1)
-            after = await pipeline.wait_members(3, 30)
+            after = await pipeline.wait_members(3, 60)
             await asyncio.sleep(1)
         assert await traffic.wait_answered(60)
-        await pipeline.wait_all_committed(30)
+        await pipeline.wait_all_committed(60)
         summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
         assert all(worker.alive for worker in fleet.workers)
     stayed = {number for member, numbers in before.items() for number in numbers & after[member]}
@@ -112,7 +115,7 @@ async def test_a_worker_that_joins_disturbs_no_call_on_partitions_that_stay(
     assert len(stayed) == PARTITIONS - PARTITIONS / 3
     assert {name for name in repeated if (slow[name] if name in slow else sent[name][0]) in stayed} == set()
     assert max(calls.values()) <= 2
-    assert pause_s <= 3
+    assert pause_s <= most_s
 
 
 def longest_gap_s(times_ms: Iterable[int]) -> float:

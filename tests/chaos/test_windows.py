@@ -80,12 +80,12 @@ async def test_what_waits_and_what_workers_do_is_in_the_windows(pipeline: Pipeli
                 pipeline.client_options, making, until=lambda found: any(map(is_all_waiting, fleets(found)))
             )
             first, _ = await fleet.start(2)
-            assert await traffic.wait_answered(30)
+            assert await traffic.wait_answered(60)
             first.signal(signal.SIGTERM)
             assert await first.wait_ended(15)
             for number in range(REQUESTS):  # known by now
                 await traffic.send("high", f"agent-{number}", request(f"one-{number}", latency_ms=200))
-            assert await traffic.wait_answered(30)
+            assert await traffic.wait_answered(60)
             found = await windows(
                 pipeline.client_options,
                 making,

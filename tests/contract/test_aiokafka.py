@@ -92,7 +92,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
 def test_a_method_takes_what_we_give_it(owner: Any, name: str, expected: list[str], is_async: bool) -> None:
     found = getattr(owner, name, None)
     assert found is not None, f"{owner.__name__}.{name} is gone. {UPGRADE}"
-    # What is compiled tells no signature; it is called in tests/unit/transport/test_tolerant.py.
+    # What is compiled tells no signature; it is called in tests/unit/kafka/test_tolerant.py.
     if not inspect.isbuiltin(found) and "cyfunction" not in type(found).__name__:
         assert parameters(found)[: len(expected)] == expected, f"{owner.__name__}.{name}. {UPGRADE}"
         assert inspect.iscoroutinefunction(found) == is_async, f"{owner.__name__}.{name}. {UPGRADE}"

@@ -1,12 +1,12 @@
 """The AsyncAPI document hangs together: references resolve, channels are the catalogue, requests have replies."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from schemas.export import EXPORTED, MESSAGES
+from tests.support.json_references import references
 from topics import REQUEST_TOPICS, catalogue
 
 
@@ -14,17 +14,6 @@ from topics import REQUEST_TOPICS, catalogue
 def asyncapi() -> dict[str, Any]:
     document: dict[str, Any] = json.loads((EXPORTED / "asyncapi.json").read_bytes())
     return document
-
-
-def references(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            yield node["$ref"]
-        for child in node.values():
-            yield from references(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from references(child)
 
 
 def resolve(document: dict[str, Any], pointer: str) -> Any:

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -28,6 +29,12 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
 
 
 def instructions(name: str) -> Iterator[str]:
+    """What stands behind it, with the defaults of build arguments in place."""
+    given = dict(line.removeprefix("ARG ").split("=", 1) for line in DOCKERFILE if re.match("ARG [A-Z_]+=", line))
+    return (Template(line).safe_substitute(given) for line in _instructions(name))
+
+
+def _instructions(name: str) -> Iterator[str]:
     return (line.removeprefix(f"{name} ") for line in DOCKERFILE if line.startswith(f"{name} "))
 
 
@@ -42,8 +49,8 @@ def test_the_compose_file_fits_the_compose_schema() -> None:
 
 
 def test_there_are_kafka_topics_a_provider_two_workers_and_what_watches_them() -> None:
-    watching = {"control", "kafka-exporter", "prometheus", "grafana"}
-    assert set(SERVICES) == {"kafka", "topics", "provider-sim", "worker", "front"} | watching
+    watching = {"control", "kafka-exporter", "prometheus", "alertmanager", "grafana"}
+    assert set(SERVICES) == {"kafka", "topics", "provider-sim", "worker", "front", "ui"} | watching
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
@@ -94,6 +101,14 @@ def test_workers_find_the_broker_and_the_provider_of_the_compose_file() -> None:
     assert SETTINGS.is_file()
 
 
+def test_the_control_room_waits_for_a_token_of_its_own() -> None:
+    environ = {name: str(value) for name, value in SERVICES["ui"]["environment"].items()}
+    assert environ["UI_TOKEN"] == "${UI_TOKEN:-}"
+    settings = load_settings(SETTINGS, environ | {"UI_TOKEN": "a token of our own"})
+    assert settings.ui.viewer_token_env == "UI_TOKEN"
+    assert SERVICES["ui"]["profiles"] == ["ui"]
+
+
 def test_a_worker_may_drain_before_it_is_killed() -> None:
     settings = load_settings(SETTINGS, {})
     assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > settings.kafka.drain_deadline
@@ -109,6 +124,21 @@ def test_prometheus_asks_services_that_there_are_at_ports_where_they_answer() ->
     (exporter,) = jobs["kafka-exporter"]["static_configs"][0]["targets"]
     assert exporter.split(":")[0] in SERVICES
     assert "./ops/prometheus:/etc/prometheus:ro" in SERVICES["prometheus"]["volumes"]
+    (manager,) = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert manager.split(":")[0] in SERVICES
+
+
+def test_every_alert_finds_a_receiver_that_there_is() -> None:
+    config = yaml.safe_load((ROOT / "ops" / "prometheus" / "alertmanager.yml").read_text())
+    named = {config["route"]["receiver"], *(route["receiver"] for route in config["route"]["routes"])}
+    assert named <= {receiver["name"] for receiver in config["receivers"]}
+    rules = yaml.safe_load((ROOT / "ops" / "prometheus" / "rules" / "alerts.yml").read_text())
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    for rule in config["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            pattern = re.fullmatch(r'alertname =~? "(.+)"', matcher)
+            assert pattern
+            assert any(re.fullmatch(pattern[1], alert) for alert in alerts)
 
 
 def test_grafana_shows_everything_to_whoever_comes_and_lets_nobody_change_anything() -> None:

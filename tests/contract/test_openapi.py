@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator
 from schemas.export import EXPORTED
 from streams.front.openapi import ENDPOINTS, document
 from streams.front.server import front_app
+from tests.support.json_references import references
 
 DOCUMENT: dict[str, Any] = json.loads((EXPORTED / "openapi.json").read_bytes())
 
@@ -31,17 +31,6 @@ class Nobody:
             return await handler(request)
 
         return passes_on
-
-
-def references(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            yield node["$ref"]
-        for child in node.values():
-            yield from references(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from references(child)
 
 
 def test_the_document_on_disk_is_what_a_front_serves() -> None:

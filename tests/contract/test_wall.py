@@ -36,8 +36,8 @@ def test_every_module_of_aiokafka_that_is_not_public_is_banned() -> None:
 
 def crossing() -> Iterator[tuple[str, str]]:
     """Each name of the wall that is imported outside, as (module, name)."""
-    for path in OUTSIDE:
-        for node in ast.walk(ast.parse(path.read_text())):
+    for text in (path.read_text() for path in OUTSIDE):
+        for node in ast.walk(ast.parse(text)) if "streams.kafka" in text else ():
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("streams.kafka"):
                 for alias in node.names:
                     if node.module != "streams.kafka":

@@ -14,8 +14,6 @@ from streams.governor.governor import Governor
 from streams.scaling.tail import ScalingTail
 from streams.transport.consumer import RecordListConsumer
 
-HOW = os.environ["BREAK"]
-
 
 def broken(*_: Any, **__: Any) -> Any:
     raise KeyError("broken on purpose")
@@ -38,7 +36,7 @@ async def broken_task() -> None:
 
 def break_it() -> None:
     loop = asyncio.get_running_loop()
-    match HOW:
+    match os.environ["BREAK"]:
         case "callback":
             loop.call_soon(broken)
         case "task":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from unittest import mock
 import httpx2
 import pytest
 
+from ops.brokers.ready import free_ports
 from ops.provider_sim import ProviderSim
 from streams.limits import UNLIMITED, Budget, Route
 from streams.pipeline import NO_DELTAS, Busy, DeltaWriter, Outcome, PendingRequest
@@ -85,11 +85,13 @@ class Rig:
 
 
 class OpenRig(Protocol):
-    """Opens a rig over the given addresses. Further tables of settings: `provider`, and any section by its name."""
+    """Opens a rig over the given addresses, or endpoints as settings have them. Further tables of settings: `provider`, and any
+    section by its name.
+    """
 
     def __call__(
         self,
-        *urls: str,
+        *urls: Any,
         slots: int = 4,
         timeout_s: float = 5.0,
         retry: RetryPolicy = QUICK,
@@ -109,7 +111,7 @@ def over_httpx2() -> ShardedTransport:
 
 
 def rig_settings(
-    urls: Sequence[str],
+    urls: Sequence[Any],
     slots: int,
     timeout_s: float,
     retry: RetryPolicy,
@@ -141,14 +143,14 @@ class _OneTransport(Transports):
 
     transport: httpx2.AsyncBaseTransport
 
-    async def of(self, url: str) -> httpx2.AsyncBaseTransport:
+    def of(self, url: str) -> httpx2.AsyncBaseTransport:
         return self.transport
 
 
 @asynccontextmanager
 async def open_rig(
     open_transport: Callable[[], httpx2.AsyncBaseTransport],
-    *urls: str,
+    *urls: Any,
     slots: int = 4,
     timeout_s: float = 5.0,
     retry: RetryPolicy = QUICK,
@@ -214,7 +216,4 @@ def error_type(outcome: Outcome) -> str | None:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    return free_ports(1)[0]

@@ -65,7 +65,7 @@ class Rig:
         async def are_there() -> bool:
             return await self.events() == list(wanted)
 
-        await wait_until(are_there, 20)
+        await wait_until(are_there, 60)
 
 
 @asynccontextmanager
@@ -110,7 +110,7 @@ async def test_one_that_is_overtaken_while_it_is_carried_out_is_told_as_supersed
         async def is_asked() -> bool:
             return bool(rig.workers.asked)
 
-        await wait_until(is_asked, 10)
+        await wait_until(is_asked, 60)
         await rig.decide(2, 3)  # wants the same: nothing is overtaken
         await rig.decide(3, 5)
         await rig.wait_events((1, "superseded"))

@@ -142,11 +142,11 @@ async def test_an_answer_that_is_whole_is_one_though_its_connection_stays_open()
     async def reply(writer: asyncio.StreamWriter) -> None:
         writer.write(head("text/event-stream") + STREAM)
         await writer.drain()
-        await asyncio.sleep(5)
+        await asyncio.sleep(30)
 
     began = time.monotonic()
     assert content(await call(reply)) == "fine"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 async def test_a_stream_that_breaks_inside_is_a_broken_answer() -> None:
@@ -174,7 +174,7 @@ async def test_a_streamed_megabyte_does_not_wait_for_bandwidth() -> None:
     began = time.monotonic()
     assert content(await call(sending(head("text/event-stream"), *pieces), bandwidth=GIVEN_PER_S)) == unlimited
     assert len(unlimited) == 1_000_000
-    assert time.monotonic() - began < 2 * unlimited_s + 1
+    assert time.monotonic() - began < 2 * unlimited_s + 3
 
 
 async def test_a_streamed_answer_is_charged_for_what_it_brings_and_waiting_for_it_is_no_silence() -> None:

@@ -14,7 +14,7 @@ from streams.cache.key import payload_digest
 from tests.support.cli import headrace
 from tests.support.fixtures import Measured
 
-RECORDS = 100_000
+RECORDS = 60_000
 ROUNDS = 2
 AT_LEAST = 1.2
 """Times the rate of an aiokafka loop with one `send` a record; `headrace bench pipeline` shows what it is in full."""
@@ -22,7 +22,7 @@ ATTEMPTS = 2
 """Two cores carry both sides and the broker; what else runs on the machine decides a short round now and then."""
 
 
-@pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 async def test_the_worker_beats_an_aiokafka_loop_with_one_send_a_record(tmp_path: Path, measured: Measured) -> None:
     reason = kafka_jars.missing()

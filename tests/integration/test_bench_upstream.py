@@ -17,6 +17,8 @@ from ops.bench.run import Run
 from ops.bench.upstream import LISTENS
 from ops.bench.work import ANSWER
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("http2", [True, False])
 async def test_the_upstream_answers_many_calls_at_a_time(tmp_path: Path, http2: bool) -> None:
@@ -37,7 +39,7 @@ async def test_the_upstream_answers_many_calls_at_a_time(tmp_path: Path, http2: 
     }
 
 
-@pytest.mark.parametrize("kind", ["streams", "posts", "waiting", "stopped"])
+@pytest.mark.parametrize("kind", ["streams", "posts", "alone", "waiting", "stopped"])
 async def test_a_load_counts_what_it_asked_for_and_how_long_each_token_was_on_its_way(
     tmp_path: Path, kind: str
 ) -> None:
@@ -52,7 +54,7 @@ async def test_a_load_counts_what_it_asked_for_and_how_long_each_token_was_on_it
     finally:
         await upstream.stop()
     assert figures["refused"] == 0
-    if kind in ("streams", "posts"):
+    if kind in ("streams", "posts", "alone"):
         assert figures["ended"] >= 10
         assert figures["cut"] == 0
         assert figures["firsts"] >= 1

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ops.brokers import Broker, BrokerError, start_broker
+from ops.brokers import Broker, BrokerError, apache, kafka_jars, start_broker
 from ops.brokers import embedded as embedded_broker
-from ops.brokers.ready import live_brokers, wait_until_ready
+from ops.brokers.ready import free_ports, live_brokers, wait_until_ready
+from ops.processes.fleet import headrace_command
 from streams.kafka.pacing import pace_empty_fetches
 from tests.integration.probe import CHECK_DEADLINE_S, CHECKS
 from tests.integration.probe.clients import new_topic, producer, reader
@@ -76,10 +77,10 @@ async def test_paced_fetches_are_few_on_the_embedded_broker_and_a_record_still_c
         sent_at = time.monotonic()
         await client.send_and_wait(topic, b"value")
         assert (await consumer.getone()).value == b"value"
-        assert time.monotonic() - sent_at < 0.5
+        assert time.monotonic() - sent_at < 5
 
 
-@pytest.mark.parametrize("kind", ["embedded", "apache"])
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("apache", marks=pytest.mark.long)])
 def test_a_broker_does_not_outlive_a_killed_parent(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("embedded" if kind == "embedded" else "private_broker")
     code = (
@@ -105,6 +106,7 @@ def test_a_broker_does_not_outlive_a_killed_parent(kind: str, tmp_path: Path, re
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_stopped_broker_goes_on_where_it_was_and_can_be_ended_while_stopped(
     private_broker: Callable[[], Broker],
 ) -> None:
@@ -121,7 +123,7 @@ def test_a_stopped_broker_goes_on_where_it_was_and_can_be_ended_while_stopped(
     assert not _runs(started.pid)
 
 
-@pytest.mark.parametrize("kind", ["embedded", "apache"])
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("apache", marks=pytest.mark.long)])
 async def test_a_given_data_directory_is_used_again(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("embedded" if kind == "embedded" else "private_broker")
     async with await asyncio.to_thread(start_broker, kind, data_dir=tmp_path) as first:
@@ -154,13 +156,14 @@ def test_missing_java_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_
         start_broker("apache")
 
 
-def test_missing_maven_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["21.0.1", "17", "26-ea", "17.0.15+6-LTS"])
+def test_missing_maven_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str) -> None:
     fake = tmp_path / "java"
-    fake.write_text("#!/bin/sh\necho 'openjdk version \"21.0.1\"' >&2\n")
+    fake.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(BrokerError, match="there is no mvn: install Maven"):
         start_broker("apache")
 
@@ -182,6 +185,32 @@ def test_a_taken_port_is_refused_though_a_broker_answers_there(kind: str, embedd
         start_broker(kind, port=port)
 
 
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("apache", marks=pytest.mark.long)])
+def test_a_port_that_another_broker_took_meanwhile_is_left_to_it(
+    kind: str, embedded: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that start at one time are told that one port is free: the first to bind answers whoever asks for the second.
+
+    KAFKA-1501, spring-projects/spring-kafka#582 and apache/twill#9 in kind; theirs ended, ours was taken for the other.
+    """
+    if kind == "apache" and (reason := kafka_jars.missing()) is not None:
+        pytest.skip(reason)
+    taken = int(embedded.bootstrap_servers.rsplit(":", 1)[1])
+    offered: list[list[int]] = []
+
+    def offer(count: int) -> list[int]:
+        free = free_ports(count)
+        offered.append(free if offered else [taken, *free[1:]])
+        return offered[-1]
+
+    monkeypatch.setattr(apache if kind == "apache" else embedded_broker, "free_ports", offer)
+    with start_broker(kind) as second:
+        assert second.bootstrap_servers == f"127.0.0.1:{offered[1][0]}"
+        assert second.alive()
+    assert embedded.alive()
+
+
+@pytest.mark.long
 def test_a_kafka_that_cannot_start_gives_its_own_reason(tmp_path: Path, private_broker: Callable[[], Broker]) -> None:
     (tmp_path / "meta.properties").write_text("version=1\ncluster.id=someone-elses\nnode.id=77\n")
     with pytest.raises(BrokerError, match=r"Apache Kafka did not start: it ended while starting; .*77"):
@@ -209,10 +238,7 @@ async def test_the_command_on_a_taken_port_is_one_line_and_exit_code_2(embedded:
 
 def command(*arguments: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     pipe = asyncio.subprocess.PIPE
-    code = "from ops.cli import main; main()"
-    return running(
-        sys.executable, "-c", code, "broker", *arguments, stdout=pipe, stderr=pipe, preexec_fn=heeds_interrupts
-    )
+    return running(*headrace_command("broker", *arguments), stdout=pipe, stderr=pipe, preexec_fn=heeds_interrupts)
 
 
 def _runs(pid: int) -> bool:

@@ -4,7 +4,10 @@ HEADRACE_FULL=1 runs the sizes that are promised; by default they are smaller an
 """
 
 import asyncio
+import contextlib
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +17,9 @@ import pytest
 
 from schemas.cache_entry import encode_answer
 from schemas.response import Usage
+from streams.cache import disk
 from streams.cache.disk import DiskTable, Entry
+from streams.cache.errors import StoreError
 from streams.cache.layout import Stored
 from streams.cache.rocks import TableOptions, disk_bytes
 from tests.support.fixtures import FULL, Measured
@@ -27,6 +32,8 @@ ATTEMPTS = 3
 ENTRIES = 1_000_000 if FULL else 100_000
 CAP_BYTES = 200_000_000 if FULL else 40_000_000
 WRITTEN_BYTES = 5 * CAP_BYTES
+BUSY = 8
+"""RocksDB drops files on a thread that gives way to all else: with as many processes beside it it is far behind."""
 COMPRESSED_BYTES = 100_000_000 if FULL else 20_000_000
 
 WORDS = """
@@ -94,7 +101,7 @@ async def hits(table: DiskTable, random: Random) -> list[float]:
     return times_s
 
 
-@pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 async def test_a_hit_on_disk_takes_at_most_2_ms_at_p99(tmp_path: Path, measured: Measured) -> None:
     random = Random(3)
@@ -124,9 +131,24 @@ async def test_a_hit_on_disk_takes_at_most_2_ms_at_p99(tmp_path: Path, measured:
     assert p99(best) <= HIT_P99_S
 
 
+@contextlib.contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Processes that take all the time of the processors that they get."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.long
+@pytest.mark.parametrize("busy", [0, BUSY])
 @pytest.mark.timeout(900)
-async def test_the_cap_holds_at_every_moment_and_the_oldest_go_first(tmp_path: Path, measured: Measured) -> None:
+async def test_the_cap_holds_at_every_moment_and_the_oldest_go_first(
+    tmp_path: Path, measured: Measured, busy: int
+) -> None:
     random = Random(5)
     table = await DiskTable.open(tmp_path, TableOptions(CAP_BYTES, 86_400))
     samples: list[int] = []
@@ -141,13 +163,14 @@ async def test_the_cap_holds_at_every_moment_and_the_oldest_go_first(tmp_path: P
     try:
         written, count = 0, 0
         began = time.perf_counter()
-        while written < WRITTEN_BYTES:
-            chunk = []
-            for _ in range(20):
-                value = random.randbytes(min(2_000_000, int(random.paretovariate(0.8) * 300)))
-                chunk.append(Entry(key(count), value, LATER))
-                count, written = count + 1, written + len(value)
-            await table.put_many(chunk)
+        with busy_processes(busy):
+            while written < WRITTEN_BYTES:
+                chunk = []
+                for _ in range(20):
+                    value = random.randbytes(min(2_000_000, int(random.paretovariate(0.8) * 300)))
+                    chunk.append(Entry(key(count), value, LATER))
+                    count, written = count + 1, written + len(value)
+                await table.put_many(chunk)
         took_s = time.perf_counter() - began
         await table.compact()
         left: dict[bytes, Stored] = {}
@@ -159,7 +182,8 @@ async def test_the_cap_holds_at_every_moment_and_the_oldest_go_first(tmp_path: P
         await table.close()
     oldest = next(number for number in range(count) if key(number) in left)
     measured(
-        f"{written / 1e6:.0f} MB written at {written / took_s / 1e6:.0f} MB/s under a cap of {CAP_BYTES / 1e6:.0f} MB: at most "
+        f"{written / 1e6:.0f} MB written at {written / took_s / 1e6:.0f} MB/s under a cap of {CAP_BYTES / 1e6:.0f} MB, "
+        f"{busy} busy processes: at most "
         f"{max(samples) / CAP_BYTES:.1%} of it in {len(samples)} samples; the newest {len(left):,} of {count:,} are left"
     )
     assert max(samples) <= CAP_BYTES * 1.1
@@ -186,13 +210,27 @@ async def test_text_takes_at_most_half_its_size(tmp_path: Path, measured: Measur
     assert ratio >= 2
 
 
+async def test_a_table_that_makes_no_room_says_so_and_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = await DiskTable.open(tmp_path, TableOptions(100_000_000, 86_400))
+    try:
+        monkeypatch.setattr(disk, "_LONGEST_STALL_S", 0.2)
+        monkeypatch.setattr(TableOptions, "files_bytes", -1)
+        monkeypatch.setattr(TableOptions, "full_at_bytes", 0)
+        with pytest.raises(StoreError, match="made no room in 0 s: is the disk full"):
+            await table.put_many([Entry(b"k", b"v", LATER)])
+    finally:
+        await table.close()
+
+
 async def test_files_whose_entries_are_all_too_old_go_as_a_whole(tmp_path: Path) -> None:
     random = Random(11)
     table = await DiskTable.open(tmp_path, TableOptions(100_000_000, ttl_s=1))
     try:
         await table.put_many([Entry(random.randbytes(16), random.randbytes(1_000), LATER) for _ in range(3_000)])
         await table.compact()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await table.stats()).files:
                 await asyncio.sleep(0.2)
                 await table.compact()

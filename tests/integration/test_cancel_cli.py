@@ -29,10 +29,13 @@ async def test_a_request_is_cancelled_by_its_agent_or_its_record_and_its_end_is_
         assert (two.code, two.out) == (0, "two  cancelled\n")
         again = await headrace("cancel", "two", "--record", place, "--wait", "--within", "1s", settings=settings)
         assert (again.code, len(again.err.splitlines())) == (1, 1)
-        async with asyncio.timeout(10):
+        listed = await headrace("audit", "--json", settings=settings)
+        told = [each["action"] for each in orjson.loads(listed.out)["actions"]]
+        assert [each["request_id"] for each in told if each["action"] == "cancel"] == ["two", "two", "one"]
+        async with asyncio.timeout(60):
             while (await pipeline.simulator.stats())["in_flight"]:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
-        await pipeline.wait_all_committed(20)
+        await pipeline.wait_all_committed(60)
 
 
 async def test_an_id_alone_names_nothing_unless_a_front_has_given_it(pipeline: Pipeline) -> None:

@@ -14,13 +14,14 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from tests.integration.test_front import Fronts, fronts
+from tests.integration.test_pause import why
 from tests.support.pipeline import Pipeline, agent_on, request, wait_until
 from tests.support.positions import read_all
 from topics.names import CANCELS, REQUESTS_NORMAL, RESPONSES
 
 LONG_MS = 30_000
-WITHIN_S = 3.0
-"""After the client has gone."""
+WITHIN_S = 10.0
+"""After the client has gone; 3 s are the bar of test_front_crowds.py, which has the machine to itself."""
 
 
 def body(text: str, **simulated: object) -> dict[str, Any]:
@@ -54,7 +55,7 @@ async def answers(pipeline: Pipeline) -> dict[str, list[str]]:
     return found
 
 
-async def wait_closed(pipeline: Pipeline, count: int, timeout_s: float = 10.0) -> None:
+async def wait_closed(pipeline: Pipeline, count: int, timeout_s: float = 60.0) -> None:
     """Until so many calls are under way at the upstream and no more."""
 
     async def is_down() -> bool:
@@ -63,7 +64,7 @@ async def wait_closed(pipeline: Pipeline, count: int, timeout_s: float = 10.0) -
     await wait_until(is_down, timeout_s)
 
 
-async def test_calls_of_clients_that_hang_up_are_closed_within_three_seconds_and_detached_ones_never(
+async def test_calls_of_clients_that_hang_up_are_closed_and_detached_ones_never(
     pipeline: Pipeline,
 ) -> None:
     async with fronts(pipeline) as serving, aiohttp.ClientSession() as http:
@@ -108,22 +109,36 @@ async def test_clients_that_hang_up_at_once_leave_no_call_behind(pipeline: Pipel
             await writer.drain()
             await asyncio.sleep(number / 1000)
             writer.close()
-        await asyncio.sleep(WITHIN_S)
+        await asyncio.sleep(3)  # until what is published of them is
+
+        async def each_is_cancelled() -> bool:
+            published = await read_all(pipeline.client_options, [REQUESTS_NORMAL])
+            return len(await read_all(pipeline.client_options, [CANCELS])) >= len(published)
+
+        await wait_until(each_is_cancelled, 60)
         await wait_closed(pipeline, 0)
-        await pipeline.wait_all_committed(20)
-        published = await read_all(pipeline.client_options, [REQUESTS_NORMAL])
-        assert len(await read_all(pipeline.client_options, [CANCELS])) >= len(published)
+        await pipeline.wait_all_committed(60)
         assert all(call.ended_at is not None for call in pipeline.simulator.calls())
 
 
 async def test_a_call_that_another_client_waits_for_goes_on(pipeline: Pipeline) -> None:
     async with fronts(pipeline) as serving, aiohttp.ClientSession() as http:
-        url, same = serving.urls[0], {"latency_ms": 6000, "completion_tokens": 8}
+        url, same = serving.urls[0], {"latency_ms": 8000, "completion_tokens": 8}
         fields = {"headrace_sim": {"id": "same", **same}, "max_tokens": 8}
         first = asyncio.create_task(ask(http, url, "same", {"x-headrace-agent": "a"}, **fields))
         await pipeline.simulator.wait_in_flight(1)
         second = asyncio.create_task(ask(http, url, "same", {"x-headrace-agent": "b"}, **fields))
-        await asyncio.sleep(0.5)
+
+        async def both_are_there() -> bool:
+            """With one worker, which has read the second request as soon as it knows where that is."""
+            sent = await read_all(pipeline.client_options, [REQUESTS_NORMAL])
+            ids = [orjson.loads(each.value)["request_id"] for each in sent]
+            told = [await why(serving.fleet.workers[0].http, each) for each in ids]
+            return len(told) == 2 and not {"unknown", "elsewhere", "unread", "received", "cache"} & {
+                each["stage"] for each in told
+            }
+
+        await wait_until(both_are_there, 60)
         first.cancel()
         status, answer = await second
         assert (status, answer["choices"][0]["message"]["role"]) == (200, "assistant")
@@ -149,7 +164,7 @@ async def test_an_explicit_cancel_ends_a_detached_request_on_any_front(pipeline:
 
 
 async def _ended(http: aiohttp.ClientSession, where: str) -> Any:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with http.get(where) as asked:
                 if asked.status == 200 and (found := await asked.json())["state"] != "waiting":
@@ -178,18 +193,21 @@ async def test_a_cancel_before_its_request_and_one_of_a_stranger(pipeline: Pipel
     agent = agent_on(3)
     async with pipeline.fleet() as fleet:
         await fleet.start(1)
-        await publish(pipeline, CANCELS, {"request_id": "early", "agent_id": agent, "reason": "too late"}, "early")
-        for forged in ({"request_id": "stays"}, {"request_id": "stays", "agent_id": "agent-other"}):
-            await publish(pipeline, CANCELS, forged, "stays")
+        await publish(pipeline, REQUESTS_NORMAL, request("last", latency_ms=LONG_MS), agent)
+        await pipeline.simulator.wait_in_flight(1)
+        early = {"request_id": "early", "agent_id": agent, "reason": "too late"}
+        for cancel in (early, {"request_id": "stays"}, {"request_id": "stays", "agent_id": "agent-other"}):
+            await publish(pipeline, CANCELS, cancel, "any", partition=0)
         for value in (b"", b"{", b'{"request_id": 7}', b"\xff" * 9000):
             async with AIOKafkaProducer(**pipeline.client_options) as producer:
                 await producer.send_and_wait(CANCELS, value)
-        await asyncio.sleep(1)
+        await publish(pipeline, CANCELS, {"request_id": "last", "agent_id": agent}, "any", partition=0)
+        await wait_closed(pipeline, 0)  # the worker has read those before it, too
         await publish(pipeline, REQUESTS_NORMAL, request("early"), agent)
         await publish(pipeline, REQUESTS_NORMAL, request("stays"), agent)
-        await pipeline.wait_all_committed(30)
-    assert await answers(pipeline) == {"early": ["cancelled"], "stays": ["ok"]}
-    assert pipeline.simulator.calls_by_id() == {"stays": 1}
+        await pipeline.wait_all_committed(60)
+    assert await answers(pipeline) == {"last": ["cancelled"], "early": ["cancelled"], "stays": ["ok"]}
+    assert pipeline.simulator.calls_by_id() == {"last": 1, "stays": 1}
 
 
 async def test_a_worker_that_is_killed_right_after_a_cancel_leaves_it_to_the_next_one_which_does_not_call(

@@ -20,7 +20,7 @@ from headrace_client import (
     Unreachable,
 )
 from tests.support.asking import an_answer, chat, client_of, first_answers, make_topic, publish_as_stranger, running
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import Pipeline, wait_until
 from topics.headers import response_headers
 
 
@@ -120,7 +120,7 @@ async def test_a_reader_that_starts_late_finds_what_was_answered_before(pipeline
     began = datetime.now(UTC) - timedelta(minutes=1)
     async with running(pipeline), client_of(pipeline) as client:
         published = [await client.publish(chat(f"{n}"), agent_id=f"agent-{n}") for n in range(10)]
-        await pipeline.wait_all_committed(30)
+        await pipeline.wait_all_committed(60)
         found = await first_answers(client, 10, since=began)
         assert {answer.event_id for answer in found} == {each.event_id for each in published}
     async with client_of(pipeline) as late:
@@ -137,7 +137,7 @@ async def test_a_retry_is_answered_once(pipeline: Pipeline) -> None:
         again = await client.ask(question, request_id="r-2")
         assert again.request_id == "r-2"
         await client.publish(question, request_id="r-3")
-        await pipeline.wait_all_committed(30)
+        await pipeline.wait_all_committed(60)
         found = await first_answers(client, 3, since=since)
         assert Counter(answer.request_id for answer in found) == {"r-1": 1, "r-2": 1, "r-3": 1}
         asked = asyncio.create_task(client.ask(chat("a", latency_ms=3000), request_id="r-4"))
@@ -152,8 +152,11 @@ async def test_whoever_still_waits_when_the_client_is_closed_is_told_so(pipeline
     async with client:
         asked = [asyncio.create_task(client.ask(chat(f"{n}"))) for n in range(5)]
         reading = asyncio.create_task(first_answers(client, 1))
-        await asyncio.sleep(1)
-        assert client.waiting == 5
+
+        async def all_wait() -> bool:
+            return client.waiting == 5
+
+        await wait_until(all_wait, 60)
     ended = await asyncio.gather(*asked, reading, return_exceptions=True)
     assert [type(each) for each in ended] == [Closed] * 6
     assert client.waiting == 0

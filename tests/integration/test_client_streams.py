@@ -31,7 +31,7 @@ async def read(client: Headrace, text: str, **options: Any) -> tuple[str, Answer
 
 
 async def test_an_answer_is_told_as_it_is_made_and_is_the_answer_in_the_end(pipeline: Pipeline) -> None:
-    await pipeline.simulator.configure(per_token_ms=30)
+    await pipeline.simulator.configure(per_token_ms=60)
     async with running(pipeline), client_of(pipeline) as client:
         times, told = [], ""
         async with client.stream(long_chat("hello"), priority="high", timeout_s=60) as stream:
@@ -41,7 +41,7 @@ async def test_an_answer_is_told_as_it_is_made_and_is_the_answer_in_the_end(pipe
                 told += event.text
             answer = await stream.answer()
         assert told == answer.text
-        assert times[-1] - times[0] > TOKENS * 0.03 / 2, "they came over the time in which they were made"
+        assert times[-1] - times[0] > TOKENS * 0.06 / 4, "they came over the time in which they were made"
         assert answer.event_id == stream.published.event_id
         assert answer.event_id.startswith("agent.requests.high:")
         assert answer.usage.completion_tokens == TOKENS
@@ -84,7 +84,7 @@ async def test_an_answer_from_the_cache_is_told_as_well(pipeline: Pipeline) -> N
 
 
 async def test_a_worker_that_is_killed_in_the_middle_costs_a_stream_nothing(pipeline: Pipeline) -> None:
-    await pipeline.simulator.configure(per_token_ms=50)
+    await pipeline.simulator.configure(per_token_ms=100)
     async with running(pipeline) as fleet, client_of(pipeline) as client:
         await fleet.start(1)
         agents = [agent_on(number) for number in (0, 1, 4, 5, 8, 9)]  # both workers have some
@@ -147,7 +147,7 @@ async def test_a_stream_is_cancelled_and_its_call_closed(pipeline: Pipeline) -> 
             await stream.cancel("the user closed the window")
             with pytest.raises(Cancelled, match="closed the window"):
                 await stream.answer()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await pipeline.simulator.stats())["in_flight"]:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
 
@@ -168,7 +168,7 @@ async def test_what_another_asks_is_cancelled_by_its_agent_or_its_record(pipelin
         await two.cancel("away", event_id=published.event_id)
         with pytest.raises(Cancelled):
             await asked[1]
-        await pipeline.wait_all_committed(20)
+        await pipeline.wait_all_committed(60)
 
 
 async def test_a_stream_that_nobody_answers_ends_and_leaves_nothing_behind(pipeline: Pipeline) -> None:

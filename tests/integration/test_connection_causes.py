@@ -17,6 +17,8 @@ from streams.kafka.provision import BrokerUnreachableError
 from tests.support.guarded_broker import PASSWORD, USER, GuardedBroker, start_guarded
 from topics import catalogue
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]:

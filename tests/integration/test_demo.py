@@ -7,9 +7,11 @@ from pathlib import Path
 
 import orjson
 import psutil
+import pytest
 
 from ops.processes.fleet import clean_environment, headrace_command
 from tests.support.cli import headrace
+from tests.support.no_fleet import wait_no_fleet
 from tests.support.pipeline import Pipeline
 from tests.support.processes import heeds_interrupts, running
 
@@ -17,11 +19,13 @@ WITHIN_S = 60.0
 """A limit; the demo is interrupted at its first request."""
 
 
+@pytest.mark.long
 async def test_on_a_broker_of_yours_nothing_is_lost_and_every_worker_tells_its_share(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     result = tmp_path / "demo.json"
     servers = pipeline.broker.bootstrap_servers
+    await wait_no_fleet(pipeline)
     called = await headrace(
         *("demo", "--seconds", "3", "--rate", "20", "--workers", "2", "--json", str(result)),
         servers=servers,
@@ -43,9 +47,11 @@ async def test_it_refuses_a_broker_on_which_a_fleet_runs(pipeline: Pipeline, tmp
     assert f"workers of the group {pipeline.group_id} run on this broker" in called.err
 
 
+@pytest.mark.long
 async def test_what_was_there_before_is_not_answered_by_the_demo(pipeline: Pipeline, tmp_path: Path) -> None:
     before = await headrace("send", "hi", "--no-wait", servers=pipeline.broker.bootstrap_servers, cwd=tmp_path)
     assert before.code == 0
+    await wait_no_fleet(pipeline)
     called = await headrace(
         *("demo", "--seconds", "2", "--rate", "5", "--workers", "1", "--json", "-"),
         servers=pipeline.broker.bootstrap_servers,
@@ -55,8 +61,10 @@ async def test_what_was_there_before_is_not_answered_by_the_demo(pipeline: Pipel
     assert (called.code, found["sent"], found["w0_responses"]) == (0, 10, 10)
 
 
+@pytest.mark.long
 async def test_interrupted_it_says_what_was_done_and_leaves_no_process(pipeline: Pipeline, tmp_path: Path) -> None:
     servers = pipeline.broker.bootstrap_servers
+    await wait_no_fleet(pipeline)
     # Nothing of this process decides whether Ctrl-C reaches the demo: a shell's background jobs ignore it.
     async with running(
         *headrace_command("demo", "--seconds", "60", "--broker", servers),

@@ -69,6 +69,7 @@ def test_every_python_example_has_a_test() -> None:
     assert {path.name for path in (EXAMPLES / "python").glob("*.py")} == {*SAID, *OVER_HTTP, *NEEDS_WINDOWS}
 
 
+@pytest.mark.long
 async def test_python_examples(pipeline: Pipeline) -> None:
     async with running(pipeline):
         for name, wanted in SAID.items():
@@ -77,6 +78,7 @@ async def test_python_examples(pipeline: Pipeline) -> None:
                 assert each in said, f"{name} said {said!r}"
 
 
+@pytest.mark.long
 async def test_python_examples_over_http(pipeline: Pipeline) -> None:
     for name in ("anthropic", "openai"):
         pytest.importorskip(name, reason=f"the {name} package is not installed")

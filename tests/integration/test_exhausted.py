@@ -28,8 +28,8 @@ async def test_an_exhausted_request_is_answered_kept_and_answered_well_when_sent
         async def all_ended() -> bool:
             return len(answers) >= 9
 
-        await wait_until(all_ended, 20)
-        await pipeline.wait_all_committed(10)
+        await wait_until(all_ended, 60)
+        await pipeline.wait_all_committed(60)
         failed = ["r-1", "r-3", "r-5"]
         assert (ends("ok"), ends("error"), ends("dead")) == (["r-0", "r-2", "r-4"], failed, failed)
         letters = [DeadLetter.from_headers(answer.headers) for answer in answers if answer.status == "dead"]
@@ -44,6 +44,6 @@ async def test_an_exhausted_request_is_answered_kept_and_answered_well_when_sent
         async def all_are_well() -> bool:
             return ends("ok") == [f"r-{number}" for number in range(6)]
 
-        await wait_until(all_are_well, 20)
-        await pipeline.wait_all_committed(10)
+        await wait_until(all_are_well, 60)
+        await pipeline.wait_all_committed(60)
     assert (ends("error"), ends("dead")) == (failed, failed)

@@ -168,3 +168,28 @@ async def test_several_partitions_from_their_ends_each_in_its_order(pipeline: Pi
             await reader.until(lambda: len(reader.values) == 4)
         assert [value for value in reader.values if value and value.startswith(b"a")] == [b"a1", b"a2"]
         assert [value for value in reader.values if value and value.startswith(b"b")] == [b"b1", b"b2"]
+
+
+async def test_each_topic_has_its_own_function_and_what_came_together_keeps_their_order(pipeline: Pipeline) -> None:
+    """As the front's lane: deltas before the answer that ends them, though the answer was written first."""
+    taken: list[tuple[str, bytes | None]] = []
+    names = ("follow.first", "follow.second")
+    async with a_log(pipeline, names[0]) as (_, producer, _), a_log(pipeline, names[1]):
+        for value in (b"1", b"2"):
+            await write(producer, names[1], value)
+            await write(producer, names[0], value)
+        follower = LogFollower(
+            pipeline.client_options,
+            [TopicPartition(name, 0) for name in names],
+            {
+                names[0]: lambda record: taken.append(("first", record.value)),
+                names[1]: lambda record: taken.append(("second", record.value)),
+            },
+            tolerant=True,
+            pause_s=0.002,
+        )
+        task = asyncio.create_task(follower.run())
+        await asyncio.wait_for(follower.caught_up.wait(), 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert taken == [("first", b"1"), ("first", b"2"), ("second", b"1"), ("second", b"2")]

@@ -22,11 +22,13 @@ def body(text: str, **simulated: Any) -> dict[str, Any]:
     }
 
 
-async def ask(http: aiohttp.ClientSession, url: str, key: str, asked: dict[str, Any]) -> tuple[int, Any, str | None]:
-    headers = {"idempotency-key": key, "x-headrace-cache": "off"}
+async def ask(
+    http: aiohttp.ClientSession, url: str, key: str, asked: dict[str, Any], **more: str
+) -> tuple[int, Any, str | None]:
+    headers = {"idempotency-key": key, "x-headrace-cache": "off", **more}
     async with http.post(f"{url}/v1/chat/completions", json=asked, headers=headers) as response:
         text = await response.text()
-        found = text if text.startswith(("data:", "id:")) else orjson.loads(text)
+        found = text if text.startswith((":", "data:", "id:")) else orjson.loads(text)
         return response.status, found, response.headers.get("x-headrace-id")
 
 
@@ -69,3 +71,21 @@ async def test_the_same_key_is_one_request_on_any_front(pipeline: Pipeline) -> N
         assert told_again.strip().endswith("[DONE]")
         stats = await pipeline.simulator.stats()
         assert stats["by_id"]["streamed"] == 1
+
+        # who asks again with a limit of its own waits no longer than that, whole or as a stream; the first one's answer comes
+        slow = body("slow", latency_ms=3000)
+        slow_stream = {**body("slow stream", latency_ms=3000), "stream": True}
+        firsts = [asyncio.create_task(ask(http, one, key, each)) for key, each in (("k4", slow), ("k5", slow_stream))]
+        await asyncio.sleep(0.5)
+        limit = {"x-headrace-timeout": "1"}
+        began = asyncio.get_running_loop().time()
+        joined = await asyncio.gather(
+            *(
+                ask(http, url, key, each, **limit)
+                for key, each in (("k4", slow), ("k5", slow_stream))
+                for url in (one, two)
+            )
+        )
+        assert asyncio.get_running_loop().time() - began < 2.4
+        assert [(status, refused["error"]["code"]) for status, refused, _ in joined] == [(504, "deadline")] * 4
+        assert [status for status, _, _ in await asyncio.gather(*firsts)] == [200, 200]

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.test_front import fronts
 from tests.support.pipeline import Pipeline
 
-EXAMPLES = 2000 if os.environ.get("TEST_FULL") == "1" else 30
+EXAMPLES = 2000 if os.environ.get("TEST_FULL") == "1" else 8
 SCHEMATHESIS = Path(os.environ.get("SCHEMATHESIS", Path(sys.executable).with_name("schemathesis")))
 HONEST = ["2xx", "4xx", "501", "503", "504"]
 """501 says what is not served; 503 and 504 tell of the fleet, or of a deadline of no time."""

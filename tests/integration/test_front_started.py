@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from ops.processes.child import ChildProcess
 from ops.processes.fleet import clean_environment, headrace_command
+from tests.support.control_room import free_port
+from tests.support.no_fleet import wait_no_fleet
 from tests.support.pipeline import Pipeline
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 async def answered(url: str, within_s: float) -> int:
@@ -54,9 +50,11 @@ async def test_a_fleet_with_a_front_answers_http_clients_and_ends_in_order(pipel
     assert '"process":"f0"' in up.log_text()
 
 
+@pytest.mark.long
 async def test_a_demo_with_a_front_serves_a_client_of_ones_own(pipeline: Pipeline, tmp_path: Path) -> None:
     listen = f"127.0.0.1:{free_port()}"
     servers = pipeline.broker.bootstrap_servers
+    await wait_no_fleet(pipeline)
     command = headrace_command(
         "demo", "--front", "--seconds", "60", "--rate", "1", "--workers", "1", "--broker", servers
     )

@@ -50,13 +50,13 @@ async def whole_of(serving: Fronts, text: str) -> str:
 
 
 async def test_tokens_come_as_the_provider_makes_them(pipeline: Pipeline) -> None:
-    await pipeline.simulator.configure(per_token_ms=30)
+    await pipeline.simulator.configure(per_token_ms=60)
     async with fronts(pipeline) as serving, serving.sdk() as sdk:
         stream = await sdk.chat.completions.create(**chat("hello"), stream=True, stream_options={"include_usage": True})
         text, times = await text_of(stream)
         assert text == await whole_of(serving, "hello")
         assert len(times) >= TOKENS / 2
-        assert times[-1] - times[0] > TOKENS * 0.03 / 2, "they came over the time in which they were made"
+        assert times[-1] - times[0] > TOKENS * 0.06 / 4, "they came over the time in which they were made"
         again, _ = await text_of(await sdk.chat.completions.create(**chat("hello"), stream=True))
         assert again == text, "an answer from the cache streams as well"
 
@@ -88,7 +88,7 @@ async def test_what_fails_before_the_first_token_has_a_true_status(pipeline: Pip
 
 
 async def test_a_killed_worker_costs_a_stream_nothing(pipeline: Pipeline) -> None:
-    await pipeline.simulator.configure(per_token_ms=50)
+    await pipeline.simulator.configure(per_token_ms=100)
     async with fronts(pipeline, workers=2) as serving, serving.sdk() as sdk:
 
         async def read(number: int) -> str:

@@ -100,8 +100,40 @@ async def test_a_key_sees_cancels_and_deletes_its_own_requests_alone(pipeline: P
             assert answer.status == 404
         async with http.delete(f"{here}{path}", headers={"x-api-key": mine}) as answer:
             assert (answer.status, (await answer.json())["deleted"]) == (200, True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for url in (here, there):
                 while (await get(http, url, path, mine))[0] != 404:  # noqa: ASYNC110 - another front's reader
                     await asyncio.sleep(0.05)
         assert (await get(http, there, path.replace("responses", "requests"), mine))[0] == 404
+
+
+async def test_what_no_worker_reads_is_answered_by_its_front_when_its_time_is_over(pipeline: Pipeline) -> None:
+    """A caller that waits for a fleet that is away hears so in time and by a true status (developmentseed/stac-auth-proxy#211),
+    for a whole answer and for a stream.
+    """
+    async with fronts(pipeline, workers=0) as serving, aiohttp.ClientSession() as http:
+        url, headers = f"{serving.urls[0]}/v1/chat/completions", {"x-headrace-timeout": "1.5"}
+        since = asyncio.get_running_loop().time()
+        for stream in (False, True):
+            async with http.post(url, json=body("unread") | {"stream": stream}, headers=headers) as answer:
+                told = await answer.json()
+                assert (answer.status, told["error"]["code"]) == (504, "deadline"), told
+                assert answer.headers["x-should-retry"] == "true"
+                assert answer.headers["x-headrace-id"].startswith("chatcmpl-")
+        assert 3 <= asyncio.get_running_loop().time() - since < 20
+
+
+async def test_what_a_living_worker_has_not_read_is_answered_by_its_front_when_its_class_has_waited(
+    pipeline: Pipeline,
+) -> None:
+    """Its worker would answer once it gets to it, which may take as long as the calls before it."""
+    full: dict[str, Any] = {"backpressure__partition_records": 1, "queueing__timeout__normal": "3s"}
+    async with fronts(pipeline, **full) as serving, aiohttp.ClientSession() as http:
+        url, headers = f"{serving.urls[0]}/v1/chat/completions", {"x-headrace-agent": agent_on(3)}
+        called = await send(http, serving.urls[0], "called", latency_ms=30_000)
+        await told_of(http, serving, called, "call")
+        async with http.post(url, json=body("unread"), headers=headers) as answer:
+            told = await answer.json()
+        assert (answer.status, told["error"]["code"]) == (504, "deadline"), told
+        assert "no worker has answered" in told["error"]["message"]
+        assert (await get(http, serving.urls[0], f"/v1/requests/{called}"))[1]["where"] == "call"

@@ -83,7 +83,7 @@ async def test_a_target_that_an_autoscaler_owns_is_refused(api: KubernetesApi, a
 async def test_what_is_wrong_is_said_in_one_line_with_a_way_out(api: KubernetesApi, account: Path) -> None:
     async with open_kubernetes(target(api, account)) as realizer:
         api.allowed = False
-        with pytest.raises(RealizeError, match=r"may not GET .*\(403\): ops/kubernetes has a role"):
+        with pytest.raises(RealizeError, match=r"may not GET .*\(403\): the Helm chart's"):
             await realizer.apply(wants(3))
         api.allowed = True
         (account / "token").write_text("of yesterday")

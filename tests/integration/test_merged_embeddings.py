@@ -151,7 +151,7 @@ async def test_a_worker_learns_what_its_provider_takes(pipeline: Pipeline) -> No
                 async def all_ended(expected: int = expected) -> bool:
                     return len(answers) >= expected
 
-                await wait_until(all_ended, 20)
+                await wait_until(all_ended, 60)
             second = calls[before:]
     assert {answer.status for answer in answers} == {"ok"}
     for answer in answers:

@@ -19,6 +19,8 @@ from tests.support.acls import ACLS, Acls
 from topics import catalogue
 from topics.access import Operation
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def options() -> Iterator[dict[str, Any]]:
@@ -54,7 +56,7 @@ async def test_a_worker_does_not_start_and_says_which_acl_is_missing(
     async with Acls(options) as acls:
         await acls.allow_only(topic, *allowed)
         said = ""
-        async with asyncio.timeout(10):  # a broker learns of an ACL from its log
+        async with asyncio.timeout(60):  # a broker learns of an ACL from its log
             while not said:
                 try:
                     await check_start(settings, needed_topics(settings))
@@ -69,7 +71,7 @@ async def test_topics_apply_and_check_and_a_reader_name_the_acl(options: dict[st
     await provision.apply(options, catalogue(12))
     async with Acls(options) as acls:
         await acls.allow_only("scaling.events")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (await provision.check(options, catalogue(12))).differences:
                 pass  # it asks a broker, which takes its time
         for report in (await provision.apply(options, catalogue(12)), await provision.check(options, catalogue(12))):

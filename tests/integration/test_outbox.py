@@ -58,7 +58,7 @@ class Topics:
         await self._until_listed(name, False)
 
     async def _until_listed(self, name: str, wanted: bool) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (name in await self._admin.list_topics()) != wanted:  # noqa: ASYNC110 - the broker tells nobody
                 await asyncio.sleep(0.05)
 
@@ -291,7 +291,7 @@ async def test_an_answer_larger_than_its_reply_topic_takes_becomes_an_error_ther
 async def test_a_reply_topic_is_known_once_it_was_looked_up_and_never_created(
     topics: Topics, producer: AIOKafkaProducer, unique: Callable[[str], str]
 ) -> None:
-    reply_topics = KnownReplyTopics(cluster_of(producer), "agent.responses.")
+    reply_topics = KnownReplyTopics(cluster_of(producer), ("agent.responses.",))
     there, nowhere = await topics.make(unique("agent.responses.there")), unique("agent.responses.nowhere")
     assert reply_topics.is_known(there) is None
     assert await asyncio.gather(*(reply_topics.look_up(name) for name in (there, nowhere))) == [True, False]

@@ -35,8 +35,8 @@ async def test_what_kcat_sends_is_answered_with_and_without_a_key(pipeline: Pipe
         async def all_are_answered() -> bool:
             return len(answers) >= 41
 
-        await wait_until(all_are_answered, 20)
-        await pipeline.wait_all_committed(10)
+        await wait_until(all_are_answered, 60)
+        await pipeline.wait_all_committed(60)
     values = [orjson.loads(answer.value or b"") for answer in answers]
 
     assert [value["status"] for value in values] == ["ok"] * 41

@@ -43,7 +43,7 @@ async def test_aborted_requests_are_not_executed_and_commits_move_past_the_marke
                 for name, record in zip(names, records, strict=True):
                     traffic.ledger.note_sent(name, record.timestamp)
         assert await traffic.wait_answered(60)
-        await pipeline.wait_all_committed(10)
+        await pipeline.wait_all_committed(60)
         summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
     calls = pipeline.simulator.calls_by_id()
     on_broker: list[ConsumerRecord] = await read_all(pipeline.client_options)

@@ -24,7 +24,7 @@ from tests.support.fixtures import FULL, Measured, measured
 from tests.support.requests import pending, until
 from topics.names import PRIORITIES
 
-pytestmark = pytest.mark.long  # bars by the clock, with simulators in this process
+pytestmark = pytest.mark.alone  # bars by the clock, with simulators in this process
 
 __all__ = ["measured"]
 

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import signal
 import struct
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -15,6 +14,7 @@ import aiohttp
 import orjson
 import pytest
 
+from ops.processes.fleet import headrace_command
 from ops.provider_sim import ProviderSim, SimSettings
 from tests.support.processes import heeds_interrupts, running
 
@@ -100,7 +100,7 @@ async def test_a_wrong_call_is_answered_as_openai_would(client: Client, body: ob
 async def test_a_request_asks_for_its_own_time_status_and_size(client: Client) -> None:
     began = time.monotonic()
     assert (await client.post(chat(latency_ms=300)))[0] == 200
-    assert 0.3 <= time.monotonic() - began < 1.0
+    assert 0.3 <= time.monotonic() - began < 5
     assert (await client.post(chat(status=503)))[0] == 503
     _, large = await client.post(chat(answer_bytes=3_000_000))
     assert len(large["choices"][0]["message"]["content"]) == 3_000_000
@@ -155,8 +155,8 @@ async def test_every_call_of_an_id_is_counted_and_written(client: Client, ledger
 async def test_a_caller_that_goes_away_is_in_the_ledger(client: Client, ledger: Path) -> None:
     for hint in ({"id": "slow", "latency_ms": 60_000}, {"id": "never", "fault": "hang"}):
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.post(chat(**hint)), 0.3)
-    async with asyncio.timeout(5):
+            await asyncio.wait_for(client.post(chat(**hint)), 1.5)
+    async with asyncio.timeout(60):
         while (await client.admin("stats"))["in_flight"]:
             pass  # asking is the wait
     ended = {line["id"]: line["outcome"] for line in lines(ledger) if line["event"] == "end"}
@@ -200,10 +200,7 @@ async def test_a_wrong_option_is_one_line_and_exit_code_2(arguments: tuple[str, 
 
 def command(*arguments: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     pipe = asyncio.subprocess.PIPE
-    code = "from ops.cli import main; main()"
-    return running(
-        sys.executable, "-c", code, "provider-sim", *arguments, stdout=pipe, stderr=pipe, preexec_fn=heeds_interrupts
-    )
+    return running(*headrace_command("provider-sim", *arguments), stdout=pipe, stderr=pipe, preexec_fn=heeds_interrupts)
 
 
 async def test_settings_of_a_simulator_in_this_process_hold() -> None:

@@ -46,19 +46,19 @@ async def test_what_does_not_fit_the_limit_is_answered_with_429_and_when_to_come
 
         async def call() -> tuple[int, dict[str, str]]:
             async with session.post(
-                f"{sim.url}/chat/completions", json=chat(prompt_tokens=40, completion_tokens=20)
+                f"{sim.url}/chat/completions", json=chat(prompt_tokens=75, completion_tokens=20)
             ) as found:
                 return found.status, {name.lower(): value for name, value in found.headers.items()}
 
         first, _ = await call()
         second, said = await call()
         assert (first, second) == (200, 429)
-        assert said["x-ratelimit-remaining-tokens"] == "40"
+        assert 5 <= int(said["x-ratelimit-remaining-tokens"]) < 95, "a bucket fills up meanwhile"
         await asyncio.sleep(int(said["retry-after-ms"]) / 1000 + 0.02)
         third, _ = await call()
         assert third == 200
         async with session.get(f"{sim.admin_url}/stats") as found:
-            assert (await found.json())["by_model"] == {"small": {"requests": 2, "tokens": 120, "refused": 1}}
+            assert (await found.json())["by_model"] == {"small": {"requests": 2, "tokens": 190, "refused": 1}}
 
 
 @pytest.mark.parametrize(("charge", "fit"), [("used", 2), ("reserved", 1)])
@@ -95,7 +95,7 @@ async def test_a_stream_says_what_the_whole_answer_says(session: aiohttp.ClientS
 
 
 async def test_the_first_token_comes_before_the_last_one(session: aiohttp.ClientSession) -> None:
-    async with ProviderSim(SimSettings(ttft_ms=100, per_token_ms=10)) as sim:
+    async with ProviderSim(SimSettings(ttft_ms=100, per_token_ms=50)) as sim:
         began = time.monotonic()
         body = chat(completion_tokens=30) | {"stream": True}
         async with session.post(f"{sim.url}/chat/completions", json=body) as found:
@@ -103,8 +103,9 @@ async def test_the_first_token_comes_before_the_last_one(session: aiohttp.Client
             first_s = time.monotonic() - began
             await found.read()
         assert first_s >= 0.1
-        assert time.monotonic() - began >= 0.35
-        assert first_s < 0.3
+        whole_s = time.monotonic() - began
+        assert whole_s >= 1.5
+        assert first_s < whole_s / 2
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -17,6 +17,7 @@ from streams.limits import Route
 from streams.limits.token_estimate import Estimate
 from streams.limits.usage import Used
 from streams.pipeline import Deltas, Outcome, PendingRequest, cancelled
+from streams.providers.endpoint import upstream_number
 from tests.integration.provider_rig import OpenRig
 from tests.support.requests import pending, until
 from tests.unit.test_kept import chunk, said
@@ -64,6 +65,8 @@ class Log:
     def put(self, chunk: bytes, brought: bool, reached: int | None = None) -> None:
         self.epochs[-1].chunks.append(chunk)
         self.epochs[-1].reached = reached
+
+    def rest(self) -> None: ...
 
     def end(self) -> None:
         if self._held:
@@ -129,7 +132,7 @@ async def begun_elsewhere(simulator: ProviderSim, name: str, events: int) -> Kep
                 continue
             event, number = orjson.loads(line[6:]), number + 1
             if event["type"] == "response.created":
-                kept.upstream = Upstream("sim", 0, "small", event["response"]["id"])
+                kept.upstream = Upstream("sim", upstream_number(simulator.url), "small", event["response"]["id"])
             elif event["type"] == "response.output_text.delta":
                 kept.take(chunk(event["delta"]))
             kept.after = event["sequence_number"]
@@ -205,7 +208,7 @@ async def test_an_answer_that_the_upstream_has_forgotten_begins_anew(rig: OpenRi
     """As one that was never in the background (community.openai.com, 1362217: 404 for what was stored)."""
     kept = await begun_elsewhere(simulator, "lost", 9)
     assert kept.upstream is not None
-    kept.upstream = Upstream("sim", 0, "small", "resp_unknown")
+    kept.upstream = Upstream("sim", upstream_number(simulator.url), "small", "resp_unknown")
     log = Log(kept)
     async with rig(simulator.url, provider=REATTACH, deltas=log) as calls:
         outcome = await calls.call(streaming("lost"))

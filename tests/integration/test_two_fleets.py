@@ -1,6 +1,5 @@
 """Two fleets on one cluster, each behind a prefix of its own: nothing of one reaches the other."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -57,9 +56,13 @@ async def test_requests_answers_dead_letters_entries_and_samples_stay_with_their
             await traffic.send("high", "agent", b"{")
             astray = [("reply_to", others[names.prefix].responses.encode())]
             await traffic.send("low", "agent", request("astray"), headers=astray)
-            await wait_until(partial(everything_has_ended, traffic), 30)
-            await pipeline.wait_all_committed(30)
-        await asyncio.sleep(2.5)  # samples of both
+            await wait_until(partial(everything_has_ended, traffic), 60)
+            await pipeline.wait_all_committed(60)
+
+        async def both_have_told_samples() -> bool:
+            return all([await read_all(each.client_options, [each.names.metric_samples]) for each in fleets])
+
+        await wait_until(both_have_told_samples, 60)
 
     for pipeline in fleets:
         names = pipeline.names
@@ -83,7 +86,7 @@ async def test_commands_take_the_topics_of_their_settings(fleets: list[Pipeline]
         checked = await headrace("topics", "check", "--json", settings=green.settings())
         async with blue.traffic() as traffic:
             await traffic.send("low", "agent", b"{")
-            await wait_until(partial(everything_has_ended, traffic), 30)
+            await wait_until(partial(everything_has_ended, traffic), 60)
         of_blue, of_green = [
             orjson.loads((await headrace("dlq", "list", "--json", settings=each.settings())).out)["dead_letters"]
             for each in fleets

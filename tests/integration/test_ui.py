@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from ops.processes.child import ChildProcess
 from ops.processes.fleet import clean_environment, headrace_command
@@ -58,7 +59,15 @@ async def test_requests_answers_and_dead_letters_are_found_and_a_restart_goes_on
             assert "No worker reports" not in overview
             providers = await shown(f"{url}/providers", lambda text: "healthy" in text)
             assert pipeline.simulator.url in providers
-            for path in ("/queues", "/tail", "/limits", "/scaling", "/cache", "/settings?all=1"):
+            for path in (
+                "/queues",
+                "/tail",
+                "/limits",
+                "/scaling",
+                "/scaling/what-if?limits.max=4",
+                "/cache",
+                "/settings?all=1",
+            ):
                 status, text = await page(url + path)
                 assert (status, "<h1>" in text) == (200, True), path
         await traffic.send("normal", "agent-9", request("after"))
@@ -110,6 +119,7 @@ async def test_pages_beyond_this_machine_want_a_login(pipeline: Pipeline, tmp_pa
     assert "ui.viewer_token_env" in child.log_text()
 
 
+@pytest.mark.long
 async def test_headrace_up_starts_it(pipeline: Pipeline, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     settings = pipeline.settings(ui__listen=url.removeprefix("http://"), ui__path=str(tmp_path / "ui"))

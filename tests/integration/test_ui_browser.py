@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.control_room import AXE, browser, chromium, control_room, poison
+from tests.support.control_room import AXE, browser, chromium, control_room, poison, until_true
 from tests.support.pipeline import Pipeline, request
 
 PAGES = (
-    "/", "/queues", "/requests?since=1h", "/tail", "/dead-letters", "/limits", "/providers", "/scaling", "/cache",
-    "/settings?all=1",
+    "/", "/queues", "/requests?since=1h", "/tail", "/dead-letters", "/limits", "/cost", "/providers", "/scaling",
+    "/scaling/what-if?limits.max=4", "/cache", "/settings?all=1", "/audit",
 )  # fmt: skip
 VIEWS = (("light", 1280), ("dark", 360))
 
@@ -73,8 +73,8 @@ async def check_keyboard(chrome: Any, url: str) -> None:
     await page.fill("input[name=agent]", "agent-3")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**agent=agent-3**")
-    await page.wait_for_function(
-        "[...document.querySelectorAll('tbody td:nth-child(4)')].every(td => td.innerText === 'agent-3')"
+    await until_true(
+        page, "[...document.querySelectorAll('tbody td:nth-child(4)')].every(td => td.innerText === 'agent-3')"
     )
     await page.reload()
     assert await page.input_value("input[name=agent]") == "agent-3"
@@ -89,8 +89,8 @@ async def check_a_refresh(chrome: Any, url: str) -> None:
         lambda answer: answer.url == f"{url}/" and answer.request.resource_type != "document"
     ):
         await page.goto(url)
-    await page.wait_for_function(
-        "document.querySelectorAll('#overview').length === 1 && document.querySelector('.chart canvas')"
+    await until_true(
+        page, "document.querySelectorAll('#overview').length === 1 && document.querySelector('.chart canvas')"
     )
     await page.evaluate(
         "Object.defineProperty(document, 'visibilityState', {value: 'hidden'});"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import statistics
 import time
 from email.utils import formatdate
@@ -51,6 +52,21 @@ async def test_a_bad_provider_before_a_good_one_is_passed_over(bad: str) -> None
         outcomes = await call_all(rig, 40, 1, lambda n: asking())
     assert [(outcome.status, outcome.provider) for outcome in outcomes] == [("ok", "b")] * 40
     assert len(one.calls) <= 6
+
+
+@pytest.mark.parametrize("of", ["one provider", "two providers"])
+async def test_a_retry_waits_for_the_good_one_that_is_full_and_does_not_fail_where_it_failed_before(of: str) -> None:
+    one_slot = {"connections": {"max": 2, "per_host": 1}}
+    async with upstream(Reply(200, completion(), after_s=0.4)) as good, upstream(BAD["524"]) as bad:
+        tables = [{"name": "p", "endpoints": endpoints(good, bad), **one_slot}]
+        if of == "two providers":
+            tables = [
+                {"name": name, "endpoints": endpoints(each), **one_slot} for name, each in (("p", good), ("q", bad))
+            ]
+        async with rig_of(tables) as rig:
+            outcomes = await call_all(rig, 2, 2, lambda n: asking(agent=f"agent-{n}"))
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 2
+    assert len(bad.calls) <= 2
 
 
 async def test_where_all_endpoints_are_bad_the_answer_says_which_failed_with_what() -> None:
@@ -102,7 +118,7 @@ async def test_a_dead_model_behind_a_gateway_costs_a_good_one_nothing() -> None:
     assert {outcome.status for outcome in dead} == {"error"}
 
 
-@pytest.mark.long
+@pytest.mark.alone
 async def test_a_dead_model_beside_a_good_one_behind_one_gateway_and_one_agent(measured: Measured) -> None:
     """One request a second for the dead one, four for the good one; the agent and its turns are the same."""
     seconds = 60 if FULL else 6
@@ -144,7 +160,7 @@ async def test_an_expired_request_says_why_its_endpoints_got_no_calls() -> None:
         finally:
             await dispatch.stop()
     message = error_of(answered.outcomes[0]).message
-    assert message.startswith("the time limit passed in the queue; p (127.0.0.1:")
+    assert re.match(r"the time limit passed in the queue after \d+\.\d s; p \(127\.0\.0\.1:", message)
     assert "its calls fail, set aside for" in message
     assert "answered 524" in message
 
@@ -186,7 +202,7 @@ async def test_a_wait_binds_the_endpoint_that_asked_for_it_and_another_answers_a
         outcomes = await call_all(rig, 20, 1, lambda n: asking())
         took_s = time.monotonic() - began
     assert [outcome.status for outcome in outcomes] == ["ok"] * 20
-    assert (len(one.calls), took_s < 2) == (1, True)
+    assert (len(one.calls), took_s < 20) == (1, True)
 
 
 async def test_a_wait_until_a_date_is_waited_for_where_there_is_nobody_else() -> None:

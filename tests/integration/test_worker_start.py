@@ -6,12 +6,9 @@ On the run's broker the contract's topics are deleted and made: tests that share
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -23,9 +20,10 @@ from ops.brokers import Broker
 from streams.kafka import provision
 from streams.settings import Settings
 from streams.worker import Worker
+from tests.support import forked
+from tests.support.forked import Forked
 from topics import catalogue
 
-HEADRACE = [sys.executable, "-c", "from ops.cli import main; main()", "worker"]
 PROVIDER = """
 [[providers]]
 name = "main"
@@ -39,43 +37,32 @@ partitions = 12
 listen = "127.0.0.1:0"
 """
 
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., Forked]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts `headrace worker` with a settings file of this text and the broker at this address."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Forked] = []
 
-    def run(text: str, servers: str = "127.0.0.1:1") -> subprocess.Popen[str]:
+    def run(text: str, servers: str = "127.0.0.1:1") -> Forked:
         settings = tmp_path / "headrace.toml"
         settings.write_text(f'[kafka]\nbootstrap_servers = "{servers}"\n{text}')
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        started.append(
-            subprocess.Popen(
-                [*HEADRACE, "--settings", str(settings)],
-                env=environ,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        started.append(forked.start(["worker", "--settings", str(settings)], tmp_path / f"worker-{len(started)}"))
         return started[-1]
 
     try:
         yield run
     finally:
         for process in started:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            process.end(0)
 
 
-def only_line(process: subprocess.Popen[str]) -> str:
+def only_line(process: Forked) -> str:
     """What a worker said that could not start."""
-    out, said = process.communicate(timeout=60)
-    assert (process.returncode, out) == (2, ""), said
-    (line,) = said.splitlines()
+    ended = process.end(60)
+    assert (ended.code, ended.out) == (2, ""), ended.err
+    (line,) = (each for each in ended.err.splitlines() if '"level":"info"' not in each)
     return line
 
 
@@ -162,20 +149,20 @@ def test_a_worker_that_can_start_is_ready_counts_and_leaves_with_0(
     start: Start, topics: str, number: signal.Signals
 ) -> None:
     process = start(FLEET + PROVIDER, topics)
-    assert process.stderr is not None
-    said = iter(process.stderr.readline, "")
-    ready = next(line for line in said if '"ready"' in line)
-    found = re.search(r'"http":"([^"]+)"', ready.replace(" ", ""))
-    assert found is not None, ready
-    with urlopen(f"http://{found[1]}/readyz", timeout=5) as answer:
+    assert process.wait_said('"ready"', 60)
+    said = process.err.read_text()
+    found = re.search(r'"ready".*"http":"([^"]+)"|"http":"([^"]+)".*"ready"', said.replace(" ", ""))
+    assert found is not None, said
+    address = found[1] or found[2]
+    with urlopen(f"http://{address}/readyz", timeout=5) as answer:
         assert answer.status == 200
-    with urlopen(f"http://{found[1]}/metrics", timeout=5) as answer:
+    with urlopen(f"http://{address}/metrics", timeout=5) as answer:
         assert b"headrace_partitions 36.0" in answer.read()
     process.send_signal(number)
-    out, rest = process.communicate(timeout=30)
-    assert (process.returncode, out) == (0, "")
-    assert "drained" in rest
-    assert "Traceback" not in rest
+    ended = process.end(60)
+    assert (ended.code, ended.out) == (0, "")
+    assert "drained" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_a_worker_that_has_not_started_is_not_ready() -> None:

@@ -7,5 +7,5 @@ positions       what the broker knows of a group, and whether a commit promised 
 requests        records and requests as stages see them
 simulator       the provider simulator as a process; scripted_upstream: a server that answers byte for byte as told
 cli, processes  commands and processes that end with their test; asking: the Python client in a test
-lanes, lane_scheduling    which files run beside each other
+lanes, lane_scheduling    which files run beside each other; compiled: what all of them need is compiled once, before
 """

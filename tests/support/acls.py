@@ -5,12 +5,14 @@ aiokafka's admin client knows no ACLs: the two requests are written here (https:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
+
+from ops.acls import Acl
 
 ACLS: Final = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -19,8 +21,19 @@ ACLS: Final = {
 }
 """Settings of such a broker."""
 
+DENIES: Final = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "false",
+    "super.users": "User:ANONYMOUS",
+}
+"""Of one that lets nobody do anything that no ACL allows, but for those of its listener without authentication."""
+
 _TOPIC, _GROUP, _LITERAL, _READ, _DENY, _ALLOW, _ANY = 2, 3, 3, 3, 2, 3, 1
-_OPERATIONS = {"Read": 3, "Write": 4, "Describe": 8, "DescribeConfigs": 10}
+_OPERATIONS = {
+    "Read": 3, "Write": 4, "Create": 5, "Alter": 7, "Describe": 8, "DescribeConfigs": 10, "AlterConfigs": 11,
+}  # fmt: skip
+_RESOURCES = {"topic": 2, "group": 3, "cluster": 4, "transactional-id": 5}
+_PATTERNS = {"literal": 3, "prefixed": 4}
 _TEXT: Final = String("utf-8")
 
 
@@ -101,6 +114,10 @@ class _Delete(Request[_DeleteRequest]):  # type: ignore[misc]
         return request_struct_class([self._entry])
 
 
+def _place(acl: Acl) -> tuple[int, str, int]:
+    return _RESOURCES[acl.resource], acl.name, _PATTERNS[acl.pattern]
+
+
 class Acls:
     """Denies groups and operations on topics, and allows them again, inside `async with`; all is allowed again at its end."""
 
@@ -128,6 +145,20 @@ class Acls:
             response = await self._send(_Create((_TOPIC, topic, _LITERAL, who, "*", code, _ALLOW)))
             assert response.results[0][0] == 0, response
         self._limited.add(topic)
+
+    async def grant(self, principal: str, acls: Iterable[Acl]) -> None:
+        """On a broker that denies by default: the principal may do this."""
+        for acl in acls:
+            response = await self._send(_Create((*_place(acl), principal, "*", _OPERATIONS[acl.operation], _ALLOW)))
+            assert response.results[0][0] == 0, response
+
+    async def take(self, principal: str, acls: Iterable[Acl]) -> None:
+        """What was granted is granted no more."""
+        for acl in acls:
+            response = await self._send(_Delete((*_place(acl), principal, None, _OPERATIONS[acl.operation], _ALLOW)))
+            ((code, message, matching),) = response.results
+            assert code == 0, message
+            assert matching, acl
 
     async def deny_group(self, group: str) -> None:
         response = await self._send(_Create((_GROUP, group, _LITERAL, "User:*", "*", _READ, _DENY)))

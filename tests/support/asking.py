@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from headrace_client import Answer, Headrace
 from ops.processes.fleet import Fleet
 from schemas.response import encode_response
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import Pipeline, wait_served
 
 
 def chat(text: str, **simulated: object) -> dict[str, Any]:
@@ -43,6 +43,7 @@ async def make_topic(pipeline: Pipeline, name: str, partitions: int = 3) -> None
         await admin.create_topics([NewTopic(name, partitions, 1)])
     finally:
         await admin.close()
+    await wait_served(pipeline.client_options, [name])
 
 
 async def publish_as_stranger(pipeline: Pipeline, topic: str, key: str, value: bytes, headers: Any = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +12,9 @@ import aiohttp
 import pytest
 
 from ops.admin.records import open_writer
+from ops.brokers.ready import free_ports
 from ops.processes.fleet import WorkerProcess
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import Pipeline, wait_until
 
 AXE: Final = Path(__file__).parent / "vendor" / "axe.min.js"
 
@@ -31,9 +31,7 @@ async def control_room(settings_file: Path, log_file: Path) -> AsyncIterator[str
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    return free_ports(1)[0]
 
 
 async def page(url: str, **headers: str) -> tuple[int, str]:
@@ -68,3 +66,16 @@ async def browser(path: str) -> AsyncIterator[Any]:
             yield launched
         finally:
             await launched.close()
+
+
+async def until_true(page: Any, expression: str, timeout_s: float = 30.0) -> None:
+    """Until this JavaScript is true in the page. TimeoutError if it does not become so.
+
+    Asked from outside: Playwright's `wait_for_function` evaluates text within the page, which the pages' own policy forbids
+    (script-src 'self') from the second look on.
+    """
+
+    async def is_true() -> bool:
+        return bool(await page.evaluate(expression))
+
+    await wait_until(is_true, timeout_s)

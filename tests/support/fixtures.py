@@ -46,6 +46,7 @@ def kafka(broker: Broker) -> Iterator[Broker]:
 @pytest.fixture
 async def pipeline(kafka: Broker, tmp_path: Path, unique: Callable[[str], str]) -> AsyncIterator[Pipeline]:
     """Fresh topics, a simulator that answers at once, and a group that nobody was in."""
+    assert kafka.alive(), f"the broker of this process ended before its tests: {kafka.last_words()}"
     await fresh_topics({"bootstrap_servers": kafka.bootstrap_servers})
     async with Simulator(tmp_path) as simulator:
         yield Pipeline(kafka, unique("workers"), tmp_path, simulator)

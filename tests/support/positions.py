@@ -10,6 +10,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from ops.admin.records import open_reader, partitions_of
+from streams.kafka import list_offsets
 from streams.transport import commit_metadata
 from topics.names import REQUEST_TOPICS
 
@@ -72,7 +73,7 @@ async def end_offsets(
 ) -> dict[TopicPartition, int]:
     """Where each partition ends, behind markers and aborted records too."""
     async with open_reader(client_options) as consumer:
-        return dict(await consumer.end_offsets(await partitions_of(consumer, topics)))
+        return await list_offsets.end_offsets(consumer, await partitions_of(consumer, topics))
 
 
 async def read_all(
@@ -84,7 +85,7 @@ async def read_all(
         partitions = await partitions_of(consumer, topics)
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
+        ends = await list_offsets.end_offsets(consumer, partitions)
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
             for found in (await consumer.getmany(timeout_ms=200)).values():
                 records += found

@@ -15,7 +15,7 @@ from ops.processes.child import ChildProcess
 from ops.processes.fleet import clean_environment, headrace_command
 
 _LISTENS = re.compile(r"listens on (http://\S+)/v1")
-_START_S = 20.0
+_START_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ class Simulator:
         await asyncio.to_thread(self._get, "/admin/config", orjson.dumps(settings))
 
     def _get(self, path: str, body: bytes | None = None) -> Any:
-        with urllib.request.urlopen(self._address + path, body, timeout=10) as response:
+        with urllib.request.urlopen(self._address + path, body, timeout=60) as response:
             return orjson.loads(response.read())
 
-    async def wait_in_flight(self, count: int, timeout_s: float = 30.0) -> None:
+    async def wait_in_flight(self, count: int, timeout_s: float = 60.0) -> None:
         """Until at least so many calls are under way."""
         async with asyncio.timeout(timeout_s):
             while (await self.stats())["in_flight"] < count:  # noqa: ASYNC110 - another process has no event for us

@@ -183,27 +183,11 @@ async def test_flow_goes_on_answering_requests_past_their_time() -> None:
     assert faults("flow") == before + 1
 
 
-async def test_a_request_that_breaks_flow_is_answered_and_those_beside_it_go_on() -> None:
+@pytest.mark.parametrize("breaks", ["route", "reserve"])
+async def test_a_request_that_breaks_flow_is_answered_and_holds_up_nobody_behind_it(breaks: str) -> None:
     answered, providers = Answered(), HandledProviders()
     dispatch = Dispatch(default_rules(), providers, answered, time.time, time.monotonic)
-    providers.route = Once(providers.route)  # type: ignore[method-assign]
-    try:
-        dispatch.accept([pending(dispatch_by=time.time() + 60), fine := pending(dispatch_by=time.time() + 60)])
-        await providers.wait_started(1)
-        assert providers.started == [fine]
-        providers.end(fine)
-        await answered.wait(2)
-    finally:
-        await dispatch.stop()
-    error = answered.outcomes[0][1].error
-    assert error is not None
-    assert error.type == "internal"
-
-
-async def test_a_reservation_that_breaks_is_answered_and_holds_up_nobody_behind_it() -> None:
-    answered, providers = Answered(), HandledProviders()
-    dispatch = Dispatch(default_rules(), providers, answered, time.time, time.monotonic)
-    providers.reserve = Once(providers.reserve)  # type: ignore[method-assign]
+    setattr(providers, breaks, Once(getattr(providers, breaks)))
     try:
         dispatch.accept([pending(dispatch_by=time.time() + 60), fine := pending(dispatch_by=time.time() + 60)])
         await providers.wait_started(1)
@@ -213,6 +197,9 @@ async def test_a_reservation_that_breaks_is_answered_and_holds_up_nobody_behind_
     finally:
         await dispatch.stop()
     assert answered.statuses() == ["error", "ok"]
+    error = answered.outcomes[0][1].error
+    assert error is not None
+    assert error.type == "internal"
 
 
 async def test_a_governor_that_fails_lets_go_of_what_it_holds_and_goes_on() -> None:
@@ -248,7 +235,8 @@ async def test_health_checks_go_on() -> None:
         async def _check(self, timeout_s: float) -> None: ...
 
     endpoint, before = Checked(), faults("checks")
-    checks = HealthChecks([cast("Endpoint", endpoint)], CheckTimes(0.01, 0.01), lambda: 0.0)
+    checks = HealthChecks(CheckTimes(0.01, 0.01), lambda: 0.0)
+    checks.follow([cast("Endpoint", endpoint)])
     await until(lambda: endpoint.check.calls >= 3)
     await checks.stop()
     assert faults("checks") == before + 1
@@ -298,6 +286,7 @@ OUTSIDE = (
     "ops/load/",
     "ops/provider_sim/",
     "ops/demo/",
+    "ops/dev/",
     "ops/cli/",
     "ops/brokers/",
     "ops/lab/",
@@ -330,7 +319,7 @@ def test_every_loop_is_counted_from_the_start() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
-                if called in ("supervised", "keep", "Jobs", "fault", "_note"):
+                if called in ("supervised", "keep", "Jobs", "Loops", "fault", "_note"):
                     assert isinstance(node, ast.Call)
                     if isinstance(first := node.args[0], ast.Constant):
                         named.add(first.value)

@@ -26,6 +26,7 @@ class RequestOptions(TypedDict, total=False):
     deadline: datetime | None
     """The latest moment for an answer; `timeout_s` wins over it."""
     traceparent: str | None
+    tracestate: str | None
 
 
 def request_of(payload: Mapping[str, Any], options: RequestOptions, agent_id: str | None) -> Request:

@@ -18,6 +18,7 @@ from headrace_client.errors import TopicMissing, Unreachable
 log = logging.getLogger("headrace_client")
 
 _POLL_MS: Final = 1000
+_LOOKS: Final = 4
 _RETRY_S: Final = 0.5
 _MOST_RECORDS: Final = 500
 _STOP_S: Final = 2.0
@@ -94,12 +95,20 @@ class TopicReader:
             self._next[partition] = records[-1].offset + 1
         return [record for records in batches.values() for record in records]
 
+    async def _partitions(self) -> set[int]:
+        """The topic's; looked for more than once, because a broker hears of a new topic some time after it was made."""
+        for look in range(_LOOKS):
+            if look:
+                await asyncio.sleep(_RETRY_S)
+            # To ask about all topics creates none, as asking about one may; what the consumer itself knows of a topic that it is
+            # not assigned to yet comes and goes with its refreshes.
+            numbers = (await self._consumer._client.fetch_all_metadata()).partitions_for_topic(self._topic)
+            if numbers:
+                return set(numbers)
+        raise TopicMissing(f"{self._topic}: no such topic, or none that this client may see")
+
     async def _begin(self) -> None:
-        # To ask about all topics creates none, as asking about one may; what the consumer itself knows of a topic that it is not
-        # assigned to yet comes and goes with its refreshes.
-        numbers = (await self._consumer._client.fetch_all_metadata()).partitions_for_topic(self._topic)
-        if not numbers:
-            raise TopicMissing(f"{self._topic}: no such topic, or none that this client may see")
+        numbers = await self._partitions()
         if self._group_id is not None:
             self._consumer.subscribe([self._topic])
             return

@@ -50,6 +50,7 @@ class Request:
     timeout_s: float | None = None
     deadline: datetime | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -117,6 +118,8 @@ def outgoing(
         headers.append(("stream", b"true"))
     if request.traceparent is not None:
         headers.append(("traceparent", request.traceparent.encode()))
+        if request.tracestate is not None:
+            headers.append(("tracestate", request.tracestate.encode()))
     return Outgoing(topics.requests(request.priority), request.agent_id.encode(), encode(value), headers)
 
 

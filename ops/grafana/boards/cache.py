@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ops.grafana.panels import Board, graph, number
+from ops.grafana.panels import WORKER, Board, graph, number
 
 CACHE: Final = Board(
     "headrace-cache",
@@ -20,7 +20,7 @@ CACHE: Final = Board(
         number(
             "Calls saved a second",
             "Hits and joined requests.",
-            'sum(result:headrace_cache_requests:rate5m{result!="miss"})',
+            'sum(result:headrace_cache_requests:rate5m{result!="miss"}) or 0 * sum(result:headrace_cache_requests:rate5m)',
             unit="reqps",
         ),
         number("In memory", "Bytes of all workers.", "sum(headrace_cache_bytes)", unit="bytes"),
@@ -48,20 +48,21 @@ CACHE: Final = Board(
         graph(
             "Sharing",
             "Entries of others not read yet, and entries that could not be shared.",
-            ("headrace_cache_lag", "behind {{instance}}"),
-            ("headrace_cache_unshared", "unshared {{instance}}"),
+            ('headrace_cache_lag{job="headrace-worker",instance=~"$worker"}', "behind {{instance}}"),
+            ('headrace_cache_unshared{job="headrace-worker",instance=~"$worker"}', "unshared {{instance}}"),
         ),
         graph(
             "Store on disk",
             "Bytes by worker.",
-            ("headrace_cache_disk_bytes", "{{instance}}"),
+            ('headrace_cache_disk_bytes{job="headrace-worker",instance=~"$worker"}', "{{instance}}"),
             unit="bytes",
         ),
         graph(
             "Faults of the store",
             "Torn values (none was served) and look-ups that found only expired entries, since the start.",
-            ("headrace_cache_torn", "torn {{instance}}"),
-            ("headrace_cache_disk_expired", "expired {{instance}}"),
+            ('headrace_cache_torn{job="headrace-worker",instance=~"$worker"}', "torn {{instance}}"),
+            ('headrace_cache_disk_expired{job="headrace-worker",instance=~"$worker"}', "expired {{instance}}"),
         ),
     ],
+    variables=[WORKER],
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ops.grafana.panels import Board, graph, number
+from ops.grafana.panels import WORKER, Board, graph, number
 
-_REQUESTS: Final = r'topic=~"agent\\.requests\\.(high|normal|low)"'
+_REQUESTS: Final = r'topic=~".*agent\\.requests\\.(high|normal|low)"'
+_WORKERS: Final = 'job="headrace-worker",instance=~"$worker"'
+_OURS: Final = 'topic=~".*(agent|cache|limits|metrics|scaling)[.].*"'
 
 KAFKA: Final = Board(
     "headrace-kafka",
@@ -16,10 +18,12 @@ KAFKA: Final = Board(
         number("Brokers", "As the exporter sees them.", "sum(kafka_brokers)"),
         number(
             "Members of the group",
-            "Workers that the broker knows.",
-            "sum(kafka_consumergroup_members)",
+            "Workers that the broker knows, by the exporter.",
+            'sum(kafka_consumergroup_members{consumergroup=~".*headrace-workers"})',
         ),
-        number("Partitions owned", "Three for each partition number.", "sum(headrace_partitions)"),
+        number(
+            "Partitions owned", "Three for each partition number.", 'sum(headrace_partitions{job="headrace-worker"})'
+        ),
         number(
             "Dead letters, last hour", "Records that were given up.", "sum(increase(headrace_dead_letters_total[1h]))"
         ),
@@ -36,8 +40,11 @@ KAFKA: Final = Board(
         ),
         graph(
             "Records written",
-            "By topic.",
-            ("sum by (topic) (rate(kafka_topic_partition_current_offset[5m]))", "{{topic}}"),
+            "By topic of ours.",
+            (
+                f"sum by (topic) (rate(kafka_topic_partition_current_offset{{{_OURS}}}[5m]))",
+                "{{topic}}",
+            ),
             unit="ops",
         ),
         graph(
@@ -50,7 +57,7 @@ KAFKA: Final = Board(
             "Duration of a commit, p99",
             "By worker.",
             (
-                "histogram_quantile(0.99, sum by (instance, le) (rate(headrace_commit_seconds_bucket[5m])))",
+                f"histogram_quantile(0.99, sum by (instance, le) (rate(headrace_commit_seconds_bucket{{{_WORKERS}}}[5m])))",
                 "{{instance}}",
             ),
             unit="s",
@@ -63,4 +70,5 @@ KAFKA: Final = Board(
             ("sum(kafka_topic_partition_under_replicated_partition)", "under-replicated partitions"),
         ),
     ],
+    variables=[WORKER],
 )

@@ -4,23 +4,53 @@ from __future__ import annotations
 
 from typing import Final
 
-from ops.grafana.panels import Board, Line, graph
+from ops.grafana.panels import PROVIDER, Board, Line, graph, number
+
+_PICKED: Final = 'gen_ai_provider_name=~"$provider"'
 
 PROVIDERS: Final = Board(
     "headrace-providers",
     "Headrace / Providers",
     "Do the providers answer, how quickly, and what do they allow?",
     [
+        number(
+            "Calls a second",
+            "Retries count as calls of their own.",
+            "sum(provider:gen_ai_client_operation:rate5m)",
+            unit="reqps",
+        ),
+        number(
+            "The worst share of failures",
+            "Of any provider.",
+            "max(provider:gen_ai_client_operation_errors:ratio_rate5m)",
+            unit="percentunit",
+            lines=[Line(0.05, "orange"), Line(0.2)],
+        ),
+        number(
+            "Endpoints without calls",
+            "Open, refused or unhealthy, as any worker sees it.",
+            'sum(max by (provider, endpoint) (headrace_endpoint_state{state=~"open|refused|unhealthy"}))',
+            lines=[Line(1)],
+        ),
+        number(
+            "Waits for a limit",
+            "A second: what the providers allow is used up.",
+            "sum(rate(headrace_provider_limited_waits_total[5m]))",
+            unit="ops",
+        ),
         graph(
             "Calls by provider",
             "Retries count as calls of their own.",
-            ("provider:gen_ai_client_operation:rate5m", "{{gen_ai_provider_name}}"),
+            ('provider:gen_ai_client_operation:rate5m{gen_ai_provider_name=~"$provider"}', "{{gen_ai_provider_name}}"),
             unit="reqps",
         ),
         graph(
             "Share of calls that fail",
             "An alert comes at 20 %.",
-            ("provider:gen_ai_client_operation_errors:ratio_rate5m", "{{gen_ai_provider_name}}"),
+            (
+                'provider:gen_ai_client_operation_errors:ratio_rate5m{gen_ai_provider_name=~"$provider"}',
+                "{{gen_ai_provider_name}}",
+            ),
             unit="percentunit",
             lines=[Line(0.2)],
         ),
@@ -37,14 +67,17 @@ PROVIDERS: Final = Board(
         graph(
             "Duration of a call, p95",
             "By provider.",
-            ("provider:gen_ai_client_operation_duration_seconds:p95_5m", "{{gen_ai_provider_name}}"),
+            (
+                'provider:gen_ai_client_operation_duration_seconds:p95_5m{gen_ai_provider_name=~"$provider"}',
+                "{{gen_ai_provider_name}}",
+            ),
             unit="s",
         ),
         graph(
             "Tokens a minute",
             "As the providers reported them.",
             (
-                "60 * sum by (gen_ai_provider_name, gen_ai_token_type) (rate(gen_ai_client_token_usage_sum[5m]))",
+                f"60 * sum by (gen_ai_provider_name, gen_ai_token_type) (rate(gen_ai_client_token_usage_sum{{{_PICKED}}}[5m]))",
                 "{{gen_ai_provider_name}} {{gen_ai_token_type}}",
             ),
             stacked=True,
@@ -81,11 +114,16 @@ PROVIDERS: Final = Board(
             ("sum by (provider) (headrace_provider_connections)", "{{provider}}"),
         ),
         graph(
-            "Bodies in memory, and on the wire",
-            "Bytes of requests under way and of answers being read; bytes a second to and from a provider.",
-            ("sum by (provider, kind) (headrace_provider_body_bytes)", "{{provider}} {{kind}}"),
-            ("sum by (provider) (rate(headrace_provider_bytes_total[5m]))", "{{provider}} a second"),
+            "Bodies in memory",
+            "Bytes of requests under way and of answers being read.",
+            ('sum by (provider, kind) (headrace_provider_body_bytes{provider=~"$provider"})', "{{provider}} {{kind}}"),
             unit="bytes",
+        ),
+        graph(
+            "On the wire",
+            "Bytes a second to and from a provider.",
+            ('sum by (provider) (rate(headrace_provider_bytes_total{provider=~"$provider"}[5m]))', "{{provider}}"),
+            unit="Bps",
         ),
         graph(
             "Tokens of the limits, a minute",
@@ -96,7 +134,7 @@ PROVIDERS: Final = Board(
             "Who grants",
             "Workers that grant what providers allow: one, or requests of limited providers wait.",
             ("sum(headrace_limit_grantor)", "grantors"),
-            ("sum by (result) (rate(headrace_limit_demands_total[5m]))", "demands {{result}}"),
         ),
     ],
+    variables=[PROVIDER],
 )

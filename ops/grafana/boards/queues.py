@@ -4,29 +4,44 @@ from __future__ import annotations
 
 from typing import Final
 
-from ops.grafana.panels import Board, graph
+from ops.grafana.panels import CLASS, WORKER, Board, Line, graph, number
 
 QUEUES: Final = Board(
     "headrace-queues",
     "Headrace / Queues",
     "What waits, for how long, and what holds it up?",
     [
+        number("Waiting in workers", "Requests that wait for a slot.", "sum(headrace_waiting_requests)"),
+        number(
+            "Waiting in Kafka",
+            "Records that nobody has finished, as the control process sees them.",
+            "sum(priority:headrace_lag_records:max)",
+            lines=[Line(1000, "orange")],
+        ),
+        number(
+            "The oldest",
+            "Age of the oldest record that nobody has finished.",
+            "max(headrace_lag_oldest_seconds)",
+            unit="s",
+            lines=[Line(30, "orange"), Line(60)],
+        ),
+        number("Paused partitions", "Given nothing now: over a quota, or held.", "sum(headrace_paused_partitions)"),
         graph(
             "Waiting in workers, by class",
             "Requests that wait for a slot.",
-            ("sum by (priority) (headrace_waiting_requests)", "{{priority}}"),
+            ('sum by (priority) (headrace_waiting_requests{priority=~"$class"})', "{{priority}}"),
             stacked=True,
         ),
         graph(
             "Waiting in Kafka, by class",
-            "Lag of the workers' group.",
-            ("sum by (topic) (topic:kafka_consumergroup_lag:sum)", "{{topic}}"),
+            "Records that nobody has finished, as the control process sees them.",
+            ('priority:headrace_lag_records:max{priority=~"$class"}', "{{priority}}"),
             stacked=True,
         ),
         graph(
             "Calls under way",
             "Requests dispatched and not answered yet, by worker.",
-            ("headrace_in_flight_requests", "{{instance}}"),
+            ('headrace_in_flight_requests{job="headrace-worker",instance=~"$worker"}', "{{instance}}"),
             stacked=True,
         ),
         graph(
@@ -69,13 +84,17 @@ QUEUES: Final = Board(
         graph(
             "Time that partitions stood still",
             "Partitions paused, on average: over a quota, or held.",
-            ("rate(headrace_paused_partition_seconds_total[5m])", "{{instance}}"),
+            (
+                'rate(headrace_paused_partition_seconds_total{job="headrace-worker",instance=~"$worker"}[5m])',
+                "{{instance}}",
+            ),
         ),
         graph(
-            "Lag as the control process sees it",
-            "Records by class that nobody has finished, and the age of the oldest.",
-            ("max by (priority) (headrace_lag_records)", "{{priority}}"),
-            ("max(headrace_lag_oldest_seconds)", "oldest, seconds"),
+            "Age of the oldest",
+            "Of the records that nobody has finished, as the control process sees them.",
+            ("max(headrace_lag_oldest_seconds)", "oldest"),
+            unit="s",
         ),
     ],
+    variables=[CLASS, WORKER],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ops.grafana.panels import Board, Line, graph, number
+from ops.grafana.panels import WORKER, Board, Line, graph, number
 
 WORKERS: Final = Board(
     "headrace-workers",
@@ -17,8 +17,15 @@ WORKERS: Final = Board(
             "Of one core: a worker has one event loop.",
             "max(instance:process_cpu_seconds:rate1m)",
             unit="percentunit",
+            lines=[Line(0.75, "orange")],
         ),
-        number("Memory, fullest", "Share of the budget.", "max(instance:headrace_memory:share)", unit="percentunit"),
+        number(
+            "Memory, fullest",
+            "Share of the budget.",
+            "max(instance:headrace_memory:share)",
+            unit="percentunit",
+            lines=[Line(0.75, "orange"), Line(0.9)],
+        ),
         number(
             "Loop stalls, last hour",
             "Times that an event loop stood still.",
@@ -27,21 +34,21 @@ WORKERS: Final = Board(
         graph(
             "CPU by worker",
             "Cores in use.",
-            ("instance:process_cpu_seconds:rate1m", "{{instance}}"),
+            ('instance:process_cpu_seconds:rate1m{instance=~"$worker"}', "{{instance}}"),
             unit="percentunit",
             lines=[Line(0.75, "orange")],
         ),
         graph(
             "Memory by worker",
             "Share of the budget. At 75 % the young generations are collected, at 85 % everything, at 90 % records are held.",
-            ("instance:headrace_memory:share", "{{instance}}"),
+            ('instance:headrace_memory:share{instance=~"$worker"}', "{{instance}}"),
             unit="percentunit",
             lines=[Line(0.75, "green"), Line(0.85, "orange"), Line(0.9)],
         ),
         graph(
             "Event loop, p99 of lateness",
             "A timer that fires late: the loop was busy.",
-            ("instance:headrace_event_loop_lag_seconds:p99_5m", "{{instance}}"),
+            ('instance:headrace_event_loop_lag_seconds:p99_5m{instance=~"$worker"}', "{{instance}}"),
             unit="s",
             lines=[Line(0.1)],
         ),
@@ -54,14 +61,20 @@ WORKERS: Final = Board(
         graph(
             "Time spent on it",
             "Share of the time, by worker; 5 % at most below 90 % of the budget.",
-            ("rate(headrace_reclaim_seconds_sum[5m])", "{{instance}}"),
+            ('rate(headrace_reclaim_seconds_sum{job="headrace-worker",instance=~"$worker"}[5m])', "{{instance}}"),
             unit="percentunit",
         ),
         graph(
-            "Starts, and open files",
-            "Process starts in 15 minutes, and file descriptors by worker.",
+            "Open files",
+            "File descriptors by worker; the line is what a process may usually have.",
+            ('process_open_fds{job="headrace-worker",instance=~"$worker"}', "{{instance}}"),
+            lines=[Line(1024, "orange")],
+        ),
+        graph(
+            "Starts",
+            "Starts of worker processes in 15 minutes.",
             ('sum(changes(process_start_time_seconds{job="headrace-worker"}[15m]))', "starts"),
-            ('process_open_fds{job="headrace-worker"}', "files {{instance}}"),
         ),
     ],
+    variables=[WORKER],
 )

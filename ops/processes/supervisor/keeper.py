@@ -75,6 +75,12 @@ class Keeper:
         """So many from now on."""
         self.roster.want(count, self._now())
 
+    def signal_ready(self, number: int) -> None:
+        """Send a signal to each process that has said that it is ready."""
+        for name, process in self.processes.items():
+            if self.roster.places[name].state == "ready":
+                process.signal(number)
+
     @property
     def all_given_up(self) -> bool:
         """Whether no process is left and none will be started."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +17,12 @@ import structlog
 
 from ops.processes.control import topics_of_control
 from ops.processes.front import LAST_ANSWERS_S, topics_of_front
+from ops.processes.groups import groups_of_supervisor, supervisor_group
 from ops.processes.health import serve_health
+from ops.processes.log_file import reopening
+from ops.processes.reload import Reload
 from ops.processes.service import CannotStartError, Stop, both, check_start, unless
+from ops.processes.settings_file import NO_FILE, SettingsFile
 from ops.processes.supervisor.keeper import Keeper
 from ops.processes.supervisor.process_realizer import ProcessRealizer
 from ops.processes.supervisor.roster import Pauses, Roster
@@ -46,6 +53,40 @@ class UpOptions:
     controls: int = 1
     front: bool = False
     ui: bool = False
+    file: SettingsFile = NO_FILE
+    alone: bool = False
+    """Nobody else keeps workers of this fleet: the first ones need not wait until that is settled."""
+
+
+class Sizes:
+    """How small and large the fleet may be, by the settings as they are now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limits = settings.scaling.limits
+        self._tell: Callable[[], None] = lambda: None
+
+    @property
+    def least(self) -> int:
+        return self._limits.min
+
+    @property
+    def most(self) -> int:
+        return self._limits.max
+
+    def follow(self, tell: Callable[[], None]) -> None:
+        """`tell` is called now, and whenever they have changed."""
+        self._tell = tell
+        tell()
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """What takes these settings over."""
+
+        def take() -> None:
+            if settings.scaling.limits != self._limits:
+                self._limits = settings.scaling.limits
+                self._tell()
+
+        return take
 
 
 async def run_supervisor(settings: Settings, options: UpOptions) -> None:
@@ -63,18 +104,29 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
     needed = both(topics_of_control(settings), needed_topics(settings))
     if options.front:
         needed = both(needed, topics_of_front(settings))
-    await check_start(settings, both(needed, topics_of_ui(settings)) if options.ui else needed)
+    needed = both(needed, topics_of_ui(settings, may_act=True)) if options.ui else needed
+    await check_start(settings, needed, groups_of_supervisor(settings))
     async with AsyncExitStack() as stack:
         workers = _keeper(settings, options, "worker")
         controls = _keeper(settings, options, "control")
         fronts = _keeper(settings, options, "front", drain_s=LAST_ANSWERS_S + _AFTER_DRAIN_S)
         rooms = _keeper(settings, options, "ui")
-        documents = {"/workers": lambda: _targets(workers, controls, fronts, rooms)}
+        keepers = (workers, controls, fronts, rooms)
+        sizes = Sizes(settings)
+        reload = Reload(options.file, settings, "up", [sizes.prepare], [partial(_pass_on, keepers), reopening()])
+        stack.push_async_callback(reload.stop)
+        reload.start()
+        address = ""
+
+        def targets() -> list[dict[str, Any]]:
+            return [_target(address, "supervisor", "up"), *_targets(*keepers)]
 
         def ready() -> bool:
-            return workers.roster.counts()["ready"] >= min(workers.roster.wanted, settings.scaling.limits.min)
+            return workers.roster.counts()["ready"] >= min(workers.roster.wanted, sizes.least)
 
-        address = await stack.enter_async_context(serve_health(settings.http.listen, ready, documents))
+        address = await stack.enter_async_context(
+            serve_health(settings.http.listen, ready, {"/workers": targets}, private={"/settings": reload.document})
+        )
         stack.callback(log.info, "stopped")
         await stack.enter_async_context(controls)
         await stack.enter_async_context(workers)
@@ -90,13 +142,16 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
             log.info("a front is started", listen=settings.front.listen)
         if options.ui:
             log.info("a control room is started", listen=settings.ui.listen)
-        keepers = (workers, controls, fronts, rooms)
         broken = (*(each.wait_broken() for each in keepers), unhandled.wait())
         work = [asyncio.create_task(each) for each in broken]
-        if options.workers is not None or settings.scaling.realizer == "observe":
-            workers.want(options.workers if options.workers is not None else settings.scaling.limits.min)
+        if options.workers is not None:
+            workers.want(options.workers)
+        elif settings.scaling.realizer == "observe":
+            sizes.follow(lambda: workers.want(sizes.least))
         else:
-            work.append(asyncio.create_task(_follow(settings, workers)))
+            if options.alone:
+                workers.want(sizes.least)
+            work.append(asyncio.create_task(_follow(settings, workers, sizes)))
         for task in work:
             stack.callback(task.cancel)
         if await unless(stop.asked, *work):
@@ -107,21 +162,21 @@ async def run_supervisor(settings: Settings, options: UpOptions) -> None:
         stack.callback(hurry.cancel)
 
 
-async def _follow(settings: Settings, workers: Keeper) -> None:
+async def _follow(settings: Settings, workers: Keeper, sizes: Sizes) -> None:
     """Keep as many workers as decisions want, while this is the supervisor that acts; none while another one is."""
-    kafka, names, limits = settings.kafka, settings.topics.names, settings.scaling.limits
+    kafka, names = settings.kafka, settings.topics.names
     async with AsyncExitStack() as stack:
         producer = make_producer(**producer_options(settings))
         stack.push_async_callback(producer.stop)
         await producer.start()
         tail = await stack.enter_async_context(
-            ScalingTail(kafka.client_options(), names, least=limits.min, most=limits.max)
+            ScalingTail(kafka.client_options(), names, least=sizes.least, most=sizes.most)
         )
         election = await stack.enter_async_context(
             Election(
                 kafka.client_options(),
                 names.scaling_decisions,
-                f"{kafka.group_id}-supervisor",
+                supervisor_group(settings),
                 kafka.session_timeout,
             )
         )
@@ -130,6 +185,7 @@ async def _follow(settings: Settings, workers: Keeper) -> None:
         actuator = Actuator(tail, producer, realizer, "/supervisor", acts=lambda: election.is_ours, now=time.time)
         acting = asyncio.create_task(actuator.run())
         stack.callback(acting.cancel)
+        sizes.follow(lambda: _take_sizes(tail, actuator, sizes))
         stands_by = False
         while True:
             if election.is_anothers and not stands_by:
@@ -140,10 +196,17 @@ async def _follow(settings: Settings, workers: Keeper) -> None:
                 stands_by = False
                 actuator.forget()
             if election.is_ours and tail.decisions.newest is None and not workers.roster.wanted:
-                workers.want(settings.scaling.limits.min)
+                workers.want(sizes.least)
             if acting.done():
                 acting.result()
             await asyncio.sleep(_LOOK_S)
+
+
+def _take_sizes(tail: ScalingTail, actuator: Actuator, sizes: Sizes) -> None:
+    before = tail.decisions.newest
+    tail.change(windows_s=0.0, least=sizes.least, most=sizes.most)
+    if tail.decisions.newest != before:
+        actuator.forget()
 
 
 def _keeper(settings: Settings, options: UpOptions, command: str, *, drain_s: float | None = None) -> Keeper:
@@ -151,10 +214,12 @@ def _keeper(settings: Settings, options: UpOptions, command: str, *, drain_s: fl
     pauses = Pauses(own.first_pause, own.last_pause, own.give_up_after, own.steady_after)
     host = settings.http.listen.rpartition(":")[0]
     env = {name: value for name, value in os.environ.items() if name.startswith("HEADRACE_")}
+    is_told = settings.logging.level in ("debug", "info")  # `ready` is read from it
     env |= {
         "HEADRACE_HTTP__LISTEN": f"{host}:0",
         "HEADRACE_LOGGING__FORMAT": "json",  # `ready` is read from it
-        "HEADRACE_LOGGING__LEVEL": "debug" if settings.logging.level == "debug" else "info",
+        # At info or below it is the file's, so that it can be changed; an empty variable counts as none.
+        "HEADRACE_LOGGING__LEVEL": env.get("HEADRACE_LOGGING__LEVEL", "") if is_told else "info",
         "HEADRACE_SCALING__REALIZER": settings.scaling.realizer,
     }
     return Keeper(
@@ -168,13 +233,21 @@ def _keeper(settings: Settings, options: UpOptions, command: str, *, drain_s: fl
     )
 
 
+def _pass_on(keepers: Sequence[Keeper]) -> None:
+    """SIGHUP for whoever is ready; who starts now reads what is there."""
+    for keeper in keepers:
+        keeper.signal_ready(signal.SIGHUP)
+
+
 def _targets(*keepers: Keeper) -> list[dict[str, Any]]:
     """The children's metrics endpoints as Prometheus' HTTP service discovery wants them."""
     return [
-        {"targets": [address], "labels": {"job": f"headrace-{keeper.command}", "process": name}}
-        for keeper in keepers
-        for name, address in keeper.addresses().items()
+        _target(address, keeper.command, name) for keeper in keepers for name, address in keeper.addresses().items()
     ]
+
+
+def _target(address: str, command: str, name: str) -> dict[str, Any]:
+    return {"targets": [address], "labels": {"job": f"headrace-{command}", "process": name}}
 
 
 async def _kill_all(stop: Stop, *keepers: Keeper) -> None:

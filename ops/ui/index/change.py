@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from ops.ui.index import codes
 from ops.ui.index.events import Event
-from ops.ui.index.keys import changing_keys, dead_value, is_dead_letter, minute_of, steady_keys
+from ops.ui.index.keys import bucket_of, changing_keys, dead_kind, minute_of, steady_keys, waiting_key
 from ops.ui.index.merge import merged
-from ops.ui.index.row import Row
+from ops.ui.index.row import PARTITION_BITS, Row
+
+
+@dataclass(slots=True)
+class Letters:
+    """How many more dead letters of one kind there are in a bucket; `newest`: time and place of the newest of those that came."""
+
+    more: int = 0
+    newest: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True)
@@ -20,10 +28,17 @@ class Change:
     rows: list[Row] = field(default_factory=list)
     put: list[tuple[bytes, bytes]] = field(default_factory=list)
     deleted: list[bytes] = field(default_factory=list)
+    wait: list[bytes] = field(default_factory=list)
+    """Keys of what waits, of the family of its own."""
+    wait_no_more: list[bytes] = field(default_factory=list)
     named: list[Row] = field(default_factory=list)
     """Rows whose ids are new."""
     counts: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * len(codes.STATUSES)))
     """By minute: how many more there are of each status."""
+    waiting: Counter[int] = field(default_factory=Counter)
+    """By class, tenant and partition, the beginning of places: how many more wait."""
+    letters: dict[tuple[int, bytes], Letters] = field(default_factory=lambda: defaultdict(Letters))
+    """By bucket and kind."""
     added: int = 0
     """Requests that were not there before."""
 
@@ -36,33 +51,63 @@ def change_of(events: Iterable[Event], before: Mapping[int, Row | None]) -> Chan
         after[place] = merged(after.get(place) or before[place], event)
     change = Change()
     for place, row in after.items():
-        _add(change, before[place], row)
+        old = before[place]
+        if row != old:
+            _add(change, old, row)
+    return change
+
+
+def without(rows: Iterable[Row]) -> Change:
+    """What goes with these rows but the rows themselves, their ids and the counts by minute."""
+    change = Change()
+    for row in rows:
+        change.deleted += [*steady_keys(row), *changing_keys(row)]
+        _note_waiting(change, row, None)
+        _note_letter(change, row, -1)
     return change
 
 
 def _add(change: Change, old: Row | None, row: Row) -> None:
-    if row == old:
-        return
     change.rows.append(row)
     if row.request_id and (old is None or old.request_id != row.request_id):
         change.named.append(row)
+    now = changing_keys(row)
     if old is None:
-        put, gone = steady_keys(row) + changing_keys(row), []
+        change.put += [*((key, b"") for key in steady_keys(row)), *now.items()]
         change.added += 1
     else:
-        moved = old.time_ms != row.time_ms or old.agent_id != row.agent_id or old.model != row.model
-        now, was = changing_keys(row), changing_keys(old)
-        if moved:
-            now, was = now + steady_keys(row), was + steady_keys(old)
-        put, gone = [key for key in now if key not in was], [key for key in was if key not in now]
-        if row.reason and dead_value(row) != dead_value(old):
-            put += [key for key in now if is_dead_letter(key) and key not in put]
-        counted = change.counts[minute_of(old.time_ms)]
-        counted[_status(old)] -= 1
-    value = dead_value(row) if row.reason else b""
-    change.put += [(key, value if is_dead_letter(key) else b"") for key in put]
-    change.deleted += gone
+        was = changing_keys(old)
+        if old.time_ms != row.time_ms or old.model != row.model:
+            was |= dict.fromkeys(steady_keys(old), b"")
+            now |= dict.fromkeys(steady_keys(row), b"")
+        change.put += [(key, value) for key, value in now.items() if was.get(key) != value]
+        change.deleted += [key for key in was if key not in now]
+        change.counts[minute_of(old.time_ms)][_status(old)] -= 1
+        _note_letter(change, old, -1)
     change.counts[minute_of(row.time_ms)][_status(row)] += 1
+    _note_letter(change, row, 1)
+    _note_waiting(change, old, row)
+
+
+def _note_waiting(change: Change, old: Row | None, row: Row | None) -> None:
+    did = old is not None and old.status == codes.WAITING
+    does = row is not None and row.status == codes.WAITING
+    if did and does and old and row and old.time_ms == row.time_ms:
+        return
+    if did and old:
+        change.wait_no_more.append(waiting_key(old))
+        change.waiting[old.place >> PARTITION_BITS] -= 1
+    if does and row:
+        change.wait.append(waiting_key(row))
+        change.waiting[row.place >> PARTITION_BITS] += 1
+
+
+def _note_letter(change: Change, row: Row, more: int) -> None:
+    if row.reason:
+        letters = change.letters[bucket_of(row.time_ms), dead_kind(row)]
+        letters.more += more
+        if more > 0:
+            letters.newest = max(letters.newest, (row.time_ms, row.place))
 
 
 def _status(row: Row) -> int:

@@ -25,6 +25,7 @@ ERRORS: Final = (
     "answer_too_large",
     "internal",
     "cancelled",
+    "budget_exceeded",
 )
 REASONS: Final = ("", "poison", "exhausted", "too_large", "undeliverable")
 """Of dead letters."""

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from ops.ui.index import codes
 from ops.ui.index.keys import MOST_TIME_MS
-from ops.ui.index.row import place_of, read_place
+from ops.ui.index.places import Places
+from schemas import dead_letter
 from schemas.dead_letter import DeadLetter
 from schemas.limits import ID_CHARS, MODEL_CHARS
+from schemas.message import object_in
 from streams.kafka.records import Record
-from topics.headers import CE_ID
-from topics.names import TopicNames
+from streams.trace.header import MOST_BYTES
+from topics.headers import CE_ID, TRACE
 
 _MOST_MS: Final = 2**32 / 10
 
@@ -31,6 +31,7 @@ class Asked(NamedTuple):
     agent_id: str
     model: str
     request_bytes: int
+    tenant: str = ""
 
 
 class Answered(NamedTuple):
@@ -56,6 +57,8 @@ class Answered(NamedTuple):
     provider: str
     called_model: str
     topic: str
+    tenant: str = ""
+    trace: bytes = b""
 
 
 class Died(NamedTuple):
@@ -72,47 +75,59 @@ class Died(NamedTuple):
     attempts: int
     partition: int
     offset: int
+    tenant: str = ""
+    trace: bytes = b""
 
 
 Event = Asked | Answered | Died
 
 
-def read_event(names: TopicNames, topic: str, partition: int, record: Record) -> Event | None:
+def read_event(places: Places, topic: str, partition: int, record: Record) -> Event | None:
     """What a record says; None for one that says nothing of a request."""
-    if topic in names.priority_of:
-        return _asked(names.requests.index(topic), partition, record)
-    if topic == names.dead_letters:
-        return _died(names, partition, record)
-    return _answered(names, topic, partition, record)
+    names = places.names
+    if topic in names.request_topics:
+        return _asked(places, topic, partition, record)
+    if topic in names.all_dead_letters:
+        return _died(places, topic, partition, record)
+    return _answered(places, topic, partition, record)
 
 
-def _asked(priority_number: int, partition: int, record: Record) -> Asked | None:
+def _asked(places: Places, topic: str, partition: int, record: Record) -> Asked | None:
     value = record.value or b""
     try:
-        place = place_of(priority_number, partition, record.offset)
+        place = places.place(topic, partition, record.offset)
     except ValueError:
         return None
-    found = _object(value)
+    found = object_in(value)
     payload = found.get("payload")
     model = _text(payload.get("model"), MODEL_CHARS) if isinstance(payload, dict) else ""
     agent_id = _text(found.get("agent_id"), ID_CHARS) or (record.key or b"").decode("utf-8", "replace")[:ID_CHARS]
-    return Asked(place, _time(record.timestamp), _text(found.get("request_id"), ID_CHARS), agent_id, model, len(value))
-
-
-def _answered(names: TopicNames, topic: str, partition: int, record: Record) -> Answered | None:
-    value = record.value or b""
-    place = next(
-        (read_place(_ascii(at), names.requests) for name, at in reversed(record.headers) if name == CE_ID), None
+    return Asked(
+        place,
+        _time(record.timestamp),
+        _text(found.get("request_id"), ID_CHARS),
+        agent_id,
+        model,
+        len(value),
+        places.tenant_of(place),
     )
+
+
+def _answered(places: Places, topic: str, partition: int, record: Record) -> Answered | None:
+    value = record.value or b""
+    place = next((places.read(_ascii(at)) for name, at in reversed(record.headers) if name == CE_ID), None)
     if place is None:
         return None
-    found = _object(value)
+    names, tenant = places.names, places.tenant_of(place)
+    if not names.may_answer_on(topic, tenant):  # whoever may write there speaks for itself alone
+        return None
+    found = object_in(value)
     timing, usage, error = (_dict(found.get(name)) for name in ("timing", "usage", "error"))
     request_id = _text(found.get("request_id"), ID_CHARS)
     return Answered(
         place,
         _time(record.timestamp),
-        "" if read_place(request_id, names.requests) == place else request_id,
+        "" if places.read(request_id) == place else request_id,
         _text(found.get("agent_id"), ID_CHARS),
         codes.number_of(codes.STATUSES, _text(found.get("status"), 20)),
         codes.number_of(codes.ERRORS, _text(error.get("type"), 40)),
@@ -128,15 +143,19 @@ def _answered(names: TopicNames, topic: str, partition: int, record: Record) -> 
         record.offset,
         _text(found.get("provider"), MODEL_CHARS),
         _text(found.get("model"), MODEL_CHARS),
-        "" if topic == names.responses else topic,
+        "" if topic == names.responses_of(tenant) else topic,
+        tenant,
+        _trace(record, TRACE),
     )
 
 
-def _died(names: TopicNames, partition: int, record: Record) -> Died | None:
+def _died(places: Places, topic: str, partition: int, record: Record) -> Died | None:
     try:
         letter = DeadLetter.from_headers(record.headers)
-        place = place_of(names.requests.index(letter.dlq_topic), letter.dlq_partition, letter.dlq_offset)
+        place = places.place(letter.dlq_topic, letter.dlq_partition, letter.dlq_offset)
     except ValueError:
+        return None
+    if places.names.request_topics[letter.dlq_topic].dead_letters != topic:
         return None
     return Died(
         place,
@@ -149,14 +168,14 @@ def _died(names: TopicNames, partition: int, record: Record) -> Died | None:
         letter.dlq_attempts,
         partition,
         record.offset,
+        places.tenant_of(place),
+        _trace(record, dead_letter.TRACE),
     )
 
 
-def _object(value: bytes) -> dict[str, Any]:
-    try:
-        return _dict(orjson.loads(value))
-    except orjson.JSONDecodeError:
-        return {}
+def _trace(record: Record, header: str) -> bytes:
+    found = next((value for name, value in reversed(record.headers) if name == header), None)
+    return found if found is not None and len(found) <= MOST_BYTES else b""
 
 
 def _dict(found: object) -> dict[str, Any]:

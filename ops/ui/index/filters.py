@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ops.ui.index import codes
-from ops.ui.index.keys import AGENT, CLASS, ERROR, MODEL, MOST_TIME_MS, REASON, STATUS, hashed
+from ops.ui.index.keys import AGENT, CLASS, ERROR, MODEL, MOST_TIME_MS, REASON, STATUS, TENANT, hashed, status_value
 from ops.ui.index.row import Row
 from streams.settings.units import DURATION, parse_duration
 from topics.names import PRIORITIES
@@ -28,6 +28,7 @@ class Filters:
 
     status: tuple[str, ...] = ()
     priority: tuple[str, ...] = ()
+    tenant: str = ""
     agent: str = ""
     model: str = ""
     provider: str = ""
@@ -56,6 +57,7 @@ class Filters:
             and (self.to_ms is None or row.time_ms < self.to_ms)
             and (not self.status or codes.word_of(codes.STATUSES, row.status) in self.status)
             and (not self.priority or row.priority in self.priority)
+            and (not self.tenant or row.tenant == self.tenant)
             and (not self.agent or row.agent_id == self.agent)
             and (not self.model or row.model == self.model)
             and (not self.provider or row.provider == self.provider)
@@ -83,39 +85,39 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """The keys to go through: the most selective ones. `exact`: each of them fits, and no row has to be looked at for it."""
+    """The keys to go through: the most selective ones. `tells_status`: what stands under each is its request's status, and
+    nothing else but that and the time is asked for.
+    """
 
     tag: bytes
     values: tuple[bytes, ...]
-    exact: bool
+    tells_status: bool = False
 
 
 def driver_of(filters: Filters) -> Driver:
     """Which keys find what is asked for with the fewest looks."""
-    rest = replace(filters, from_ms=None, to_ms=None, since="")
-
-    def exact(**without: object) -> bool:
-        return replace(rest, **without) == Filters()  # type: ignore[arg-type]
-
+    rest = replace(filters, status=(), from_ms=None, to_ms=None, since="")
     if filters.reason:
         number = codes.number_of(codes.REASONS, filters.reason)
-        return Driver(REASON, (bytes((number,)),), exact(reason=""))
+        return Driver(REASON, (bytes((number,)),))
     if filters.error:
-        return Driver(ERROR, (bytes((codes.number_of(codes.ERRORS, filters.error),)),), exact(error=""))
+        return Driver(ERROR, (bytes((codes.number_of(codes.ERRORS, filters.error),)),))
     if filters.agent:
-        return Driver(AGENT, (hashed(filters.agent),), False)  # a hash is not an agent
+        return Driver(AGENT, (hashed(filters.agent),), replace(rest, agent="") == Filters())
     if filters.status and "ok" not in filters.status:
-        numbers = tuple(bytes((codes.number_of(codes.STATUSES, word),)) for word in filters.status)
-        return Driver(STATUS, numbers, exact(status=()))
+        return Driver(STATUS, _statuses(filters))
+    if filters.tenant:
+        return Driver(TENANT, (hashed(filters.tenant),), replace(rest, tenant="") == Filters())
     if filters.model:
-        return Driver(MODEL, (hashed(filters.model),), False)
-    if filters.status and not filters.priority:
-        numbers = tuple(bytes((codes.number_of(codes.STATUSES, word),)) for word in filters.status)
-        return Driver(STATUS, numbers, exact(status=()))
+        return Driver(MODEL, (hashed(filters.model),))
     wanted = filters.priority or PRIORITIES
-    return Driver(
-        CLASS, tuple(bytes((PRIORITIES.index(word),)) for word in wanted if word in PRIORITIES), exact(priority=())
-    )
+    return Driver(CLASS, tuple(bytes((PRIORITIES.index(word),)) for word in wanted if word in PRIORITIES))
+
+
+def _statuses(filters: Filters) -> tuple[bytes, ...]:
+    classes = [PRIORITIES.index(word) for word in filters.priority or PRIORITIES if word in PRIORITIES]
+    numbers = [codes.number_of(codes.STATUSES, word) for word in filters.status]
+    return tuple(status_value(number, one) for number in numbers for one in classes)
 
 
 def read_filters(query: Mapping[str, Sequence[str]]) -> Filters:

@@ -1,26 +1,33 @@
 """Keys of the index, as bytes whose order is the order in which pages want them.
 
     R place                                    a request's row
-    S bucket tag value low-time place          finds it: by class, agent, status, model, error type, dead letter's reason
+    S bucket tag value low-time place          finds it: by class, agent, status, model, error, tenant, dead letter's reason
     I generation hash place                    finds it by its id
     C minute                                   how many requests of this minute there are, by status
+    D bucket kind                              how many dead letters of this kind there are in a bucket, and the newest of them
     M …                                        positions, generations, version
 
 A bucket is 2^18 ms (4.4 min) of requests' times. It comes before what is looked for, so that all keys of old requests lie
 together and are dropped by one range; a search goes through the buckets, the newest first. Strings stand as a hash of 4 bytes:
 a key is small, and the row says whether it is the right one.
+
+What waits has its S keys in a column family of its own, `WAITING_FAMILY`: they come and go with each request, and what was
+deleted there stands in nobody's way elsewhere. What was answered well, nearly all, has no key by status: it is found by its
+class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from xxhash import xxh3_64_digest, xxh32_digest
 
-from ops.ui.index.row import Row
+from ops.ui.index import codes
+from ops.ui.index.row import Row, tenant_number_of
 
-ROW, SECONDARY, ID, COUNT, META = b"R", b"S", b"I", b"C", b"M"
+ROW, SECONDARY, ID, COUNT, DEAD, META = b"R", b"S", b"I", b"C", b"D", b"M"
+WAITING_FAMILY: Final = "waiting"
 
 BUCKET_BITS: Final = 18
 MINUTE_BITS: Final = 16
@@ -28,10 +35,12 @@ _LOW: Final = (1 << BUCKET_BITS) - 1
 _PLACE_BYTES: Final = 8
 _LOW_BYTES: Final = 3
 SUFFIX_BYTES: Final = _LOW_BYTES + _PLACE_BYTES
+_ID_HASH_BYTES: Final = 5
+"""Of 10 million ids one in 100,000 shares its hash with another; the row says which it is."""
 MOST_TIME_MS: Final = 253_402_300_000_000
 """The end of the year 9999, as far as dates go; a time beyond is of no clock."""
 
-CLASS, AGENT, STATUS, MODEL, ERROR, REASON = b"c", b"a", b"s", b"m", b"e", b"d"
+CLASS, AGENT, STATUS, MODEL, ERROR, REASON, TENANT = b"c", b"a", b"s", b"m", b"e", b"d", b"t"
 
 
 def row_key(place: int) -> bytes:
@@ -49,12 +58,12 @@ def bucket_of(time_ms: int) -> int:
 
 def bucket_key(bucket: int, tag: bytes = b"", value: bytes = b"") -> bytes:
     """The beginning of keys of a bucket."""
-    return SECONDARY + bucket.to_bytes(4, "big") + tag + value
+    return b"S%b%b%b" % (bucket.to_bytes(4, "big"), tag, value)
 
 
 def suffix(time_ms: int, place: int) -> bytes:
     """The end of a secondary key: within a bucket, tag and value it is the order."""
-    return (time_ms & _LOW).to_bytes(_LOW_BYTES, "big") + place.to_bytes(_PLACE_BYTES, "big")
+    return ((time_ms & _LOW) << 64 | place).to_bytes(SUFFIX_BYTES, "big")
 
 
 def time_of_key(key: bytes) -> int:
@@ -67,45 +76,63 @@ def time_of_key(key: bytes) -> int:
     return bucket << BUCKET_BITS | int.from_bytes(key[-SUFFIX_BYTES:-_PLACE_BYTES], "big")
 
 
+@lru_cache(maxsize=4096)
 def hashed(text: str) -> bytes:
-    """A string as a value of a key."""
+    """A string as a value of a key. Agents, models and providers are named again and again."""
     return xxh32_digest(text.encode("utf-8", "replace"))
 
 
 def steady_keys(row: Row) -> list[bytes]:
-    """Keys that stay while the request goes on: by class, agent and model."""
+    """Keys that stay, with nothing under them, while the request goes on: by class and model."""
     begin, end = bucket_key(bucket_of(row.time_ms)), suffix(row.time_ms, row.place)
     keys = [begin + CLASS + bytes((row.place >> 62,)) + end]
-    if row.agent_id:
-        keys.append(begin + AGENT + hashed(row.agent_id) + end)
     if row.model:
         keys.append(begin + MODEL + hashed(row.model) + end)
     return keys
 
 
-def changing_keys(row: Row) -> list[bytes]:
-    """Keys that change with it: by status, error type and the dead letter's reason."""
+def status_value(status: int, class_number: int) -> bytes:
+    """A status and a class are looked for together: the oldest that waits of one class, behind any number of another's."""
+    return bytes((status, class_number))
+
+
+def changing_keys(row: Row) -> dict[bytes, bytes]:
+    """Keys that come and go with it, or whose values do: by agent and tenant, with its status, so that they are counted without a
+    look at rows; by status, error type and the dead letter's reason.
+    """
     begin, end = bucket_key(bucket_of(row.time_ms)), suffix(row.time_ms, row.place)
-    keys = [begin + STATUS + bytes((row.status,)) + end]
+    keys: dict[bytes, bytes] = {}
+    if row.agent_id:
+        keys[begin + AGENT + hashed(row.agent_id) + end] = bytes((row.status,))
+    if row.tenant:
+        keys[begin + TENANT + hashed(row.tenant) + end] = bytes((row.status,))
+    if row.status not in (codes.OK, codes.WAITING):
+        keys[begin + STATUS + status_value(row.status, row.place >> 62) + end] = b""
     if row.error:
-        keys.append(begin + ERROR + bytes((row.error,)) + end)
+        keys[begin + ERROR + bytes((row.error,)) + end] = b""
     if row.reason:
-        keys.append(begin + REASON + bytes((row.reason,)) + end)
+        keys[begin + REASON + bytes((row.reason,)) + end] = dead_kind(row)
     return keys
 
 
-def is_dead_letter(key: bytes) -> bool:
-    return key[5:6] == REASON
+def waiting_key(row: Row) -> bytes:
+    """The key in WAITING_FAMILY of a request while it has no answer."""
+    value = status_value(codes.WAITING, row.place >> 62)
+    return bucket_key(bucket_of(row.time_ms), STATUS, value) + suffix(row.time_ms, row.place)
 
 
-def dead_value(row: Row) -> bytes:
-    """What stands under the key of a dead letter: enough to group them without a look at rows."""
-    return bytes((row.error, row.stage)) + hashed(row.provider)
+def dead_kind(row: Row) -> bytes:
+    """By what dead letters are grouped: reason, tenant's number, error, stage, provider."""
+    return bytes((row.reason, tenant_number_of(row.place), row.error, row.stage)) + hashed(row.provider)
+
+
+def dead_key(bucket: int, kind: bytes = b"") -> bytes:
+    return DEAD + bucket.to_bytes(4, "big") + kind
 
 
 def id_key(generation: int, request_id: str, place: int | None = None) -> bytes:
     """The key of an id, or the beginning that all records under this id share."""
-    digest = xxh3_64_digest(request_id.encode("utf-8", "replace"))
+    digest = xxh3_64_digest(request_id.encode("utf-8", "replace"))[:_ID_HASH_BYTES]
     begin = ID + generation.to_bytes(4, "big") + digest
     return begin if place is None else begin + place.to_bytes(_PLACE_BYTES, "big")
 
@@ -127,8 +154,3 @@ def after(prefix: bytes) -> bytes:
     """
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes((stripped[-1] + 1,))
-
-
-def partition_prefixes() -> Iterator[int]:
-    """First places of the classes."""
-    return (number << 62 for number in range(3))

@@ -22,9 +22,9 @@ def merged(row: Row | None, event: Event) -> Row:
 
 
 def _with_request(row: Row | None, event: Asked) -> Row:
-    place, time_ms, request_id, agent_id, model, request_bytes = event
+    place, time_ms, request_id, agent_id, model, request_bytes, tenant = event
     if row is None:
-        return Row(place, time_ms, request_id, agent_id, model, request_bytes, True)
+        return Row(place, time_ms, request_id, agent_id, model, request_bytes, True, tenant=tenant)
     return row._replace(
         time_ms=time_ms,
         request_id=request_id,
@@ -38,7 +38,8 @@ def _with_request(row: Row | None, event: Asked) -> Row:
 def _with_answer(row: Row | None, event: Answered) -> Row:
     if row is None:
         # Until the request is read: its answer says how long ago it came.
-        row = Row(event.place, max(0, event.time_ms - event.total_100us // 10), event.request_id, event.agent_id, "")
+        sent_ms = max(0, event.time_ms - event.total_100us // 10)
+        row = Row(event.place, sent_ms, event.request_id, event.agent_id, "", tenant=event.tenant)
     elif row.answer_next:
         return row
     return row._replace(
@@ -58,6 +59,7 @@ def _with_answer(row: Row | None, event: Answered) -> Row:
         provider=event.provider,
         called_model=event.called_model,
         answer_topic=event.topic,
+        trace=event.trace or row.trace,
         request_id=row.request_id if row.asked else event.request_id,
         agent_id=row.agent_id or event.agent_id,
     )
@@ -65,11 +67,15 @@ def _with_answer(row: Row | None, event: Answered) -> Row:
 
 def _with_dead_letter(row: Row | None, event: Died) -> Row:
     if row is None:
-        row = Row(event.place, event.sent_ms, "", event.agent_id, "")
+        row = Row(event.place, event.sent_ms, "", event.agent_id, "", tenant=event.tenant)
     elif row.dead_next:
         return row
     changed = row._replace(
-        reason=event.reason, stage=event.stage, dead_partition=event.partition, dead_next=event.offset + 1
+        reason=event.reason,
+        stage=event.stage,
+        dead_partition=event.partition,
+        dead_next=event.offset + 1,
+        trace=row.trace or event.trace,
     )
     if row.answer_next:
         return changed

@@ -12,6 +12,7 @@ from ops.ui.index.row import VERSION
 
 VERSION_KEY: Final = META + b"version"
 GENERATIONS_KEY: Final = META + b"generations"
+TENANTS_KEY: Final = META + b"tenants"
 _POSITION: Final = META + b"position:"
 VERSION_VALUE: Final = str(VERSION).encode()
 
@@ -36,6 +37,21 @@ def read_position(key: bytes, value: bytes) -> tuple[Partition, int]:
 
 
 POSITIONS_PREFIX: Final = _POSITION
+WAITING_PREFIX: Final = META + b"waiting:"
+"""How many wait, by class, tenant and partition."""
+
+
+def waiting_item(prefix: int, number: int) -> tuple[bytes, bytes]:
+    """As it is written.
+
+    >>> read_waiting(*waiting_item(0x400003, 17)) == (0x400003, 17)
+    True
+    """
+    return WAITING_PREFIX + prefix.to_bytes(3, "big"), max(0, number).to_bytes(8, "big")
+
+
+def read_waiting(key: bytes, value: bytes) -> tuple[int, int]:
+    return int.from_bytes(key.removeprefix(WAITING_PREFIX), "big"), int.from_bytes(value, "big")
 
 
 @dataclass(slots=True)

@@ -62,6 +62,7 @@ class IndexReader:
         self._client_options = client_options
         self._names = names
         self._store = store
+        self.places = store.places(names)
         self._next: dict[TopicPartition, int] = {}
         self._wanted: dict[TopicPartition, int] | None = None
         self._made_anew: set[str] = set()
@@ -128,7 +129,7 @@ class IndexReader:
         """Those of requests, dead letters, and all topics of answers, callers' own ones too."""
         names = self._names
         known = await cluster_of(consumer).all_partitions()
-        wanted = (*names.requests, names.dead_letters, names.responses)
+        wanted = {*names.requests, *names.all_dead_letters, *names.all_responses}
         return sorted(
             partition
             for topic, found in known.items()
@@ -192,10 +193,10 @@ class IndexReader:
 
     def _write(self, fetched: Fetched, positions: Mapping[tuple[str, int], int]) -> None:
         """In a thread: values are strangers', and parsing them takes the longest."""
-        names, events = self._names, list[Event]()
+        events = list[Event]()
         for (topic, partition), records in fetched:
             for record in records:
-                event = read_event(names, topic, partition, record)
+                event = read_event(self.places, topic, partition, record)
                 if event is not None:
                     events.append(event)
         self._store.apply(events, positions)

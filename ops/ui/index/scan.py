@@ -1,4 +1,4 @@
-"""Keys of a search, newest first, through several values at a time, up to a number of looks. Pure but for the iterators given.
+"""Secondary keys of a search with their values, newest first, through several values at a time. Pure but for the iterators given.
 
 A bucket after the other; in each the values' keys are merged by their ends, which are times and places.
 """
@@ -13,6 +13,9 @@ from ops.ui.index.cursor import Cursor
 from ops.ui.index.filters import Driver
 from ops.ui.index.keys import SUFFIX_BYTES, after, bucket_key, bucket_of, suffix
 
+Entry = tuple[bytes, bytes]
+"""A key and what stands under it."""
+
 
 class Walker(Protocol):
     """An iterator of RocksDB's."""
@@ -23,24 +26,25 @@ class Walker(Protocol):
     def next(self) -> None: ...
     def valid(self) -> bool: ...
     def key(self) -> bytes: ...
+    def value(self) -> bytes: ...
 
 
-def keys_downwards(
-    walkers: Callable[[], Walker],
+def entries_downwards(
+    walker_of: Callable[[bytes], Walker],
     driver: Driver,
     buckets: Iterable[int],
     *,
     below: Cursor | None = None,
     to_ms: int | None = None,
     from_ms: int | None = None,
-) -> Iterator[bytes]:
-    """Secondary keys of `driver`, the newest first: behind the cursor `below`, and of times from `from_ms` to before `to_ms`.
+) -> Iterator[Entry]:
+    """Keys of `driver`, the newest first: behind the cursor `below`, and of times from `from_ms` to before `to_ms`.
 
-    `buckets` are those that have requests, descending.
+    `walker_of` gives an iterator for keys of a value. `buckets` are those that have requests, descending.
     """
     end = _lower(below, Cursor(to_ms, 0) if to_ms is not None else None)
     begin_ms = from_ms or 0
-    each_with: list[tuple[bytes, Walker]] = [(value, walkers()) for value in driver.values]
+    each_with: list[tuple[bytes, Walker]] = [(value, walker_of(value)) for value in driver.values]
     for bucket in buckets:
         if end is not None and bucket > bucket_of(end.time_ms):
             continue
@@ -53,7 +57,7 @@ def keys_downwards(
 
 
 def keys_upwards(walker: Walker, tag: bytes, value: bytes, buckets: Iterable[int]) -> Iterator[bytes]:
-    """Secondary keys, the oldest first. `buckets` ascending."""
+    """Keys of these buckets, the oldest first. `buckets` ascending."""
     for bucket in buckets:
         prefix = bucket_key(bucket, tag, value)
         walker.seek(prefix)
@@ -62,7 +66,7 @@ def keys_upwards(walker: Walker, tag: bytes, value: bytes, buckets: Iterable[int
             walker.next()
 
 
-def _down(walker: Walker, prefix: bytes, bucket: int, begin_ms: int, end: Cursor | None) -> Iterator[bytes]:
+def _down(walker: Walker, prefix: bytes, bucket: int, begin_ms: int, end: Cursor | None) -> Iterator[Entry]:
     least = prefix + suffix(begin_ms, 0) if bucket_of(begin_ms) == bucket else prefix
     if end is not None and bucket_of(end.time_ms) == bucket:
         behind = prefix + suffix(end.time_ms, end.place)
@@ -72,12 +76,12 @@ def _down(walker: Walker, prefix: bytes, bucket: int, begin_ms: int, end: Cursor
     else:
         walker.seek_for_prev(after(prefix))  # which is no key of ours: a key is longer
     while walker.valid() and least <= (key := walker.key()) and key.startswith(prefix):
-        yield key
+        yield key, walker.value()
         walker.prev()
 
 
-def _end_of(key: bytes) -> bytes:
-    return key[-SUFFIX_BYTES:]
+def _end_of(entry: Entry) -> bytes:
+    return entry[0][-SUFFIX_BYTES:]
 
 
 def _lower(one: Cursor | None, other: Cursor | None) -> Cursor | None:

@@ -62,7 +62,7 @@ async def sleep_unless(stopping: asyncio.Event, seconds: float) -> None:
 
 
 def _version(room: Room) -> int:
-    return room.reader.version + room.fleet.version
+    return room.reader.version + room.fleet.version + room.admin.version
 
 
 WATCHING: Final = web.AppKey("watching", set[asyncio.Task[object]])

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
+from ops.ui.bottleneck import what_limits
 from ops.ui.index import queries
-from ops.ui.limiting import what_limits
 from ops.ui.render import html
 from ops.ui.room import ROOM, Room
 from ops.ui.workers import sick_endpoints

@@ -16,8 +16,15 @@ _FRESH_S: Final = 1.5
 async def providers(request: web.Request) -> web.Response:
     """GET /providers"""
     room = request.app[ROOM]
-    return html(request, "providers.html", **await room.kept("providers", _FRESH_S, lambda: _values(room)))
+    return html(
+        request,
+        "providers.html",
+        orders=room.admin.orders,
+        **await room.kept("providers", _FRESH_S, lambda: _values(room)),
+    )
 
 
 async def _values(room: Room) -> dict[str, Any]:
-    return {"endpoints": await workers.endpoints(room), "seen": room.fleet.workers(room.now())}
+    endpoints = await workers.endpoints(room)
+    urls = {each.url for asked in endpoints for each in asked.said or ()} | room.admin.orders.drained.keys()
+    return {"endpoints": endpoints, "seen": room.fleet.workers(room.now()), "urls": sorted(urls)}

@@ -8,15 +8,16 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from ops.admin.agents import together
+from ops.admin.ask_workers import Asked
 from ops.ui import workers
 from ops.ui.index import queries
-from ops.ui.index.filters import Filters
 from ops.ui.render import html
 from ops.ui.room import ROOM, Room
+from streams.waits import WORDS
 from topics.names import PRIORITIES
 
 _MOST_AGENTS: Final = 50
-_MOST_WAITING: Final = 1_000
 _FRESH_S: Final = 1.5
 
 
@@ -36,7 +37,9 @@ class AgentLine:
 async def queues(request: web.Request) -> web.Response:
     """GET /queues"""
     room = request.app[ROOM]
-    return html(request, "queues.html", **await room.kept("queues", _FRESH_S, lambda: _values(room)))
+    return html(
+        request, "queues.html", orders=room.admin.orders, **await room.kept("queues", _FRESH_S, lambda: _values(room))
+    )
 
 
 async def _values(room: Room) -> dict[str, Any]:
@@ -63,23 +66,21 @@ async def _values(room: Room) -> dict[str, Any]:
         }
         for name in PRIORITIES
     ]
-    page = await room.query(queries.page, Filters(status=("waiting",)), None, _MOST_WAITING, _MOST_WAITING)
-    partitions: dict[int, int] = defaultdict(int)
-    for row in page.rows:
-        partitions[row.partition] += 1
+    partitions = await room.query(queries.waiting_by_partition)
     return {
         "classes": classes,
+        "waiting_for": together([each.said for each in flows if each.said is not None]).waiting_for,
+        "reasons": WORDS,
         "agents": _agents(flows),
         "flows": flows,
-        "partitions": sorted(partitions.items()),
-        "counted": len(page.rows),
-        "more": page.older is not None,
+        "partitions": list(partitions.items()),
+        "without_answer": sum(partitions.values()),
         "backlog": backlog,
         "window": window,
     }
 
 
-def _agents(flows: list[workers.Asked[Any]]) -> list[AgentLine]:
+def _agents(flows: list[Asked[Any]]) -> list[AgentLine]:
     lines: dict[str, AgentLine] = {}
     for asked in flows:
         for each in asked.said.agents if asked.said else ():

@@ -10,7 +10,8 @@ from aiohttp import web
 from ops.ui.index import codes, queries
 from ops.ui.index.cursor import CursorError, read_cursor
 from ops.ui.index.filters import FilterError, Filters, read_filters
-from ops.ui.index.row import Row, read_place
+from ops.ui.index.places import Places
+from ops.ui.index.row import Row
 from ops.ui.index.store import IndexStore
 from ops.ui.render import html
 from ops.ui.room import ROOM, Room
@@ -29,11 +30,27 @@ _WORDS: Final = {
 }
 
 
+PRESETS: Final = (
+    ("Failed in the last hour", "/requests?status=error&status=expired&status=dead&since=1h"),
+    ("Slower than 10 s, last hour", "/requests?slower=10000&since=1h"),
+    ("Without an answer", "/requests?status=waiting"),
+    ("Refused, last 24 h", "/requests?status=rejected&since=24h"),
+)
+"""Views that everybody has; those that somebody saves are kept by their browser, and each is its URL."""
+
+
 async def requests(request: web.Request) -> web.Response:
     """GET /requests"""
     room = request.app[ROOM]
     query = {name: request.query.getall(name) for name in request.query}
-    values: dict[str, Any] = {"problem": None, "bars": None, "filters": shown_filters(Filters()), "words": _WORDS}
+    words = {**_WORDS, "tenant": room.reader.places.tenants}
+    values: dict[str, Any] = {
+        "problem": None,
+        "bars": None,
+        "filters": shown_filters(Filters()),
+        "words": words,
+        "presets": PRESETS,
+    }
     status = 200
     try:
         filters = read_filters(query)
@@ -74,15 +91,15 @@ async def find(request: web.Request) -> web.Response:
     """GET /find: to the request with this id or place; to a choice where there are several."""
     room = request.app[ROOM]
     wanted = request.query.get("id", "").strip()[:1024]
-    rows = await room.query(_find, wanted, room.settings.topics.names.requests)
+    rows = await room.query(_find, wanted, room.reader.places)
     if len(rows) == 1:
         (row,) = rows
-        raise web.HTTPSeeOther(f"/requests/{row.priority}/{row.partition}/{row.offset}")
+        raise web.HTTPSeeOther(f"/requests/{row.queue}/{row.partition}/{row.offset}")
     return html(request, "choose.html", status=200 if rows else 404, rows=rows, wanted=wanted, behind=room.reader.lag)
 
 
-def _find(store: IndexStore, wanted: str, requests: tuple[str, ...]) -> list[Row]:
-    place = read_place(wanted, requests)
+def _find(store: IndexStore, wanted: str, places: Places) -> list[Row]:
+    place = places.read(wanted)
     row = None if place is None else queries.row_at(store, place)
     return [row] if row is not None else queries.rows_of_id(store, wanted)
 

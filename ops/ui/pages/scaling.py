@@ -1,4 +1,4 @@
-"""Scaling: decisions as sentences, and the load that they were made of."""
+"""Scaling: decisions as sentences, the load that they were made of, and what other settings would have decided."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ops.admin.scaling_explain import tell
 from ops.ui.pages.overview import waiting_of
 from ops.ui.render import html
 from ops.ui.room import ROOM
+from ops.ui.what_if import KEYS, WhatIfError, decided, in_force, with_changes
 
 _SHOWN: Final = 50
 
@@ -35,4 +36,33 @@ async def scaling(request: web.Request) -> web.Response:
     return html(
         request, "scaling.html", lines=lines, charts=charts, least=most.min, most=most.max,
         realizer=room.settings.scaling.realizer,
+    )  # fmt: skip
+
+
+async def what_if(request: web.Request) -> web.Response:
+    """GET /scaling/what-if: values of some settings in the URL, and what the recorded windows would have led to."""
+    room = request.app[ROOM]
+    asked = {key: value for key in KEYS if (value := request.query.get(key, "").strip())}
+    windows = list(room.fleet.windows)
+    problem, found = "", None
+    try:
+        found = decided(windows, with_changes(room.settings, asked))
+    except WhatIfError as error:
+        problem = str(error)
+    chart = None
+    if found is not None:
+        series = [
+            {"label": "workers", "values": [float(each.workers) for each in windows]},
+            {"label": "wanted", "values": list(found.wanted)},
+        ]
+        times = [round(each.end.timestamp()) for each in windows]
+        chart = {
+            "title": "Workers, and those that would have been wanted",
+            "unit": "",
+            "times": times,
+            "series": series,
+        }
+    return html(
+        request, "what_if.html", status=400 if problem else 200, asked=asked, now=in_force(room.settings.scaling),
+        problem=problem, found=found, chart=chart, sentences=[tell(each) for each in found.steps] if found else [],
     )  # fmt: skip

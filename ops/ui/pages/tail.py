@@ -33,7 +33,7 @@ async def tail(request: web.Request) -> web.Response:
         filters = read_filters(query)
     except FilterError as error:
         problem = str(error)
-    words = {"status": codes.STATUSES, "priority": PRIORITIES}
+    words = {"status": codes.STATUSES, "priority": PRIORITIES, "tenant": request.app[ROOM].reader.places.tenants}
     return html(
         request, "tail.html", status=400 if problem else 200, problem=problem, words=words,
         filters=shown_filters(filters), stream_url=url("/tail/events", filters),

@@ -27,10 +27,11 @@ function charts(root) {
   for (const place of root.querySelectorAll("[data-chart]")) {
     if (place.firstChild) continue;
     const chart = JSON.parse(place.dataset.chart);
+    const end = chart.times.at(-1); // what uPlot makes of a single point is a range of years
     const strokes = [colour("--link"), colour("--focus"), colour("--good")];
     const series = chart.series.map((each, at) => ({ label: each.label, stroke: strokes[at % 3], width: 1.5, points: { show: chart.times.length < 3 } }));
     const size = { width: place.clientWidth - 2, height: 170 };
-    new uPlot({ ...size, series: [{}, ...series], axes: axes(chart.unit), legend: { live: true }, scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } } },
+    new uPlot({ ...size, series: [{}, ...series], axes: axes(chart.unit), legend: { live: true }, scales: { x: { range: (_, first, last) => end === undefined ? [first, last] : [Math.min(chart.times[0], end - 600), end] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } } },
       [chart.times, ...chart.series.map((each) => each.values)], place);
     place.setAttribute("role", "img");
     const last = chart.series.map((each) => `${each.label} ${each.values.at(-1) ?? "not known"}${chart.unit}`).join(", ");
@@ -63,7 +64,7 @@ let news = null;
 
 function refresh() {
   for (const each of document.querySelectorAll("[data-refresh]")) {
-    if (each.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, pre")) continue;
+    if (each.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, pre, button")) continue;
     htmx.ajax("GET", each.dataset.refresh, { target: each, swap: "outerHTML", select: `#${each.id}` });
   }
 }
@@ -107,8 +108,41 @@ function tail() {
   open();
 }
 
+// ---- Saved views of Requests: a name and a query, kept by this browser.
+function saved() {
+  const form = document.getElementById("save"), list = document.getElementById("saved");
+  if (!form) return;
+  const most = 50, kept = "headrace saved views";
+  const read = () => { try { const found = JSON.parse(localStorage.getItem(kept) ?? "[]"); return Array.isArray(found) ? found.filter((each) => typeof each.name === "string" && typeof each.query === "string") : []; } catch { return []; } };
+  const write = (views) => { try { localStorage.setItem(kept, JSON.stringify(views.slice(0, most))); } catch { /* a browser that keeps nothing */ } show(); };
+  const show = () => {
+    for (const each of list.querySelectorAll("[data-saved]")) each.remove();
+    for (const view of read()) {
+      const item = document.createElement("li"), link = document.createElement("a"), gone = document.createElement("button");
+      item.dataset.saved = "";
+      link.href = `/requests?${new URLSearchParams(view.query)}`;
+      link.textContent = view.name;
+      gone.type = "button";
+      gone.textContent = "×";
+      gone.setAttribute("aria-label", `Forget ${view.name}`);
+      gone.addEventListener("click", () => write(read().filter((each) => each.name !== view.name)));
+      item.append(link, " ", gone);
+      list.append(item);
+    }
+  };
+  form.hidden = false;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const query = new URLSearchParams(location.search), name = form.elements.name.value.trim();
+    query.delete("before");
+    if (name) write([...read().filter((each) => each.name !== name), { name, query: String(query) }]);
+    form.reset();
+  });
+  show();
+}
+
 // ---- Keys
-const places = { o: "/", q: "/queues", r: "/requests", t: "/tail", d: "/dead-letters", l: "/limits", p: "/providers", s: "/scaling", c: "/cache" };
+const places = { o: "/", q: "/queues", r: "/requests", t: "/tail", d: "/dead-letters", l: "/limits", p: "/providers", s: "/scaling", c: "/cache", a: "/audit" };
 let going = 0;
 
 document.addEventListener("keydown", (event) => {
@@ -133,3 +167,4 @@ window.addEventListener("pageshow", listen);
 for (const name of ["htmx:after:swap", "htmx:after:settle", "htmx:afterSwap"]) document.addEventListener(name, dress);
 dress();
 tail();
+saved();

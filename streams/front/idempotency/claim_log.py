@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 import structlog
@@ -27,7 +28,7 @@ log = structlog.get_logger("headrace.front")
 MOST: Final = 500_000
 """Keys in memory, about 300 bytes each."""
 _MOST_UNPUBLISHED: Final = 10_000
-_READ_BACK_S: Final = 10.0
+READ_BACK_S: Final = 10.0
 
 
 class ClaimLog:
@@ -59,6 +60,11 @@ class ClaimLog:
         """The request that holds the key, and the hash of its body; None: the key is free."""
         return self._claims.holder(scope, time.time())
 
+    def held_for_s(self, scope: bytes) -> float:
+        """Seconds since this front has read the claim that holds the key; without end where there is none."""
+        read_at = self._claims.read_at(scope)
+        return inf if read_at is None else time.monotonic() - read_at
+
     def is_unpublished(self, request_id: str) -> bool:
         return request_id in self._unpublished
 
@@ -76,7 +82,7 @@ class ClaimLog:
         claim = Claim(request_id=request_id, body=body.hex(), after=after)
         value = claim.model_dump_json(exclude_none=True).encode()
         record = await self._producer.send_and_wait(self._partition.topic, value, key=scope, partition=0)
-        async with asyncio.timeout(_READ_BACK_S):
+        async with asyncio.timeout(READ_BACK_S):
             while not self._follower.has_read(self._partition, record.offset):
                 await self._read.wait()
 
@@ -92,4 +98,4 @@ class ClaimLog:
         except ValidationError:
             log.warning("a record on the topic of claims is none", offset=record.offset)
             return
-        self._claims.note(record.key, claim, record.timestamp / 1000)
+        self._claims.note(record.key, claim, record.timestamp / 1000, time.monotonic())

@@ -22,10 +22,11 @@ class _Held:
     request_id: str
     body: bytes
     until: float
+    read_at: float
 
 
 class Claims:
-    """At most `most` keys; the oldest are forgotten first. Times are the records', Unix seconds."""
+    """At most `most` keys; the oldest are forgotten first. Times are the records', Unix seconds; `read_at` by another clock."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -37,12 +38,12 @@ class Claims:
     def clear(self) -> None:
         self._held.clear()
 
-    def note(self, scope: bytes, claim: Claim, at: float) -> None:
+    def note(self, scope: bytes, claim: Claim, at: float, read_at: float = 0.0) -> None:
         """Take the next record of the log."""
         held = self._held.get(scope)
         if held is not None and held.until > at and held.request_id != claim.after:
             return
-        self._held[scope] = _Held(claim.request_id, bytes.fromhex(claim.body), at + KEEP_S)
+        self._held[scope] = _Held(claim.request_id, bytes.fromhex(claim.body), at + KEEP_S, read_at)
         self._held.move_to_end(scope)
         if len(self._held) > self._most:
             self._held.popitem(last=False)
@@ -51,6 +52,11 @@ class Claims:
         """The request that holds the key, and the hash of its body; None: the key is free."""
         held = self._held.get(scope)
         return None if held is None or held.until <= now else (held.request_id, held.body)
+
+    def read_at(self, scope: bytes) -> float | None:
+        """When the claim that holds the key was read; None: there is none."""
+        held = self._held.get(scope)
+        return None if held is None else held.read_at
 
 
 def scope_of(caller: str, key: str) -> bytes:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from schemas.front_key import FrontKey
+from streams.patterns import matches
 from topics.names import Priority
 
 Unusable = Literal["revoked", "expired"]
@@ -33,26 +34,3 @@ def may_class(key: FrontKey, priority: Priority) -> bool:
 def may_model(key: FrontKey, model: str) -> bool:
     """Whether this model may be asked for."""
     return key.models is None or any(matches(pattern, model) for pattern in key.models)
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether the whole text is as the pattern says; `*` stands for any text, all else for itself.
-
-    >>> matches("team-a-*", "team-a-7"), matches("team-a-*", "team-b-7"), matches("small", "small-2")
-    (True, False, False)
-
-    Each piece is taken where it is found first, so that the cost is bounded by len(pattern) * len(text).
-    """
-    first, *rest = pattern.split("*")
-    if not rest:
-        return text == pattern
-    *middle, last = rest
-    if not text.startswith(first) or len(text) < len(first) + len(last) or not text.endswith(last):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for piece in middle:
-        found = text.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True

@@ -53,7 +53,7 @@ class Asking:
         if isinstance(known, Mine):
             with self._publishing(known):
                 return await self._front.exchange(inbound, known.request_id)
-        return ToldAgain(self._front, known)
+        return ToldAgain(self._front, known, inbound)
 
     async def ask(self, inbound: Inbound) -> Answered | Accepted:
         """Raises ProblemError where there is no good answer, with the headers that tell of the request."""
@@ -102,7 +102,7 @@ class Asking:
             return Accepted(known.request_id)
         wait_s = self._most_wait_s if preference.wait_s is None else min(self._most_wait_s, preference.wait_s)
         try:
-            async with asyncio.timeout(wait_s), ToldAgain(self._front, known) as told_again:
+            async with asyncio.timeout(wait_s), ToldAgain(self._front, known, inbound) as told_again:
                 async for event in told_again:
                     if isinstance(event, Whole):
                         return _answered(known.request_id, inbound, event.response)

@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from streams.front.problem_response import HTTP_ID
 from streams.front.problems import Problem, ProblemError, invalid
-from streams.front.refusal import HTTP_ID
 from streams.front.routes.replies import refusal
 
 log = structlog.get_logger("headrace.front")

@@ -11,9 +11,9 @@ from aiohttp import web
 from schemas.response import Response
 from streams.front.access import limits_of_caller
 from streams.front.inbound import Inbound
+from streams.front.problem_response import HTTP_ID, Api
+from streams.front.problem_response import refusal as response_of
 from streams.front.problems import Problem, problem_of
-from streams.front.refusal import HTTP_ID, Api
-from streams.front.refusal import refusal as response_of
 
 JSON: Final = "application/json"
 
@@ -71,6 +71,7 @@ def told(request_id: str, inbound: Inbound, response: Response) -> dict[str, str
         "x-headrace-provider": response.provider or "",
         "x-headrace-cache": response.cache,
         "x-headrace-attempts": str(response.attempts),
+        **({} if response.cost is None else {"x-headrace-cost": response.cost.amount}),
     }
 
 

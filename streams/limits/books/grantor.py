@@ -65,6 +65,15 @@ class Grantor:
         """The books that are kept now."""
         return [(route, book.ledger) for route, book in self._books.items()]
 
+    def limit_changed(self, provider: str) -> None:
+        """What `limit_of` says of a provider is another limit now. One that has none any more keeps no books."""
+        limit = self.limit_of(provider)
+        for route in [route for route in self._books if route.provider == provider]:
+            if limit is None:
+                del self._books[route]
+            else:
+                self._books[route].ledger.change_limit(limit)
+
     def read(self, offset: int, at: float, message: LeaseMessage) -> bool:
         """Take in the log's next record; whether it is a grant that counts."""
         if isinstance(message, LeaseClaim):

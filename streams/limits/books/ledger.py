@@ -99,6 +99,17 @@ class Ledger:
         for worker_id in grant.recalled:
             self.account(worker_id).recalled_at = grant.valid_from.timestamp()
 
+    def change_limit(self, limit: Amount) -> None:
+        """Another limit is set, from now on. What was used goes on to count; a larger burst is there at once."""
+        before, self._burst = self._burst, limit * self.rules.burst_share
+        self.limit.set = limit
+        self._credit = Amount(
+            _saved(self._credit.requests, before.requests, self._burst.requests),
+            _saved(self._credit.tokens, before.tokens, self._burst.tokens),
+            _saved(self._credit.input, before.input, self._burst.input),
+            _saved(self._credit.output, before.output, self._burst.output),
+        )
+
     def advance(self, now: float) -> None:
         """Let time pass: what is older than a window is forgotten, and credit grows at the steady rate."""
         self._window.expire(now)
@@ -151,3 +162,8 @@ class Ledger:
         for account in self.accounts.values():
             total += account.open
         return total
+
+
+def _saved(credit: float, before: float, after: float) -> float:
+    """What is saved up of one resource when its burst changes."""
+    return after if inf in (before, after) else min(credit + max(0.0, after - before), after)

@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 from schemas.lease import LeaseDemand, ProviderView, Slot
-from streams.limits.amount import NONE, UNLIMITED, Amount
+from streams.limits.amount import NONE, UNLIMITED, Amount, total
 from streams.limits.route import Route
 
 _MUCH_SHARE: Final = 0.1
@@ -88,15 +88,30 @@ class Allowance:
         self.left, self.until = NONE, -inf
         self.term += 1
 
+    def change_limit(self, limit: Amount) -> None:
+        """Another limit is set. Where it is less of anything, or of other things, nothing more begins under the grants that were
+        read: they were parts of the old one.
+        """
+        old, self.limit, self.limit_now = self.limit, limit, UNLIMITED
+        if old.limited_by(limit) != old.limited_by(old) or old.least(limit) != old:
+            self.renounce()
+            self.urgent = True
+
     def reserve(self, wanted: Amount, now: float) -> bool:
         """Take one request and its tokens, all or nothing."""
         self.lapse(now)
         limited = wanted.limited_by(self.limit)
         if self.until <= now or now < self.paused_until or not limited.fits(self.left):
             return False
+        if not limited.fits(self.limit - self._in_window(now) - self.open):
+            return False  # whatever grants say, one worker takes no more than all of them may
         self.left -= limited
         self.open += wanted
         return True
+
+    def _in_window(self, now: float) -> Amount:
+        """What this worker used and still counts."""
+        return total(used for at, used in self._slots.values() if at > now - self.window_s).limited_by(self.limit)
 
     def lacks(self, wanted: Amount) -> str:
         """Which of what a call takes is not left, in a word."""

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 
 from schemas.lease import LeaseDemand, LeaseGrant, LeaseMessage
-from streams.limits.amount import NONE, Amount, amount, limit_of
+from streams.limits.amount import NONE, UNLIMITED, Amount, amount, limit_of
+from streams.limits.books.bounds import within_limits
 from streams.limits.books.grantor import Grantor, moment
 from streams.limits.books.ledger import LeaseRules
-from streams.limits.budget import Reserved, TooLarge, Wait
+from streams.limits.budget import FREE, Reserved, TooLarge, Wait
 from streams.limits.cached_share import CachedShares
 from streams.limits.counting import Counting
 from streams.limits.provider_view import MOST_S, read_headers
@@ -102,7 +103,27 @@ class SharedBudget:
         """Be known for a route before its first call, so that it is granted a little."""
         self._share(route)
 
+    def change_limits(self, amounts: Mapping[str, Amount]) -> None:
+        """These providers allow other amounts from now on; how they count stays. Who waits asks again at once."""
+        for provider, new in amounts.items():
+            limit = self.limits[provider]
+            if limit.amount == new:
+                continue
+            self.limits = {**self.limits, provider: replace(limit, amount=new)}
+            self.grantor.limit_changed(provider)
+            for route, share in self._shares.items():
+                if route.provider == provider:
+                    share.limit, share.head = self.limits[provider], NONE
+                    share.allowance.change_limit(new)
+                    self._room(route)
+        self.wake()
+
     # ---- calls
+
+    @property
+    def holds_calls(self) -> bool:
+        """Whether a call waits for tokens now."""
+        return any(share.head != NONE for share in self._shares.values())
 
     def too_large(self, route: Route, estimate: Estimate) -> TooLarge | None:
         """See `Budget`."""
@@ -127,6 +148,8 @@ class SharedBudget:
         if never is not None:
             return never
         share = self._share(route)
+        if share.limit.amount == UNLIMITED:
+            return FREE
         allowance, counting = share.allowance, share.limit.counting
         most = allowance.limit.least(allowance.limit_now)
         wanted = counting.reserved(estimate, most, self._cached_share(share, estimate)).whole()
@@ -172,6 +195,8 @@ class SharedBudget:
     def read(self, offset: int, at: float, message: LeaseMessage) -> None:
         """The next record of the topic."""
         self.clock.read(at)
+        if isinstance(message, LeaseGrant):
+            message = within_limits(message, self._limit_of(message.provider), at, self.rules)
         if not self.grantor.read(offset, at, message):
             return
         assert isinstance(message, LeaseGrant)

@@ -35,6 +35,9 @@ class Said:
 _MOST_DEPTH: Final = 6
 _MOST_CHARS: Final = 600
 """Of a message: a reason, not a document."""
+_MOST_TEXT_BYTES: Final = 900
+"""So that what stands before it still fits into an error's message."""
+_MOST_WORD: Final = 128
 _MOST_BYTES: Final = 64 * 1024
 """Of a page that are searched for its title."""
 _MOST_PARTS: Final = 3
@@ -209,4 +212,15 @@ def _tidy(said: Said) -> Said:
     """Fit to be shown: one line, no secrets, cut."""
     message = _UNSEEN.sub(" ", _TERMINAL.sub("", said.message[: 4 * _MOST_CHARS])).strip()
     message = _SECRETS.sub(lambda match: f"{match[1] or ''}***", message)
-    return replace(said, message=message if len(message) <= _MOST_CHARS else message[:_MOST_CHARS] + "…")
+    kept = message[:_MOST_CHARS]
+    if len(kept.encode("utf-8", "surrogatepass")) > _MOST_TEXT_BYTES:
+        kept = kept[: _MOST_TEXT_BYTES // 4]
+    return replace(
+        said, message=kept if kept == message and len(said.message) <= 4 * _MOST_CHARS else _whole_words(kept)
+    )
+
+
+def _whole_words(cut: str) -> str:
+    """Without the word in whose middle it may have been cut: half of a secret is no pattern's and no key's any more."""
+    space = cut.rfind(" ", max(0, len(cut) - _MOST_WORD))
+    return (cut[:space] if space >= 0 else cut[:-_MOST_WORD]) + "…"

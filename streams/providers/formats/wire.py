@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from schemas.errors import clip
 from schemas.request import Operation, Request
 from schemas.response import NO_USAGE, ErrorType, Usage
 from streams.kept import Kept
+from streams.money.usage import Billed
 from streams.providers.formats.error_bodies import read_error
 from streams.providers.formats.json_body import parse_body
 
@@ -41,6 +42,8 @@ class Answer:
     """False: cut off or filtered. Its caller gets it, others do not share it."""
     cached_tokens: int = 0
     """Prompt tokens that the provider read from its own cache, part of `usage.prompt_tokens`."""
+    billed: Billed | None = field(default=None, compare=False)
+    """What the provider bills; None where its answer does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,10 @@ class Assembler(Protocol):
 
     def feed(self, data: bytes) -> bool:
         """Take one event's data. Whether it brought a part of the answer's text."""
+
+    @property
+    def is_chunk(self) -> bool:
+        """Whether what was fed last is a chunk of a chat completion as it stands, so that nobody has to parse it again."""
 
     @property
     def size_bytes(self) -> int:

@@ -105,12 +105,17 @@ class _Answer(httpx2.AsyncByteStream):
     def __init__(self, received: aiohttp.ClientResponse) -> None:
         self._found = received
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            async for chunk in self._found.content.iter_any():
-                yield chunk
+            chunk = await self._found.content.readany()
         except aiohttp.ClientError as error:
             raise _broken(error) from error
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
     async def aclose(self) -> None:
         self._found.close()

@@ -44,6 +44,12 @@ class Traffic:
             await granted.wait()
 
 
+def _unpacked(response: httpx2.Response) -> httpx2.AsyncByteStream:
+    """What is not compressed, straight from the transport: httpx2's two generators cost a stream 2 us a token."""
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    return response.stream
+
+
 class Body:
     """One answer's body, inside an `async with` that ends its claim on the buffers."""
 
@@ -52,7 +58,8 @@ class Body:
         self._traffic = traffic
         self._most_bytes = most_bytes
         self._reader = traffic.buffers.open()
-        self._pieces = aiter(response.aiter_bytes())
+        self._packed = "content-encoding" in response.headers
+        self._pieces = aiter(response.aiter_bytes() if self._packed else _unpacked(response))
         self._kept = 0
         self._wire_bytes = 0
         self._came = 0
@@ -69,7 +76,7 @@ class Body:
 
     async def read(self) -> bytes | None:
         """All of it; None if it is larger than it may be."""
-        body = bytearray()
+        body, kept = bytearray(), self._kept
         while True:
             await self.ready()
             if not (chunk := await self.next()):
@@ -77,6 +84,7 @@ class Body:
             self.charge(self._came)
             self._came = 0
             body += chunk
+            self.keep(kept + len(body))
             if len(body) > self._most_bytes:
                 return None
 
@@ -94,14 +102,14 @@ class Body:
         return time.monotonic() - began
 
     async def next(self) -> bytes:
-        """The next decompressed piece, once it is `ready`; empty at the end. It counts as held until `keep` says otherwise."""
+        """The next decompressed piece, once it is `ready`; empty at the end. Say with `keep` what of it is held."""
         chunk = await anext(self._pieces, b"")
-        self._traffic.buffers.read(self._reader, _STEP_BYTES, len(chunk))
-        self._kept += len(chunk)
-        wire_bytes = self._response.num_bytes_downloaded
-        self._came += wire_bytes - self._wire_bytes
-        self._traffic.wire_bytes += wire_bytes - self._wire_bytes
-        self._wire_bytes = wire_bytes
+        came = len(chunk)
+        if self._packed:
+            wire_bytes = self._response.num_bytes_downloaded
+            came, self._wire_bytes = wire_bytes - self._wire_bytes, wire_bytes
+        self._came += came
+        self._traffic.wire_bytes += came
         return chunk
 
     def charge(self, size: int) -> None:
@@ -109,6 +117,6 @@ class Body:
         self._wait_s = self._traffic.bandwidth.charge(size, time.monotonic())
 
     def keep(self, size: int) -> None:
-        """How many bytes of what was read are still held."""
-        self._traffic.buffers.read(self._reader, self._kept, size)
+        """How many bytes of what was read are still held, after each piece: what its room was more than that is free again."""
+        self._traffic.buffers.read(self._reader, self._kept + _STEP_BYTES, size)
         self._kept = size

@@ -26,7 +26,9 @@ from streams.providers.http.body import Body, Traffic
 from streams.providers.http.compress import compress
 from streams.providers.http.reattach import not_streamed
 from streams.providers.http.resume import Events, Resume, lost
+from streams.providers.http.silence import Silence, SilenceError
 from streams.providers.keys import KeySource
+from streams.trace.marks import Pairs
 
 _HEADERS: Final = {
     "accept": "application/json",
@@ -67,10 +69,6 @@ class Checked:
     status: int | None
     error: str | None
     took_s: float
-
-
-class _SilenceError(Exception):
-    """A stream has begun and stands still."""
 
 
 class EndpointClient:
@@ -121,9 +119,11 @@ class EndpointClient:
         on_headers: OnHeaders,
         deltas: Deltas | None = None,
         resume: Resume | None = None,
+        trace: Pairs = (),
     ) -> tuple[Answer | Failure, float | None]:
         """One attempt, and the seconds to its first token where it was streamed. Raises nothing but CancelledError. What is
-        streamed is told to `deltas` as it comes. `resume`: how it goes on with an earlier attempt.
+        streamed is told to `deltas` as it comes. `resume`: how it goes on with an earlier attempt; `trace`: headers
+        of its trace context.
 
         A call whose key is refused while there is a new one goes out again with that: a key's rotation costs no attempt.
         """
@@ -132,12 +132,12 @@ class EndpointClient:
             self._use(self.key.current)
         used = self._used
         resume = resume or _FROM_NOTHING
-        result, first_s = await self._call(asked, body, timeout_s, stream, on_headers, deltas, resume)
+        result, first_s = await self._call(asked, body, timeout_s, stream, on_headers, deltas, resume, trace)
         if not isinstance(result, Failure):
             return result, first_s
         if result.fault == "key" and await self._has_another_key(used) and (left_s := ends - time.monotonic()) > 0:
             self._use(self.key.current)
-            result, first_s = await self._call(asked, body, left_s, stream, on_headers, deltas, resume)
+            result, first_s = await self._call(asked, body, left_s, stream, on_headers, deltas, resume, trace)
             if not isinstance(result, Failure):
                 return result, first_s
         return replace(result, message=self.key.scrub(result.message)), first_s
@@ -158,11 +158,12 @@ class EndpointClient:
         on_headers: OnHeaders,
         deltas: Deltas | None,
         resume: Resume,
+        trace: Pairs,
     ) -> tuple[Answer | Failure, float | None]:
         name = self._provider
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(asked, body, stream, on_headers, deltas, resume)
+                return await self._exchange(asked, body, stream, on_headers, deltas, resume, trace)
         except (TimeoutError, httpx2.TimeoutException):
             message = f"no answer from {name} within {timeout_s:.1f} s"
             return Failure("provider_timeout", message, fault="illness", charged=True), None
@@ -180,12 +181,15 @@ class EndpointClient:
         on_headers: OnHeaders,
         deltas: Deltas | None,
         resume: Resume,
+        trace: Pairs,
     ) -> tuple[Answer | Failure, float | None]:
         began = time.monotonic()
         if resume.id is not None:
             request = self._get(self._wire.reattached(resume.id, resume.after))
         else:
             request = await self._post(asked, body if resume.body is None else resume.body, stream)
+        for name, value in trace:
+            request.headers[name] = value
         response = await self._transport.handle_async_request(request)
         async with aclosing(response), Body(response, self._traffic, self._limits.max_answer_bytes) as result:
             on_headers(response.headers)
@@ -273,50 +277,48 @@ class EndpointClient:
         """
         decoder, first_s = EventDecoder(), None
         event_at: float | None = None
-        while chunk:
-            before = events.size_bytes
-            for data in decoder.feed(chunk):
-                event_at = time.monotonic()
-                if await events.feed(data) and first_s is None:
-                    first_s = event_at - began
-            if events.anew:
-                return events.finish(), first_s
-            held = events.size_bytes + decoder.pending_bytes
-            body.keep(held)
-            body.charge(events.size_bytes - before)
-            if held > self._limits.max_answer_bytes:
-                return self._too_large(), first_s
-            waited_s = 0.0 if body.take_room() else await body.ready()
-            idle_s = self._limits.stream_idle_s
-            if events.ended:
-                idle_s = min(idle_s, _END_S)
-            elif event_at is not None:
-                event_at += waited_s
-                idle_s -= time.monotonic() - event_at
-            try:
-                chunk = await self._next(body, None if event_at is None else max(0.0, idle_s))
-            except (_SilenceError, httpx2.HTTPError, httpx2.StreamError, OSError) as error:
-                for data in decoder.end():
-                    await events.feed(data)
-                result = events.finish()
-                if isinstance(result, Answer):
-                    return result, first_s
-                if isinstance(error, _SilenceError):
-                    return self._silent(), first_s
-                raise
+        now = time.monotonic
+        async with Silence() as silence:
+            while chunk:
+                before = events.size_bytes
+                for data in decoder.feed(chunk):
+                    event_at = now()
+                    if events.feed(data) and first_s is None:
+                        first_s = event_at - began
+                    if events.owes_a_promise:
+                        await events.promise()
+                if events.anew:
+                    return events.finish(), first_s
+                held = events.size_bytes + decoder.pending_bytes
+                body.keep(held)
+                body.charge(events.size_bytes - before)
+                if held > self._limits.max_answer_bytes:
+                    return self._too_large(), first_s
+                if (rest := events.rest()) is not None:
+                    await rest
+                waited_s = 0.0 if body.take_room() else await body.ready()
+                idle_s = self._limits.stream_idle_s
+                if events.ended:
+                    idle_s = min(idle_s, _END_S)
+                elif event_at is not None:
+                    event_at += waited_s
+                    idle_s -= now() - event_at
+                try:
+                    chunk = await silence.bounds(body.next(), None if event_at is None else max(0.0, idle_s))
+                except (SilenceError, httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+                    for data in decoder.end():
+                        events.feed(data)
+                    result = events.finish()
+                    if isinstance(result, Answer):
+                        return result, first_s
+                    if isinstance(error, SilenceError):
+                        return self._silent(), first_s
+                    raise
         for data in decoder.end():
-            await events.feed(data)
+            events.feed(data)
+            if events.owes_a_promise:
+                await events.promise()
         return events.finish(), first_s
-
-    async def _next(self, body: Body, idle_s: float | None) -> bytes:
-        """The next piece of a stream. Raises _SilenceError."""
-        try:
-            async with asyncio.timeout(idle_s) as idle:
-                return await body.next()
-        except TimeoutError:
-            if idle.expired():
-                raise _SilenceError from None
-            raise
 
     def _silent(self) -> Failure:
         message = f"the stream of {self._provider} was silent for {self._limits.stream_idle_s:g} s"

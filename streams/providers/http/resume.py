@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,24 +57,37 @@ class Events:
             self._tap = Tap(wire.chunker(None if kept is None else kept.head), deltas, progress, promises=promises)
             self._tap.retell(told, None if resume is None else resume.after)
 
-    async def feed(self, data: bytes) -> bool:
-        """Take one event's data. Whether it brought a part of the answer's text."""
+    def feed(self, data: bytes) -> bool:
+        """Take one event's data. Whether it brought a part of the answer's text. `promise` follows, where it is owed."""
         if self._seam is None:
-            return await self._take(data)
+            return self._take(data)
         brought = False
         for piece in self._seam.feed(data):
             if self.anew:
                 return False
-            brought = await self._take(piece) or brought
+            brought = self._take(piece) or brought
         return brought
 
-    async def _take(self, data: bytes) -> bool:
-        counts, brought = not self.assembler.ended, self.assembler.feed(data)
+    def _take(self, data: bytes) -> bool:
+        assembler = self.assembler
+        counts, brought = not assembler.ended, assembler.feed(data)
         if self._tap is not None and counts:
-            self._tap.take(data, brought)
-            if self._tap.owes_a_promise:
-                await self._tap.promise()
+            self._tap.take(data, brought, assembler.is_chunk)
         return brought
+
+    @property
+    def owes_a_promise(self) -> bool:
+        """Whether the upstream has said what it calls the answer, and that is to be made safe before more is read."""
+        return self._tap is not None and self._tap.owes_a_promise
+
+    async def promise(self) -> None:
+        """Make it safe."""
+        if self._tap is not None:
+            await self._tap.promise()
+
+    def rest(self) -> Awaitable[None] | None:
+        """What to wait for before more is read, if its reader has time; an answer that has ended has none."""
+        return None if self._tap is None or self.assembler.ended else self._tap.rest()
 
     @property
     def size_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -39,13 +39,13 @@ class Tap:
                 self._progress.take(chunk)
                 self._progress.after = after
 
-    def take(self, data: bytes, brought: bool) -> None:
-        """One event's data; `brought`: a part of the text. Raises nothing."""
+    def take(self, data: bytes, brought: bool, is_chunk: bool) -> None:
+        """One event's data; `brought`: a part of the text. `is_chunk`: it is a chunk as it stands. Raises nothing."""
         chunker, progress = self._chunker, self._progress
         if chunker is None:
             return
         try:
-            for chunk in chunker.feed(data):
+            for chunk in (data,) if is_chunk else chunker.feed(data):
                 self._deltas.put(chunk, brought, chunker.reached)
                 self._has_put = True
                 if progress is not None:
@@ -55,6 +55,10 @@ class Tap:
         except Exception:
             log.exception("no more chunks of a stream: one of its events could not be passed on")
             self._chunker = None
+
+    def rest(self) -> Awaitable[None] | None:
+        """See `Deltas.rest`; None too where nothing is passed on any more."""
+        return None if self._chunker is None else self._deltas.rest()
 
     @property
     def owes_a_promise(self) -> bool:

@@ -21,18 +21,20 @@ class Transports:
     def __init__(self, settings: Settings, provider: Provider, stack: AsyncExitStack) -> None:
         self._settings = settings
         self._provider = provider
-        self._stack = stack
+        self._open = AsyncExitStack()
+        stack.push_async_exit(self._open)  # one that is made later must not be closed earlier
         self._made: dict[bool, httpx2.AsyncBaseTransport] = {}
         self._tls: ssl.SSLContext | None = None
 
-    async def of(self, url: str) -> httpx2.AsyncBaseTransport:
+    def of(self, url: str) -> httpx2.AsyncBaseTransport:
         """The transport for an address. SettingsError where a TLS file cannot be used."""
         multiplexed = urlsplit(url).scheme == "https" and self._shares()
         if multiplexed not in self._made:
             if self._tls is None:
                 self._tls = tls_context(self._provider.name, self._provider.tls)
             made = self._multiplexed(self._tls) if multiplexed else self._plain(self._tls)
-            self._made[multiplexed] = await self._stack.enter_async_context(made)
+            self._open.push_async_exit(made)
+            self._made[multiplexed] = made
         return self._made[multiplexed]
 
     def _shares(self) -> bool:

@@ -25,7 +25,7 @@ _OWNERS: Final = {
     "HorizontalPodAutoscaler": "apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
     "ScaledObject": "apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects",
 }
-_ROLE: Final = "ops/kubernetes has a role that allows it"
+_ROLE: Final = "the Helm chart's scaling.by: control brings the role that allows it"
 
 
 class KubernetesRealizer:

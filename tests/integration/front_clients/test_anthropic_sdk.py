@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-anthropic = pytest.importorskip("anthropic", reason="the anthropic package is not installed")
+from tests.integration.front_clients.anthropic_package import anthropic
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -19,7 +19,9 @@ _LOOK = {
 
 
 def sdk(front_url: str, **options: Any) -> Any:
-    return anthropic.AsyncAnthropic(base_url=front_url, api_key="none", **{"max_retries": 0, "timeout": 60, **options})
+    return anthropic().AsyncAnthropic(
+        base_url=front_url, api_key="none", **{"max_retries": 0, "timeout": 60, **options}
+    )
 
 
 def asking(text: str, **more: Any) -> dict[str, Any]:
@@ -83,13 +85,13 @@ async def test_a_tool_is_used_and_its_result_comes_back(front_url: str) -> None:
 
 async def test_errors_are_the_apis_own(front_url: str) -> None:
     async with sdk(front_url) as client:
-        with pytest.raises(anthropic.BadRequestError) as empty:
+        with pytest.raises(anthropic().BadRequestError) as empty:
             await client.messages.create(model="small", max_tokens=5, messages=[])
         assert empty.value.body["error"]["type"] == "invalid_request_error"
-        with pytest.raises(anthropic.NotFoundError) as unknown:
+        with pytest.raises(anthropic().NotFoundError) as unknown:
             await client.models.retrieve("nothing")
         assert unknown.value.body["error"]["type"] == "not_found_error"
-        with pytest.raises(anthropic.APIStatusError) as late:
+        with pytest.raises(anthropic().APIStatusError) as late:
             await client.messages.create(
                 **asking("late", extra_body={"headrace_sim": {"latency_ms": 5000}}),
                 extra_headers={"x-headrace-timeout": "0.5"},

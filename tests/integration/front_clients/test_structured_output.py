@@ -8,7 +8,7 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
-anthropic = pytest.importorskip("anthropic", reason="the anthropic package is not installed")
+from tests.integration.front_clients.anthropic_package import anthropic
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -84,7 +84,7 @@ async def test_anthropics_tool_choice_gives_input_of_the_tools_schema(front_url:
     asked: dict[str, Any] = {
         "model": "small", "max_tokens": 500, "messages": PROMPT, "tools": [tool], "tool_choice": {"type": "tool", "name": "plan"},
     }  # fmt: skip
-    async with anthropic.AsyncAnthropic(base_url=front_url, api_key="none", max_retries=0, timeout=60) as sdk:
+    async with anthropic().AsyncAnthropic(base_url=front_url, api_key="none", max_retries=0, timeout=60) as sdk:
         message = await sdk.messages.create(**asked)
         (block,) = [each for each in message.content if each.type == "tool_use"]
         assert Plan.model_validate(block.input)

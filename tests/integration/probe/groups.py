@@ -111,7 +111,7 @@ async def partitions_of_a_dead_member_move_after_its_session(bootstrap: str) -> 
     try:
         async with running(*MEMBER, bootstrap, group, topic, cwd=ROOT):
             await read_until_assigned(one, 2)  # leaving the block kills it
-        await read_until_assigned(one, 4, limit_s=12.0)
+        await read_until_assigned(one, 4, limit_s=30.0)
     finally:
         await one.stop()
 

@@ -62,7 +62,7 @@ async def two_megabytes_pass(bootstrap: str) -> None:
 async def a_fetch_waits_for_a_record(bootstrap: str) -> None:
     """The broker holds a fetch of an empty partition: neither a busy loop of fetches nor a late answer."""
     topic = await new_topic(bootstrap)
-    async with reader(bootstrap, topic, fetch_max_wait_ms=3000) as consumer:
+    async with reader(bootstrap, topic, fetch_max_wait_ms=10_000) as consumer:
         fetches = 0
         client_send = consumer._client.send
 
@@ -81,7 +81,7 @@ async def a_fetch_waits_for_a_record(bootstrap: str) -> None:
             await client.send_and_wait(topic, b"value")
             await waiting
         took_s = time.monotonic() - sent_at
-        assert took_s < 2.0, f"the record came after {took_s:.2f} s"
+        assert took_s < 5.0, f"the record came after {took_s:.2f} s"
 
 
 async def aborted_records_are_not_read(bootstrap: str) -> None:

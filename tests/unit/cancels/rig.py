@@ -11,7 +11,8 @@ from schemas.cancel import Cancel
 from schemas.response import CacheResult, Usage
 from streams.cache.answers import Answer
 from streams.cache.memory import MemoryTier
-from streams.cache.stage import CacheRules, CacheStage
+from streams.cache.rules import CacheRules
+from streams.cache.stage import CacheStage
 from streams.cancels.book import CancelBook
 from streams.cancels.gate import CancelGate
 from streams.flow.dispatch import Dispatch

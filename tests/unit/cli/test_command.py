@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,22 +16,21 @@ from typer.testing import CliRunner
 
 from ops.cli import COMMANDS, app
 from ops.cli.lazy import Entry, LazyGroup
+from tests.support.forked import Ended, start
 
+Run = Callable[..., Ended]
 HEADRACE = [sys.executable, "-c", "from ops.cli import main; main()"]
 ROOT = Path(__file__).parents[3]
 
 
-def run(*arguments: str, folder: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    return subprocess.run(
-        [*HEADRACE, *arguments],
-        env=clean | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | environ,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Ended]:
+    """Runs a command in a folder of its own; how it is started from nothing is what the tests of imports see."""
+
+    def called(*arguments: str, **environ: str) -> Ended:
+        return start(arguments, tmp_path / "folder", {"COLUMNS": "120"} | environ).end(60)
+
+    return called
 
 
 def modules_after(*arguments: str) -> set[str]:
@@ -45,8 +45,8 @@ def modules_after(*arguments: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_help_lists_every_command_with_its_line_and_examples() -> None:
-    output = run("--help").stdout
+def test_help_lists_every_command_with_its_line_and_examples(run: Run) -> None:
+    output = run("--help").out
     assert "Examples" in output
     for name, entry in COMMANDS.items():
         assert name in output
@@ -67,29 +67,29 @@ def test_a_command_imports_no_other_command() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_that_is_there_has_an_app_and_help(name: str) -> None:
+def test_every_command_that_is_there_has_an_app_and_help(run: Run, name: str) -> None:
     if find_spec(COMMANDS[name].module) is None:
         pytest.skip("this command is not written yet")
     done = run(name, "--help")
-    assert done.returncode == 0, done.stderr
-    assert f"headrace {name}" in done.stdout
-    assert "--install-completion" not in done.stdout
+    assert done.code == 0, done.err
+    assert f"headrace {name}" in done.out
+    assert "--install-completion" not in done.out
 
 
-def test_the_version_is_the_distribution_s() -> None:
-    assert run("--version").stdout == f"headrace {version('headrace')}\n"
+def test_the_version_is_the_distribution_s(run: Run) -> None:
+    assert run("--version").out == f"headrace {version('headrace')}\n"
 
 
-def test_an_unknown_command_says_which_one_was_meant() -> None:
+def test_an_unknown_command_says_which_one_was_meant(run: Run) -> None:
     done = run("confg")
-    assert done.returncode == 2
-    assert "Did you mean 'config'?" in done.stderr
+    assert done.code == 2
+    assert "Did you mean 'config'?" in done.err
 
 
-def test_a_settings_fault_in_any_command_is_one_line_and_exit_2(tmp_path: Path) -> None:
+def test_a_settings_fault_in_any_command_is_one_line_and_exit_2(run: Run, tmp_path: Path) -> None:
     done = run("config", "show", "--settings", str(tmp_path / "none.toml"))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"headrace: {tmp_path}/none.toml: cannot be read: No such file or directory\n"
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"headrace: {tmp_path}/none.toml: cannot be read: No such file or directory\n"
 
 
 def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
@@ -171,11 +171,24 @@ def test_an_error_of_ours_ends_any_command_with_its_line_and_its_exit_code(tmp_p
 
 
 @pytest.mark.parametrize("name", ["worker", "control", "front", "up"])
-def test_a_process_without_its_secret_ends_with_one_line_and_2(name: str, tmp_path: Path) -> None:
+def test_a_process_without_its_secret_ends_with_one_line_and_2(run: Run, name: str, tmp_path: Path) -> None:
     settings = tmp_path / "headrace.toml"
     settings.write_text(
         '[http]\nlisten = "0.0.0.0:0"\ntoken_env = "NOT_SET"\n'
         '[[providers]]\nname = "main"\nendpoints = [{ url = "http://127.0.0.1:1/v1", api_key_env = "NOT_SET" }]\n'
     )
     done = run(name, "--settings", str(settings))
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1), done.err
+
+
+@pytest.mark.parametrize("name", ["control", "front", "ui"])
+def test_providers_keys_are_for_workers_alone(run: Run, name: str, tmp_path: Path) -> None:
+    settings = tmp_path / "headrace.toml"
+    settings.write_text(
+        '[kafka]\nbootstrap_servers = "127.0.0.1:1"\n'
+        '[[providers]]\nname = "main"\nendpoints = [{ url = "http://127.0.0.1:1/v1", api_key_env = "NOT_SET" }]\n'
+    )
+    done = run(name, "--settings", str(settings))
+    assert done.code == 2
+    assert "127.0.0.1:1" in done.err
+    assert "NOT_SET" not in done.err

@@ -129,6 +129,24 @@ def test_what_is_remembered_of_events_is_bounded() -> None:
     assert len(limit._seconds) == 10
 
 
+def test_that_a_new_broker_has_no_group_yet_is_no_fault_until_it_lasts() -> None:
+    """The first line of a healthy first start was an error; a cluster that cannot make the topic never gets over it."""
+    now = 0.0
+    groups = logs.NewGroups(lambda: now)
+
+    def passes(event: str, name: str = "aiokafka.consumer.group_coordinator") -> bool:
+        return groups.filter(logging.LogRecord(name, logging.ERROR, "", 0, event, None, None))
+
+    no_group = "Group Coordinator Request failed: [Error 15] GroupCoordinatorNotAvailableError"
+    said = []
+    for second in range(0, 14, 2):
+        now = float(second)
+        said.append(passes(no_group))
+    assert said == [False] * 6 + [True]
+    assert passes("Group Coordinator Request failed: [Error 30] GroupAuthorizationFailedError")
+    assert passes("[Error 15]", "aiokafka.conn")
+
+
 def test_the_kafka_client_says_each_thing_once_a_minute() -> None:
     """KAFKA.md K1 and K12: 1,786 equal lines in two minutes, 148 at a killed leader."""
     now = 0.0

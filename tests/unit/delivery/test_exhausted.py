@@ -39,7 +39,7 @@ def test_the_letter_has_the_record_as_it_came_and_says_why() -> None:
     assert DeadLetter.from_headers(letter.headers) == DeadLetter(
         dlq_reason="exhausted", dlq_stage="providers", dlq_error_type="provider_error",
         dlq_error_message="sim answered 500 to ***", dlq_topic=RECORD.topic, dlq_partition=3, dlq_offset=RECORD.offset,
-        dlq_timestamp=RECORD.timestamp, dlq_attempts=3,
+        dlq_timestamp=RECORD.timestamp, dlq_attempts=3, dlq_provider="sim",
     )  # fmt: skip
     assert answered.topic == RESPONSES
     assert (read(answer)["status"], read(answer)["attempts"]) == ("error", 3)

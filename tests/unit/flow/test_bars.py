@@ -26,7 +26,7 @@ from topics.names import PRIORITIES, Priority
 
 FULL = os.environ.get("TEST_FULL") == "1"
 SECONDS = 60 if FULL else 3
-LOADED_S = 20 if FULL else 5
+LOADED_S = 20 if FULL else 3
 PATIENT: dict[Priority, float] = dict.fromkeys(PRIORITIES, 10_000.0)
 MB = 1_000_000
 WITHOUT_AGENT_RULES = AgentRules(10_000 * MB, 10_000 * MB, 10_000 * MB, 1.0, 100_000, 1_000_000, 10_000 * MB)

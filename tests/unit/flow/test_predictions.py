@@ -79,7 +79,19 @@ WORLDS = [
 ]
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+OFTEN = {
+    "drains, three classes",
+    "a limit of 10 a second, in grants of 2 s",
+    "admission of 30 a second",
+    "agents of two connections",
+}
+"""In `make test`: one of each kind of wait."""
+
+
+@pytest.mark.parametrize(
+    "world",
+    [pytest.param(each, id=each.name, marks=() if each.name in OFTEN else pytest.mark.long) for each in WORLDS],
+)
 def test_a_predicted_wait_is_within_30_percent_for_80_percent(
     world: World, monkeypatch: pytest.MonkeyPatch, measured: Measured
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from streams.flow import queue_states
 from streams.flow.dispatch import Dispatch
-from streams.flow.drain import ClassLoad, seconds_until
+from streams.flow.predicted_wait import ClassLoad, seconds_until
 from streams.flow.turn_order import TurnOrder
 from streams.limits import Route
 from streams.pipeline import Busy, Outcome, PendingRequest
@@ -121,6 +122,12 @@ async def test_the_told_reason_is_the_true_one(seed: int, kind: str, monkeypatch
             if state.reason not in true_reasons(each, providers, kind)
         }
         assert not wrong
+        by_reason = Counter((each.priority, state.reason) for each, state in zip(waiting, states, strict=True))
+        told: Counter[tuple[str, str]] = Counter()
+        for line in dispatch.stats(10).waiting_for:
+            told[line.priority, line.reason] += line.requests
+            assert line.oldest_s == NOW - min(each.received_at for each in waiting if each.priority == line.priority)
+        assert told == by_reason, "what waits for what, all together, is the sum of what each is told"
     finally:
         await dispatch.stop()
 

@@ -72,7 +72,7 @@ def test_busy_holds_up_whom_it_names_and_nobody_else(scope: Scope, go: list[str]
     one.put(asking("normal", "other", route="free"))
     one.block(first, Busy(scope), 0.0)
     assert sorted(request.agent_id for request in drain(one)) == go
-    one.open(Route("p", "r"))
+    one.open(Route("p", "r"), 0.0)
     assert len(drain(one)) == 5 - len(go)
 
 
@@ -95,10 +95,10 @@ def test_a_model_that_gets_no_calls_waits_apart_and_holds_up_no_other_of_its_rou
     assert [request.route for request in dead] == [Route("p", "r", "dead")] * 2
     assert one.waiting_by_route() == {Route("p", "r"): {"normal": (1, 10), "low": (1, 10)}}
     one.put(asking(agent="new"))
-    one.open(Route("p", "r"))  # the route has room: that says nothing of the model
+    one.open(Route("p", "r"), 0.0)  # the route has room: that says nothing of the model
     assert [request.agent_id for request in drain(one)] == ["new"]
     assert one.first(4.9) is None
-    one.open(Route("p", "r", "dead"))
+    one.open(Route("p", "r", "dead"), 0.0)
     assert sorted(map(id, drain(one))) == sorted(map(id, dead))
 
 

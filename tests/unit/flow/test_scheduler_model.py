@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.flow.ordering import Ordering
@@ -60,7 +60,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
             waiting = [request for request in waiting if request not in late]
         elif kind == 8:
             for _, route in blocked:
-                one.open(route)
+                one.open(route, 0.0)
             blocked.clear()
         else:
             one.maintain(now)  # an empty lane is dropped, and with it that it was blocked
@@ -69,7 +69,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
         assert set(one) == set(waiting)
         assert one.waiting() == {p: sum(request.priority == p for request in waiting) for p in PRIORITIES}
     for _, route in blocked:
-        one.open(route)
+        one.open(route, 0.0)
     for call in calls:
         one.end(call, now)
     calls = []
@@ -86,6 +86,7 @@ def test_any_use_agrees_with_a_model_that_only_counts(
     assert (len(one), len(one.agents)) == (0, 0)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(2, 12))
 def test_no_class_and_no_agent_starves(seed: int, agent_count: int) -> None:
     """Twice as much comes as may go; whoever waits goes within a bound that its class's weight and the agents give."""
@@ -148,7 +149,7 @@ def test_an_agent_without_a_connection_comes_back_with_its_own_call_or_its_time_
     assert take(one) is waits[0]
     assert one.first(0.0) is waits[1]
     one.block(waits[1], Busy("agent", retry_in_s=30.0), 0.0)
-    one.open(Route("p", "r"))
+    one.open(Route("p", "r"), 0.0)
     assert one.first(1.0) is None
     one.end(waits[0], 2.0)
     assert one.first(2.0) is waits[1]

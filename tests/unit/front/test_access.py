@@ -16,8 +16,8 @@ from streams.front.access import Access, admit
 from streams.front.inbound import read_inbound
 from streams.front.keys.ring import KeyRing
 from streams.front.keys.secret import hash_of, new_key
+from streams.front.problem_response import refusal
 from streams.front.problems import ProblemError
-from streams.front.refusal import refusal
 
 SECRET = new_key(bytes(range(32)))
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from aiokafka.errors import KafkaError
 
 from schemas.cancel import Cancel
@@ -161,3 +162,34 @@ async def test_cancels_that_the_broker_does_not_take_are_written_once_it_does() 
         await asyncio.gather(*(leave(server, url, name) for name in ("a", "b", "c")))
         await until(lambda: len(topic.sent) == 3)
     assert sorted(topic.ids()) == ["a", "b", "c"]
+
+
+async def test_many_clients_that_go_away_at_once_send_no_more_cancels_at_once_than_their_topic_takes_in_one_batch() -> (
+    None
+):
+    """A broker refuses a batch above the topic's `max.message.bytes` for good: sent again as one, it is refused again."""
+    most_bytes, waiting, sent = 16 * 1024, list[Cancel](), list[Cancel]()
+
+    async def send(cancel: Cancel) -> None:
+        waiting.append(cancel)
+        await asyncio.sleep(0)  # what comes in one turn leaves as one batch
+        if sum(len(each.to_json()) + 200 for each in waiting) > most_bytes:
+            raise KafkaError("the batch is too large")
+        asyncio.get_running_loop().call_soon(waiting.clear)
+        sent.append(cancel)
+
+    cancelling = Cancelling(send, 0.0)
+    cancelling.start()
+    inbound = read_inbound("chat.completions", {"x-headrace-agent": "a" * 200}, BODY)
+
+    async def leave(_: web.Request) -> web.StreamResponse:
+        for number in range(300):
+            answer = asyncio.get_running_loop().create_future()
+            cancelling.note(inbound, f"chatcmpl-{number:032}", answer).record = "agent.requests.normal:11:123456789"
+        raise ConnectionResetError
+
+    request = make_mocked_request("POST", "/v1/chat/completions")
+    with pytest.raises(ConnectionResetError):
+        await cancelling.middleware()(request, leave)
+    await until(lambda: len(sent) == 300)
+    await cancelling.stop()

@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any
 
 import orjson
 import pytest
 
 from schemas.delta import encode_delta
 from streams.front import exchange as exchange_module
-from streams.front.exchange import Beat, Broken, Delta, Event, Exchange, Inbox, StillWaits, Whole
+from streams.front.exchange import Arrived, Beat, Broken, Delta, Event, Exchange, Inbox, StillWaits, Whole
 from streams.front.waiting import Waiting
 from tests.unit.front.test_follower import Reader, answer, chunk, chunks_of_text, response
 
 NAMED = b"agent.requests.normal:0:7"
 
 
-@dataclass
-class Record:
+def arrived(offset: int, value: bytes, epoch: int = 1) -> Arrived:
     """A delta as it is read."""
-
-    offset: int
-    value: bytes
-    epoch: int = 1
-
-    @property
-    def headers(self) -> list[tuple[str, bytes]]:
-        return [("epoch", b"%d" % self.epoch), ("seq", b"%d" % self.offset)]
+    return Arrived(offset, {"epoch": b"%d" % epoch, "seq": b"%d" % offset}, value)
 
 
 def whole(text: str) -> bytes:
     return orjson.dumps(response(answer({"content": text})).model_dump(mode="json"))
 
 
-def deltas(text: str, size: int = 1) -> list[Any]:
-    return [Record(number, encode_delta([each])) for number, each in enumerate(chunks_of_text(text, size))]
+def deltas(text: str, size: int = 1) -> list[Arrived]:
+    return [arrived(number, encode_delta([each])) for number, each in enumerate(chunks_of_text(text, size))]
 
 
 async def events(
@@ -51,7 +41,7 @@ async def test_deltas_that_come_before_the_ack_are_told_too() -> None:
     answered = waiting.expect("r", inbox)
     first, *others = deltas("hello")
     waiting.take_delta("r", NAMED, first)
-    waiting.take_delta("r", b"somebody:0:1", Record(0, b"[{}]"))
+    waiting.take_delta("r", b"somebody:0:1", arrived(0, b"[{}]"))
     waiting.published("r", NAMED)
     for record in others:
         waiting.take_delta("r", NAMED, record)
@@ -90,7 +80,7 @@ async def test_who_waits_hears_a_beat_and_at_last_that_it_has_waited_enough(monk
 
 async def test_a_broken_stream_ends_at_once() -> None:
     waiting, inbox = Waiting(10), Inbox()
-    inbox.put(Record(0, encode_delta([chunk({"content": "a"})])))
-    inbox.put(Record(0, encode_delta([chunk({"content": "b"})]), epoch=2))
+    inbox.put(arrived(0, encode_delta([chunk({"content": "a"})])))
+    inbox.put(arrived(0, encode_delta([chunk({"content": "b"})]), epoch=2))
     told = await events(waiting, inbox, waiting.expect("r", inbox))
     assert [type(event) for event in told] == [Delta, Broken]

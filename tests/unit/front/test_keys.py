@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from schemas.front_key import FrontKey
 from streams.front.keys.rate import MinuteRate
 from streams.front.keys.ring import MOST_VALUE_BYTES, KeyRing
-from streams.front.keys.rules import agent_of, matches, may_class, may_model, unusable
+from streams.front.keys.rules import agent_of, may_class, may_model, unusable
 from streams.front.keys.secret import hash_of, new_key
+from streams.patterns import matches
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = new_key(bytes(range(32)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,3 +90,32 @@ async def test_what_never_passes_ends_with_the_last_reason(monkeypatch: pytest.M
     monkeypatch.setattr(list_offsets, "WITHIN_S", 0.05)
     with pytest.raises(KafkaTimeoutError, match="COORDINATOR_LOAD_IN_PROGRESS"):
         await asked(*[14] * 10_000)
+
+
+class NewClient(Client):
+    """Knows, after a look at the cluster, of the topics that it was told of before; its partitions end at 7."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: set[str] = set()
+        self.known: set[str] = set()
+        self.cluster = SimpleNamespace(
+            leader_for_partition=lambda partition: 1 if partition.topic in self.known else None
+        )
+        self.add_topic = self.added.add
+
+    async def force_metadata_update(self) -> None:
+        await super().force_metadata_update()
+        self.known |= self.added
+
+    async def send(self, _node: int, request: OffsetRequest) -> Any:
+        rows = [(topic, [(number, 0, -1, 7) for number, _ in places]) for topic, places in request._topics]
+        return OffsetRequest._CLASSES[2].RESPONSE_TYPE(throttle_time_ms=0, topics=rows)
+
+
+async def test_however_many_topics_are_new_to_a_client_it_looks_once_at_the_cluster() -> None:
+    """With a look each, the ends of the contract's topics took two seconds."""
+    consumer: Any = SimpleNamespace(_client=NewClient(), _isolation_level="read_uncommitted")
+    places = [TopicPartition(f"t-{number}", place) for number in range(20) for place in range(2)]
+    assert await list_offsets.end_offsets(consumer, places) == dict.fromkeys(places, 7)
+    assert consumer._client.looked == 1

@@ -294,3 +294,15 @@ def test_a_large_use_and_a_large_refund_are_told_at_once() -> None:
     clock.now += 0.1
     reservation.settle(Used(100))
     assert shared.due()[0] == [ROUTE]
+
+
+def test_it_holds_calls_from_the_first_that_does_not_fit_until_there_is_room() -> None:
+    shared = shared_of()
+    grant(shared, Grant(1, 5_000))
+    assert not shared.holds_calls
+    taken(shared, Estimate(100))
+    assert not shared.holds_calls
+    assert isinstance(shared.reserve(ROUTE, Estimate(100)), Wait)
+    assert shared.holds_calls
+    grant(shared, Grant(1, 5_000))
+    assert not shared.holds_calls

@@ -13,6 +13,7 @@ METRICS = list(exposed())
 LABELS = {
     "segment",
     "priority",
+    "tenant",  # of the settings, at most 50 and "other"
     "provider",
     "component",
     "operation",
@@ -35,6 +36,9 @@ LABELS = {
     "action",
     "state",
     "fault",
+    "topic",
+    "budget",
+    "share",
     "why",
     "loop",
 }

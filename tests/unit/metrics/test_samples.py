@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -90,6 +91,12 @@ def test_a_sample_says_what_is_in_the_worker(counted: AnswerCounts) -> None:
     assert (made.queue_length, made.oldest_wait_s, made.in_flight) == (3, 1.25, 2)
     assert made.taken == {"high": 1, "normal": 4, "low": 0}
     assert (made.error_rate, made.throughput_per_s) == (0.0, 0.0)
+
+
+def test_a_call_that_waits_for_a_slow_limit_is_told_by_every_sample_until_it_goes() -> None:
+    stats = [replace(STATS, provider_limited=limited) for limited in (False, True, True, False)]
+    sampler = Sampler(Metrics(), None, 10**9, iter(stats).__next__, "metrics.samples", RecordClock())
+    assert [sampler.take(turn * 10_000).provider_limited for turn in range(4)] == [False, True, True, False]
 
 
 def test_a_sample_of_a_busy_worker_costs_less_than_half_a_percent_of_a_core() -> None:

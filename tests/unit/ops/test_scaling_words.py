@@ -1,6 +1,7 @@
 """Decisions in sentences, recorded windows through the policy, a day on paper, log files within bounds."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,21 @@ def test_what_was_held_back_says_what_asked_and_what_held() -> None:
     assert "calls wait for a provider's limit" in sentence(minutes(11, 20, queued=1400.0, provider_limited=True))
     useless = state(3, changed_at_s=NOW - 700, to_beat_per_s=110.0, fired_at_s=NOW - 60)
     assert "did not raise the throughput to 110 answers a second" in sentence(busy, useless)
-    assert sentence([]) == "Still 2 workers: measurements are missing."
+    assert "measurements are missing" in sentence([])
     assert sentence(minutes(11, 20, cpu=0.7)) == "Still 2 workers: CPU 70%, memory 20%, 0 waiting, 10 answers a second."
+
+
+def test_one_worker_is_one_worker() -> None:
+    windows, policy = minutes(11, 20, cpu=0.7), replace(SPECIFIED, smallest=1)
+    alone = record_of(decide(windows, state(1), policy, NOW), state(1), windows, policy, NOW, 7, "a")
+    assert "Still 1 worker: CPU 70%" in tell(alone)
+
+
+def test_a_fleet_that_does_not_shrink_says_what_was_not_low() -> None:
+    busy = minutes(11, 20, cpu=0.7, workers=3)
+    assert sentence(busy, state(3)).endswith("10 answers a second; not 2, since CPU 70% (above 40%).")
+    earlier = [*minutes(11, 19, cpu=0.7, workers=3), *minutes(20, 20, cpu=0.03, workers=3)]
+    assert sentence(earlier, state(3)).endswith("; not 2, since not all was low in the last 10 min.")
 
 
 @pytest.mark.parametrize("reason", REASONS)

@@ -19,7 +19,7 @@ from tests.unit.providers.answer_grammar import Case, cut, good_case, mutated_ca
 
 __all__ = ["measured"]
 
-CASES = 100_000 if FULL else 3_000
+CASES = 100_000 if FULL else 1_000
 SEED = 14
 MOST_GROWTH_BYTES = 20_000_000
 CUT = {"length", "model_length", "max_tokens", "content_filter", "sensitive", "safety"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.providers.formats.anthropic.format import AnthropicFormat
@@ -106,3 +106,37 @@ def test_the_chunks_of_a_message_say_what_the_whole_says(blocks: list[dict[str, 
     assert found["choices"][0]["finish_reason"] == expected["choices"][0]["finish_reason"]
     wanted = expected["choices"][0]["message"] | {"content": expected["choices"][0]["message"]["content"] or ""}
     assert found["choices"][0]["message"] == {"content": ""} | wanted
+
+
+ODD = st.sampled_from(
+    [
+        *(
+            CHUNK,
+            b" " + CHUNK,
+            CHUNK + b"\n",
+            CHUNK.replace(b", ", b",\n"),
+            b"[DONE]",
+            b"",
+            b": hi",
+            b"7",
+            b"null",
+            b"{",
+        ),
+        *(b'{"choices":null}', b'{"choices":{}}', b'{"choices":[7]}', b'{"choices":[],"usage":{"total_tokens":1}}'),
+        *(b'{"type":"ping"}', b'{"error":{"message":"no"}}', b'{"error":null,"choices":[]}'),
+        *(b'{"error":{},"choices":[]}', b'{"choices":[{"delta":{"content":"\\ud83d"}}]}'),
+    ]
+)
+
+
+@given(st.lists(ODD, max_size=6))
+@example([CHUNK.replace(b", ", b",\n")])
+def test_what_the_assembler_calls_a_chunk_is_what_the_chunker_would_give(stream: list[bytes]) -> None:
+    assembler, chunker = OpenaiFormat().assembler(CHAT), OpenaiChunker()
+    for data in stream:
+        assembler.feed(data)
+        if assembler.is_chunk:
+            assert list(chunker.feed(data)) == [data]
+    assembler = OpenaiFormat().assembler(CHAT)
+    assembler.feed(CHUNK)
+    assert assembler.is_chunk

@@ -196,3 +196,20 @@ def test_a_body_nested_without_end_says_nothing() -> None:
         deep = {"error": deep}
     assert read(deep) == Said()
     assert read(b'{"error":' * 100_000).message == ""
+
+
+@given(st.integers(0, 700), st.sampled_from(["word ", "x", "語", " \n"]), st.booleans())
+def test_a_message_is_never_cut_in_the_middle_of_a_word_that_may_be_a_key(
+    before: int, filler: str, is_page: bool
+) -> None:
+    """steve-goldberg/NocoBot#3: an error text was cut to a length, and keys are shorter; half of one fits no pattern."""
+    key = "the-key-of-this-provider-0123456789"
+    said = f"{filler * before}{key} and more {'that goes on ' * 60}"
+    body = (
+        f"<title>{filler * before}{key}</title>".encode()
+        if is_page
+        else json.dumps({"error": {"message": said}}).encode()
+    )
+    message = failure_of(400, read_error(body), {}).message
+    assert key in message or key[:8] not in message
+    assert len(message.encode()) <= 1024

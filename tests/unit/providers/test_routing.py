@@ -49,6 +49,33 @@ def test_weighted_mixes_evenly() -> None:
     assert [policy.pick(places, "").place for _ in range(7)] == [0, 0, 1, 0, 2, 0, 0]  # the example of nginx's commit
 
 
+@given(
+    st.lists(st.integers(1, 1000), min_size=2, max_size=5),
+    st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    st.integers(0, 3000),
+)
+def test_other_weights_hold_after_one_round(before: list[int], after: list[int], picks: int) -> None:
+    """Weights that were lowered from 3:1 to 1:1 did not rebalance (weibocom/nginx-upsync-module#28)."""
+    policy = Weighted()
+    places = [Place(number, weight) for number, weight in enumerate(before)]
+    for _ in range(picks):
+        policy.pick(places, "")
+    places = [Place(number, weight) for number, weight in enumerate(after)]
+    total = sum(after)
+    for _ in range(2 * total * len(after)):
+        policy.pick(places, "")
+    found = Counter(policy.pick(places, "").place for _ in range(100 * total))
+    assert all(abs(found[each.place] - 100 * each.weight) <= 2 * total for each in places)
+
+
+def test_equal_weights_after_a_thousand_to_one_are_equal_at_once() -> None:
+    policy = Weighted()
+    for _ in range(999):
+        policy.pick([Place(0, 1000), Place(1)], "")
+    found = Counter(policy.pick([Place(0), Place(1)], "").place for _ in range(20))
+    assert abs(found[0] - found[1]) <= 6
+
+
 @pytest.mark.parametrize("count", [3, 5, 10])
 def test_when_an_endpoint_leaves_only_its_own_conversations_move(count: int) -> None:
     policy, places = Affinity(), [Place(number) for number in range(count)]

@@ -34,6 +34,18 @@ def test_no_decision_wants_more_or_fewer_workers_than_the_settings_allow(wanted:
     assert log.newest.next_state.target == read_as
 
 
+def test_limits_that_change_hold_for_the_decision_in_force_too() -> None:
+    log = DecisionLog(least=2, most=10)
+    log.note(decision(1, 50, 50))
+    wanted = []
+    for least, most in ((2, 5), (2, 20), (30, 100), (2, 10)):
+        log.change_limits(least, most)
+        assert log.newest is not None
+        wanted.append(log.newest.workers_wanted)
+    assert wanted == [5, 20, 50, 10]
+    assert log.epoch == 1
+
+
 def test_an_epoch_from_far_ahead_is_passed_over_and_the_next_one_counts() -> None:
     log = DecisionLog()
     assert not log.note(decision(2**53))

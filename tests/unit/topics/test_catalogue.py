@@ -4,6 +4,8 @@ import pytest
 
 from schemas.export import MESSAGES
 from topics import REQUEST_TOPICS, catalogue, legal_topic_name
+from topics.control import control_topics
+from topics.names import V1
 
 BY_NAME = {spec.name: spec for spec in catalogue()}
 DAY_MS = 86_400_000
@@ -16,10 +18,10 @@ def test_requests_responses_and_dead_letters_have_the_same_partitions() -> None:
     assert BY_NAME["agent.responses"].partitions == 12
 
 
-def test_the_brokers_clock_stamps_requests_responses_leases_and_samples() -> None:
+def test_the_brokers_clock_stamps_requests_responses_and_all_control_records() -> None:
     stamped = {name for name, spec in BY_NAME.items() if spec.config.get("message.timestamp.type") == "LogAppendTime"}
     answers = {"agent.responses", "agent.responses.front", "agent.deltas"}
-    assert stamped == {*REQUEST_TOPICS, *answers, "agent.cancels", "agent.claims", "limits.leases", "metrics.samples"}
+    assert stamped == {*REQUEST_TOPICS, *answers, *control_topics(V1)}
 
 
 def test_a_dead_letter_is_allowed_to_be_larger_than_any_request() -> None:
@@ -37,6 +39,7 @@ def test_a_dead_letter_is_allowed_to_be_larger_than_any_request() -> None:
         ("cache.entries", 1),
         ("limits.leases", 1),
         ("metrics.samples", 1),
+        ("agent.admin", 30),
         ("metrics.windows", 7),
         ("scaling.decisions", 30),
         ("scaling.events", 30),
@@ -57,10 +60,10 @@ def test_a_cancel_is_kept_for_as_long_as_a_request_may_take() -> None:
     assert BY_NAME["agent.cancels"].partitions == 1
 
 
-def test_only_cache_entries_and_keys_are_compacted_and_keys_never_end() -> None:
+def test_only_cache_entries_costs_keys_and_budgets_are_compacted_and_keys_never_end() -> None:
     policies = {name: spec.config["cleanup.policy"] for name, spec in BY_NAME.items()}
-    assert policies.pop("cache.entries") == "compact,delete"
-    assert policies.pop("agent.keys") == "compact"
+    assert policies.pop("cache.entries") == policies.pop("costs.windows") == "compact,delete"
+    assert policies.pop("agent.keys") == policies.pop("budgets.state") == "compact"
     assert set(policies.values()) == {"delete"}
 
 

@@ -86,7 +86,7 @@ def test_the_group_carries_the_prefix_unless_it_is_set() -> None:
 
 def test_reply_topics_are_behind_the_prefix_too() -> None:
     topics = Settings.model_validate({"topics": {"prefix": "blue.", "reply_prefix": "agent.responses.x-"}}).topics
-    assert topics.reply_to_prefix == "blue.agent.responses.x-"
+    assert topics.reply_to_prefixes == ("blue.agent.responses.x-",)
 
 
 def test_what_serves_a_fleet_uses_no_name_that_is_not_from_its_settings() -> None:

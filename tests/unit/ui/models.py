@@ -80,4 +80,6 @@ def rows(draw: st.DrawFn, span_ms: int = 3 * 2**18) -> Row:
         provider=draw(words),
         called_model=draw(words),
         answer_topic=draw(words),
+        tenant=draw(st.sampled_from(["", "acme", "bee"])),
+        trace=draw(st.binary(max_size=190)),
     )

@@ -40,6 +40,16 @@ async def test_on_loopback_without_tokens_everybody_is_a_viewer() -> None:
         assert await (await client.get("/")).text() == "viewer True"
 
 
+async def test_on_loopback_everybody_may_act_only_where_it_was_allowed_and_no_token_is_asked_for() -> None:
+    async with asked(Ui(allow_actions=True), {}) as (client, access):
+        assert await (await client.get("/")).text() == "operator True"
+        assert access.may_act
+        assert (await client.post("/", headers={"Sec-Fetch-Site": "cross-site"})).status == 403
+    async with asked(Ui(allow_actions=True), TOKENS) as (client, _):
+        assert (await client.get("/")).status == 401
+        assert await (await client.get("/", headers={"Authorization": "Bearer see-only"})).text() == "viewer True"
+
+
 async def test_with_tokens_nobody_is_let_in_without_one() -> None:
     async with asked(Ui(), TOKENS) as (client, access):
         assert (await client.get("/")).status == 401

@@ -12,6 +12,7 @@ from ops.ui.index import codes
 from ops.ui.index.events import Answered, Asked, Died, Event, read_event
 from ops.ui.index.keys import MOST_TIME_MS
 from ops.ui.index.merge import merged
+from ops.ui.index.places import Places
 from ops.ui.index.row import Row, place_of
 from ops.ui.text import moment
 from schemas.dead_letter import DeadLetter, DeadLetterReason
@@ -23,12 +24,14 @@ CE_ID = ("ce_id", b"agent.requests.normal:3:42")
 
 
 def asked(value: bytes | None = None) -> Event | None:
-    return read_event(V1, "agent.requests.normal", 3, ARecord(42, T0, request_value() if value is None else value))
+    return read_event(
+        Places(V1), "agent.requests.normal", 3, ARecord(42, T0, request_value() if value is None else value)
+    )
 
 
 def answered(offset: int = 9, **changed: object) -> Event | None:
     record = ARecord(offset, T0 + 31, answer_value(**changed), headers=[CE_ID])
-    return read_event(V1, "agent.responses", 3, record)
+    return read_event(Places(V1), "agent.responses", 3, record)
 
 
 def died(reason: DeadLetterReason = "exhausted") -> Event | None:
@@ -37,7 +40,7 @@ def died(reason: DeadLetterReason = "exhausted") -> Event | None:
         dlq_topic=V1.requests[1], dlq_partition=3, dlq_offset=42, dlq_timestamp=T0, dlq_attempts=3,
     )  # fmt: skip
     headers = [(name, value or b"") for name, value in letter.to_headers()]
-    return read_event(V1, V1.dead_letters, 5, ARecord(17, T0 + 40, request_value(), b"a-1", headers))
+    return read_event(Places(V1), V1.dead_letters, 5, ARecord(17, T0 + 40, request_value(), b"a-1", headers))
 
 
 def row_of(*events: Event | None) -> Row:
@@ -102,7 +105,7 @@ def test_a_request_whose_id_is_its_place_has_none_of_its_own() -> None:
      b'{"payload": {"model": {"a": 1}}, "request_id": null}'],
 )  # fmt: skip
 def test_a_request_that_cannot_be_read_still_has_a_place_and_the_agent_of_its_key(value: bytes) -> None:
-    event = read_event(V1, "agent.requests.low", 0, ARecord(1, T0, value, b"by-key"))
+    event = read_event(Places(V1), "agent.requests.low", 0, ARecord(1, T0, value, b"by-key"))
     assert isinstance(event, Asked)
     assert (event.place, event.agent_id, event.request_id, event.model) == (place_of(2, 0, 1), "by-key", "", "")
 
@@ -118,22 +121,23 @@ def test_a_request_that_cannot_be_read_still_has_a_place_and_the_agent_of_its_ke
     ],
 )
 def test_an_answer_that_is_none_is_still_an_end_and_has_no_figures(value: bytes) -> None:
-    event = read_event(V1, "agent.responses.chat", 3, ARecord(1, T0, value, headers=[CE_ID]))
+    event = read_event(Places(V1), "agent.responses.chat", 3, ARecord(1, T0, value, headers=[CE_ID]))
     assert isinstance(event, Answered)
     assert (event.total_100us, event.attempts, event.input_tokens, event.topic) == (0, 0, 0, "agent.responses.chat")
 
 
 def test_a_record_that_names_no_request_says_nothing() -> None:
-    assert read_event(V1, V1.responses, 0, ARecord(1, T0, answer_value())) is None
+    assert read_event(Places(V1), V1.responses, 0, ARecord(1, T0, answer_value())) is None
     assert (
-        read_event(V1, V1.responses, 0, ARecord(1, T0, answer_value(), headers=[("ce_id", b"elsewhere:0:1")])) is None
+        read_event(Places(V1), V1.responses, 0, ARecord(1, T0, answer_value(), headers=[("ce_id", b"elsewhere:0:1")]))
+        is None
     )
-    assert read_event(V1, V1.dead_letters, 0, ARecord(1, T0, b"", headers=[("dlq_reason", b"poison")])) is None
+    assert read_event(Places(V1), V1.dead_letters, 0, ARecord(1, T0, b"", headers=[("dlq_reason", b"poison")])) is None
     assert isinstance(died(), Died)
 
 
 def test_times_out_of_range_are_taken_to_the_nearest() -> None:
-    event = read_event(V1, "agent.requests.low", 0, ARecord(1, 2**62, b"{}"))
+    event = read_event(Places(V1), "agent.requests.low", 0, ARecord(1, 2**62, b"{}"))
     assert event is not None
     row = merged(None, event)
     assert row.time_ms == MOST_TIME_MS

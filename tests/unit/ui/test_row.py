@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from ops.ui.index import codes, keys
 from ops.ui.index.cursor import Cursor, CursorError, read_cursor
-from ops.ui.index.row import Row, decode_row, encode_row, place_of, read_place
+from ops.ui.index.places import Places
+from ops.ui.index.row import Row, decode_row, encode_row, place_of
 from schemas.dead_letter import DeadLetterReason
 from schemas.response import CacheResult, ErrorType, Status
 from tests.unit.ui.models import T0, rows
-from topics.names import REQUEST_TOPICS
+from topics.names import REQUEST_TOPICS, V1
 
 
 @given(rows())
@@ -42,10 +43,10 @@ def test_numbers_beyond_their_field_become_the_largest_and_texts_are_cut() -> No
     assert (len(again.request_id), again.agent_id) == (1024, "a")
 
 
-@given(st.integers(0, 2), st.integers(0, 2**14 - 1), st.integers(0, 2**48 - 1))
+@given(st.integers(0, 2), st.integers(0, 2**14 - 1), st.integers(0, 2**40 - 1))
 def test_a_place_is_read_as_an_answer_names_it(priority: int, partition: int, offset: int) -> None:
     place = place_of(priority, partition, offset)
-    assert read_place(f"{REQUEST_TOPICS[priority]}:{partition}:{offset}", REQUEST_TOPICS) == place
+    assert Places(V1).read(f"{REQUEST_TOPICS[priority]}:{partition}:{offset}") == place
     row = Row(place, T0, "", "", "")
     assert (REQUEST_TOPICS.index(f"agent.requests.{row.priority}"), row.partition, row.offset) == (
         priority,
@@ -60,7 +61,7 @@ def test_a_place_is_read_as_an_answer_names_it(priority: int, partition: int, of
      "agent.requests.high:99999:1", "agent.requests.high:1:999999999999999", "agent.requests.high:١:2"],
 )  # fmt: skip
 def test_what_names_no_record_of_a_request_is_no_place(text: str) -> None:
-    assert read_place(text, REQUEST_TOPICS) is None
+    assert Places(V1).read(text) is None
 
 
 def test_every_word_of_the_contract_has_a_number() -> None:
@@ -70,7 +71,7 @@ def test_every_word_of_the_contract_has_a_number() -> None:
     assert set(get_args(CacheResult)) == set(codes.CACHES[1:])
 
 
-@given(st.integers(0, 2**48 - 1), st.integers(0, 2**64 - 1))
+@given(st.integers(0, 2**40 - 1), st.integers(0, 2**64 - 1))
 def test_a_cursor_is_read_as_its_url_has_it(time_ms: int, place: int) -> None:
     assert read_cursor(str(Cursor(time_ms, place))) == Cursor(time_ms, place)
 
@@ -83,7 +84,9 @@ def test_anything_else_is_no_cursor(text: str) -> None:
 
 @given(rows(), rows())
 def test_keys_of_one_kind_are_in_the_order_of_time_and_place(one: Row, other: Row) -> None:
-    other = other._replace(agent_id=one.agent_id, model=one.model, place=other.place | one.place & 3 << 62)
+    other = other._replace(
+        agent_id=one.agent_id, model=one.model, tenant=one.tenant, place=other.place | one.place & 3 << 62
+    )
     if one.place >> 62 != other.place >> 62:
         return
     for first, second in zip(keys.steady_keys(one), keys.steady_keys(other), strict=True):

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ops.ui.index import codes, queries
+from ops.ui.index import codes, letters, queries
+from ops.ui.index.budget import Budget
 from ops.ui.index.cursor import Cursor
 from ops.ui.index.events import Answered, Asked, Died, Event
 from ops.ui.index.filters import Filters
@@ -93,7 +94,7 @@ def pages(store: IndexStore, wanted: Filters, on_a_page: int, looks: int = 10**6
     found: list[Row] = []
     below: Cursor | None = None
     while True:
-        page = queries.page(store, wanted, below, on_a_page, looks)
+        page = queries.page(store, wanted, below, on_a_page, Budget(looks, 60))
         found += page.rows
         if page.older is None:
             return found
@@ -251,7 +252,7 @@ def test_an_index_of_another_version_or_in_pieces_is_made_anew(tmp_path: Path) -
 def test_a_page_looks_at_no_more_than_it_may_and_says_where_it_stopped(looks: int) -> None:
     with a_store() as store:
         store.apply([asked(n, T0 + n) for n in range(40)], {})
-        page = queries.page(store, Filters(slower_ms=1), None, 10, looks)
+        page = queries.page(store, Filters(slower_ms=1), None, 10, Budget(looks))
         assert (list(page.rows), page.looked_at) == ([], looks)
         assert page.older is not None
 
@@ -280,11 +281,57 @@ def test_dead_letters_are_grouped_and_counted_without_a_look_at_each() -> None:
     with a_store() as store:
         store.apply([asked(n, T0 + n) for n in range(30)], {})
         store.apply([letter(n, 7 if n % 3 else 8) for n in range(30)], {})
-        groups, complete = queries.dead_groups(store)
+        groups, complete = letters.dead_groups(store)
         assert complete
         assert [(each.reason, each.error, each.stage, each.count) for each in groups] == [
             ("exhausted", "provider_error", "providers", 20),
             ("exhausted", "provider_timeout", "providers", 10),
         ]
         assert groups[0].example.time_ms == T0 + 29
-        assert queries.dead_groups(store, looks=5)[1] is False
+        assert letters.dead_groups(store, T0 + 1, looks=5)[1] is False
+
+
+def test_an_agents_rows_are_forgotten_and_nobody_elses() -> None:
+    with a_store() as store:
+        events: list[Event] = [
+            Asked(place_of(1, 0, n), T0 + n, f"r-{n}", "gone" if n % 2 else "stays", "small", 100) for n in range(10)
+        ]
+        store.apply(events, {("t", 0): 10})
+        assert store.forget(lambda agent, _: agent == "gone", T0 + 8) == 4
+        assert store.forget(lambda agent, _: agent == "gone", T0 + 8) == 0
+        left = queries.page(store, Filters(), None, 100)
+        assert sorted(row.request_id for row in left.rows) == ["r-0", "r-2", "r-4", "r-6", "r-8", "r-9"]
+        assert not any(b"gone" in value and b"r-1" in value for _, value in store._items(b""))
+
+
+def test_the_oldest_of_a_class_is_found_behind_any_number_of_anothers() -> None:
+    """Two thousand looks at another class, and the page said that none waited; of 194,681 jobs two figures contradicted
+    each other (Parallels/rq-dashboard#396).
+    """
+    with a_store() as store:
+        low = [Asked(place_of(2, 0, number), T0 + number, f"low-{number}", "a", "small", 10) for number in range(3_000)]
+        store.apply([*low, Asked(place_of(0, 0, 0), T0 + 5_000, "urgent", "a", "small", 10)], {})
+        found = queries.oldest_waiting(store, "high")
+        assert found is not None
+        assert found.request_id == "urgent"
+        assert queries.oldest_waiting(store, "normal") is None
+        page = queries.page(store, Filters(status=("waiting",), priority=("high",)), None, 10)
+        assert ([row.request_id for row in page.rows], page.looked_at) == (["urgent"], 1)
+
+
+def test_a_search_that_finds_nothing_ends_and_goes_on_where_it_was() -> None:
+    """Weeks of few requests are thousands of buckets; a filter that fits nothing walked through all of them."""
+    many = queries.MOST_BUCKETS + 50
+    with a_store() as store:
+        each_ms = 2**18
+        store.apply(
+            [
+                Asked(place_of(1, 0, n), T0 + n * each_ms, f"r-{n}", "a" if n else "oldest", "small", 10)
+                for n in range(many)
+            ],
+            {},
+        )
+        first = queries.page(store, Filters(agent="oldest"), None, 10)
+        assert (list(first.rows), first.older is not None) == ([], True)
+        second = queries.page(store, Filters(agent="oldest"), first.older, 10)
+        assert ([row.request_id for row in second.rows], second.older) == (["r-0"], None)

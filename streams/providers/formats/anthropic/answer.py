@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.response import Usage
+from streams.money.usage import billed_of
 from streams.providers.formats.anthropic.names import original_name
 from streams.providers.formats.anthropic.parts import THOUGHTS
 from streams.providers.formats.anthropic.thinking import CONTENT_FIELD
@@ -72,7 +73,8 @@ def translate_answer(parsed: Mapping[str, Any], created: int) -> Answer | Failur
         body = encode(whole)
     except ValueError:
         return unusable("the provider's answer is nested too deep")
-    return Answer(body, usage, whole=stopped in _WHOLE, cached_tokens=cached)
+    billed = billed_of(usage, stated)
+    return Answer(body, usage, whole=stopped in _WHOLE, cached_tokens=cached, billed=billed)
 
 
 def _message(blocks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -135,6 +137,11 @@ def usage_in_openai(reported: Any) -> tuple[Usage, dict[str, Any]]:
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": read, "cache_creation_tokens": made},
     }
+    created = given.get("cache_creation")
+    if isinstance(created, dict) and (hour := tokens(created.get("ephemeral_1h_input_tokens"))):
+        stated["prompt_tokens_details"]["cache_creation_1h_tokens"] = hour
+    if (tier := given.get("service_tier")) in ("batch", "priority"):
+        stated["service_tier"] = tier
     details = given.get("output_tokens_details")
     if isinstance(details, dict) and (thought := tokens(details.get("thinking_tokens"))):
         stated["completion_tokens_details"] = {"reasoning_tokens": thought}

@@ -53,6 +53,8 @@ class _Block:
 class AnthropicAssembler:
     """`translate` makes the answer of the whole message."""
 
+    is_chunk = False
+
     def __init__(self, translate: Callable[[dict[str, Any]], Answer | Failure]) -> None:
         self.size_bytes = 0
         self._translate = translate

@@ -1,1 +1,3 @@
-"""The OpenAI format, which requests and answers have here too: format, then answer (whole) and stream with merge (in pieces)."""
+"""The OpenAI format, which requests and answers have here too: format, then answer (whole), stream with merge (in
+pieces) and chunks (for others); continuing: behind a partial answer.
+"""

@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
+from streams.money.usage import billed_of
 from streams.providers.failures import failure_of
 from streams.providers.formats.error_bodies import Said, read_error_value, said_of
 from streams.providers.formats.wire import Answer, Asked, Failure, cached_tokens_of, unusable, usage_of
@@ -47,7 +48,8 @@ def answer_of(asked: Asked, status: int, parsed: Any, body: bytes, headers: Mapp
         return whole
     stated = parsed.get("usage")
     usage = usage_of(stated)
-    return Answer(body, usage, whole, cached_tokens_of(stated, usage))
+    billed = billed_of(usage, stated, parsed.get("service_tier"))
+    return Answer(body, usage, whole, cached_tokens_of(stated, usage), billed)
 
 
 def says_nothing(error: Any) -> bool:

@@ -22,6 +22,7 @@ _DONE: Final = b"[DONE]"
 _OF_STREAMS: Final = ("choices", "object", "obfuscation")
 """Fields of chunks that a whole answer has otherwise, or not at all."""
 _OF_CHOICES: Final = ("index", "delta")
+_OPEN, _CLOSE = b"{}"
 _ENDS: Final = ("finish_reason", "error")
 _NO_CHUNK: Final = (ValueError, AttributeError, TypeError, RecursionError)
 _BROKEN: Final = broken("the provider's stream holds something that is no chunk")
@@ -32,11 +33,14 @@ class OpenaiAssembler:
 
     def __init__(self, asked: Asked, headers: Mapping[str, str] | None = None) -> None:
         self.size_bytes = 0
+        self.is_chunk = False
         self._asked = asked
         self._headers = headers or {}
         self._head: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
         self._brought = False
+        self._has_choices = False
+        """Whether the last chunk has a list of them."""
         self._done = False
         self._failure: Failure | None = None
 
@@ -45,11 +49,13 @@ class OpenaiAssembler:
         return self._done or self._failure is not None
 
     def feed(self, data: bytes) -> bool:
-        if self.ended:
+        self.is_chunk = False
+        if self._done or self._failure is not None:
             return False
         before = self.size_bytes
         try:
             brought = self._take(orjson.loads(data))
+            self.is_chunk = self._failure is None and self._has_choices and _is_one_line(data)
         except orjson.JSONDecodeError:
             return self._feed_odd(data)
         except _NO_CHUNK:
@@ -82,6 +88,7 @@ class OpenaiAssembler:
         if (error := chunk.get("error")) is not None and not says_nothing(error):
             return self._fail(failure_of(200, said_of(chunk), self._headers))
         choices = chunk.get("choices")
+        self._has_choices = type(choices) is list
         if not choices and _is_error(chunk):
             return self._fail(failure_of(200, said_of(chunk), self._headers))
         head = self._head
@@ -151,6 +158,11 @@ class OpenaiAssembler:
         except ValueError:
             return broken("the provider's stream holds something that is no answer")
         return answer_of(self._asked, 200, chat, body, self._headers)
+
+
+def _is_one_line(data: bytes) -> bool:
+    """Of an object, whether nothing is around it and no line feed in it; carriage returns are line feeds by now."""
+    return data[0] == _OPEN and data[-1] == _CLOSE and b"\n" not in data
 
 
 def _is_error(chunk: Mapping[str, Any]) -> bool:

@@ -27,6 +27,7 @@ def usage_of(response: Mapping[str, Any]) -> dict[str, Any] | None:
         "total_tokens": given.get("total_tokens"),
         "prompt_tokens_details": given.get("input_tokens_details"),
         "completion_tokens_details": given.get("output_tokens_details"),
+        "service_tier": response.get("service_tier"),
     }
     return {name: value for name, value in usage.items() if value is not None}
 

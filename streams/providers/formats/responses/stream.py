@@ -97,6 +97,8 @@ class ResponsesAssembler:
     `told`: chunks of an earlier attempt that the stream goes on behind.
     """
 
+    is_chunk = False
+
     def __init__(self, asked: Asked, told: Sequence[bytes] = ()) -> None:
         self._asked = asked
         self._chunker = ResponsesChunker()
