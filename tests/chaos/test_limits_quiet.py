@@ -19,7 +19,7 @@ from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import Pipeline, agent_on, wait_until
 from tests.support.simulator import Simulator
 
-pytestmark = [pytest.mark.chaos, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 SIZES = [
     int(tokens * SCALE) for tokens in ((20_000, 33_000, 46_000, 62_000, 80_000) if FULL else (20_000, 46_000, 80_000))
@@ -52,6 +52,7 @@ async def ask(traffic: Traffic, answers: list[Answer], request_id: str, model: s
     return sent
 
 
+@pytest.mark.alone
 async def test_a_large_request_is_dispatched_within_a_second_and_none_is_refused(
     pipeline: Pipeline, measured: Measured
 ) -> None:
@@ -142,6 +143,7 @@ async def twelve_at_once(pipeline: Pipeline, wire: str, *, counted: bool, agents
         yield asyncio.get_running_loop().time() - began
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("agents", [1, 12])
 async def test_cached_tokens_that_do_not_count_hold_nobody_up(
     pipeline: Pipeline, measured: Measured, agents: int
@@ -157,6 +159,7 @@ async def test_cached_tokens_that_do_not_count_hold_nobody_up(
     }
 
 
+@pytest.mark.long
 async def test_cached_tokens_that_count_are_waited_for_and_none_is_refused(
     pipeline: Pipeline, measured: Measured
 ) -> None:

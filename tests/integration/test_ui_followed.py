@@ -20,7 +20,7 @@ from tests.support.fixtures import Measured
 from tests.support.pipeline import Pipeline, wait_until
 
 RATE: Final = 1_000
-SECONDS: Final = 30
+SECONDS: Final = 15
 STEP_S: Final = 0.1
 MOST_CORES: Final = 0.15
 

@@ -22,7 +22,7 @@ from tests.support.fixtures import Measured
 from tests.support.pipeline import Pipeline, request, send_steadily
 
 BROWSERS: Final = 50
-SECONDS: Final = 12.0
+SECONDS: Final = 8.0
 PAGES: Final = ("/", "/queues", "/dead-letters", "/limits", "/providers", "/scaling", "/requests?status=error")
 
 
