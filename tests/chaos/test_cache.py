@@ -107,7 +107,7 @@ async def test_restarted_new_and_wiped_workers_are_warm(pipeline: Pipeline, meas
         assert await traffic.wait_answered(60)
         return {answers.cache(f"{run}-{number}") for number in range(len(questions))}
 
-    async with pipeline.fleet() as fleet, pipeline.traffic(answers.note) as traffic:
+    async with pipeline.fleet(kafka__session_timeout="3s") as fleet, pipeline.traffic(answers.note) as traffic:
         await fleet.start(1)
         assert await ask_all("first") == {"none"}
         await pipeline.wait_all_committed(60)  # else the records themselves come again, and are in memory then
@@ -130,7 +130,7 @@ async def test_restarted_new_and_wiped_workers_are_warm(pipeline: Pipeline, meas
 async def test_a_request_that_was_answered_is_not_paid_again_on_another_worker(pipeline: Pipeline) -> None:
     answers = Answers()
     value = request("again") | {"cache": {"mode": "off"}}
-    async with pipeline.fleet() as fleet, pipeline.traffic(answers.note) as traffic:
+    async with pipeline.fleet(kafka__session_timeout="3s") as fleet, pipeline.traffic(answers.note) as traffic:
         await fleet.start(1)
         await traffic.send("normal", agent_on(0), value, "first send")
         assert await traffic.wait_answered(60)

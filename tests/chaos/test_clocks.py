@@ -6,7 +6,6 @@ that run (`CLOCK_MONOTONIC`, `CLOCK_BOOTTIME`).
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ from ops.processes.fleet import Fleet
 from tests.support.fixtures import Measured
 from tests.support.pipeline import Pipeline, request, send_steadily
 from tests.support.positions import read_all
+from tests.support.stopwatch import Stopwatch
 from topics.names import METRIC_SAMPLES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -86,9 +86,9 @@ async def test_a_worker_that_starts_with_a_wrong_clock_answers_in_time_and_no_la
         for number in range(20):
             await traffic.send("normal", f"agent-{number}", request(f"good-{number}", timeout_s=30.0))
         await traffic.send("normal", "slow", request("slow", timeout_s=2.0, latency_ms=20_000))
-        began = time.monotonic()
+        watch = Stopwatch()
         assert await traffic.wait_answered(18)
-        took_s = time.monotonic() - began
+        took_s = watch.running_s
     assert {name for name, status in statuses.items() if status != "ok"} == {"slow"}
     assert statuses["slow"] == "expired"
     assert took_s < 15, "it waited for the provider, not for its own limit of 2 s"
@@ -98,6 +98,7 @@ async def test_a_clock_that_is_set_by_an_hour_under_load_expires_nothing_and_sto
     pipeline: Pipeline, machine: MachineClock, measured: Measured
 ) -> None:
     answers: list[Answer] = []
+    watch = Stopwatch()
     async with fleet(pipeline, machine) as workers, pipeline.traffic(answers.append) as traffic:
         await workers.start(1)
         values = [request(f"load-{number}", timeout_s=20.0, latency_ms=300) for number in range(600)]
@@ -117,5 +118,5 @@ async def test_a_clock_that_is_set_by_an_hour_under_load_expires_nothing_and_sto
     off = [abs(at - stamped) for stamped, at in sampled]
     measured(f"{summary}; {len(sampled)} samples, the longest gap {max(gaps):.1f} s, at most {max(off):.2f} s off")
     assert (summary.ok, summary.lost, summary.expired, summary.duplicates) == (600, 0, 0, 0)
-    assert max(gaps) < 5
-    assert max(off) < 2
+    assert max(gaps) < 5 + watch.still_s
+    assert max(off) < 2 + watch.still_s

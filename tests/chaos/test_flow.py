@@ -197,6 +197,7 @@ async def test_under_five_times_too_much_every_request_is_answered_while_workers
         errors[error["type"] if error else "none"] += 1
 
     settings = {
+        "kafka__session_timeout": "3s",
         "concurrency__per_host": SLOTS,
         "backpressure__partition_records": 100,
         **{

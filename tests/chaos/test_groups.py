@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from tests.support.acls import ACLS, Acls
 from tests.support.fixtures import Measured
 from tests.support.pipeline import Pipeline, fresh_topics, request, send_steadily, wait_until
 from tests.support.simulator import Simulator
+from tests.support.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.chaos
 
@@ -49,13 +49,13 @@ async def pipeline(guarded: Broker, tmp_path: Path, unique: Callable[[str], str]
 
 async def start_and_fail(pipeline: Pipeline, name: str = "refused") -> tuple[str, float]:
     """The lines at warning and above of a worker that may not take part, and how long it took to end."""
-    began = time.monotonic()
+    watch = Stopwatch()
     worker = WorkerProcess(name, pipeline.settings(), pipeline.directory / f"{name}.log")
     try:
         assert await worker.wait_ended(STARTED_S)
     finally:
         worker.kill()
-    took_s, ended_at = time.monotonic() - began, datetime.now(UTC)
+    took_s, ended_at = watch.running_s, datetime.now(UTC)
     text = worker.log_text()
     assert worker.exit_code == 2, text
     assert "Traceback" not in text
@@ -130,13 +130,13 @@ async def test_a_worker_whose_group_is_taken_away_waits_says_so_and_goes_on(
         await asyncio.sleep(5)  # in which it waits, and does not say it again and again
         assert worker.alive
         await acls.allow_group(pipeline.group_id)
-        given_back_at = time.monotonic()
+        watch = Stopwatch()
 
         async def is_caught_up() -> bool:
             return traffic.open <= 20
 
         await wait_until(is_caught_up, 60)
-        healed_s = time.monotonic() - given_back_at
+        healed_s = watch.running_s
         await sending
         assert await traffic.wait_answered(60)
         await pipeline.wait_all_committed(60)

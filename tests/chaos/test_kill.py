@@ -52,7 +52,7 @@ async def kill_now_and_then(pipeline: Pipeline, fleet: Fleet, kills: list[Kill],
 async def test_every_request_is_answered_while_workers_are_killed(pipeline: Pipeline, measured: Measured) -> None:
     kills: list[Kill] = []
     values = [request(f"fire-{n}", latency_ms=200) for n in range(SECONDS * RATE_PER_S)]
-    async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
+    async with pipeline.fleet(kafka__session_timeout="3s") as fleet, pipeline.traffic() as traffic:
         await fleet.start(2)
         killing = asyncio.create_task(kill_now_and_then(pipeline, fleet, kills))
         await send_steadily(traffic, values, RATE_PER_S)
@@ -95,7 +95,7 @@ async def test_what_finished_behind_a_slow_head_is_not_paid_again_after_a_kill(
     pipeline: Pipeline, measured: Measured
 ) -> None:
     heads = {f"head-{p}-{n}": (p, n) for p in PRIORITIES for n in range(PARTITIONS)}
-    async with pipeline.fleet() as fleet, pipeline.traffic() as traffic:
+    async with pipeline.fleet(kafka__session_timeout="6s") as fleet, pipeline.traffic() as traffic:
         await fleet.start(2)
         before = await pipeline.wait_members(2, 60)
         acks = [await traffic.send(p, agent_on(n), request(head, latency_ms=HEAD_MS)) for head, (p, n) in heads.items()]

@@ -20,7 +20,9 @@ async def test_partitions_paused_longer_than_max_poll_interval_keep_their_worker
 ) -> None:
     slow, fast = [f"slow-{n}" for n in range(8)], [f"fast-{n}" for n in range(100)]
     async with (
-        pipeline.fleet(kafka__max_poll_interval="3s", backpressure__partition_records=2) as fleet,
+        pipeline.fleet(
+            kafka__max_poll_interval="3s", kafka__session_timeout="30s", backpressure__partition_records=2
+        ) as fleet,
         pipeline.traffic() as traffic,
     ):
         (worker,) = await fleet.start(1)

@@ -29,6 +29,7 @@ WITHIN_S = 90.0
 """For one join or leave. Everything happens within seconds on an idle machine."""
 
 LIVE: dict[str, object] = {
+    "kafka.session_timeout": "3s",
     "metrics.interval": "1s",
     "metrics.aggregation": "1s",
     "metrics.grace": "1s",

@@ -11,6 +11,7 @@ import pytest
 from ops.load.traffic import Traffic
 from tests.support.fixtures import Measured
 from tests.support.pipeline import PARTITIONS, Pipeline, agent_on, request
+from tests.support.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.chaos
 
@@ -53,13 +54,14 @@ async def test_a_dead_workers_partitions_are_served_again_within_12_s(pipeline: 
         slow = await send_slow(traffic, of_each=2)
         await pipeline.simulator.wait_in_flight(len(slow))
         async with probes(traffic) as sent:
-            killed_at = time.time()
+            killed_at, watch = time.time(), Stopwatch()
             fleet.workers[0].kill()
             after = await pipeline.wait_members(1, 60)
             await asyncio.sleep(1)
         assert await traffic.wait_answered(60)
         await pipeline.wait_all_committed(60)
         summary, lost = traffic.ledger.summary(), traffic.ledger.lost_ids()
+    still_s = watch.still_s
     (survivor,) = after
     moved = set(range(PARTITIONS)) - before[survivor]
     ends = await pipeline.answered_at_ms()
@@ -77,7 +79,7 @@ async def test_a_dead_workers_partitions_are_served_again_within_12_s(pipeline: 
     assert len(moved) == PARTITIONS / 2
     assert lost == []
     assert summary.ok == summary.sent
-    assert served_again_s <= 12
+    assert served_again_s <= 12 + still_s
     assert {slow[name] for name in slow if calls[name] > 1} == moved
 
 
@@ -93,6 +95,7 @@ async def test_a_worker_that_joins_disturbs_no_call_on_partitions_that_stay(
         before = await pipeline.wait_members(2, 60)
         slow = await send_slow(traffic, of_each=3)
         await pipeline.simulator.wait_in_flight(len(slow))
+        watch = Stopwatch()
         async with probes(traffic) as sent:
             await fleet.start(1)
             after = await pipeline.wait_members(3, 60)
@@ -115,7 +118,7 @@ async def test_a_worker_that_joins_disturbs_no_call_on_partitions_that_stay(
     assert len(stayed) == PARTITIONS - PARTITIONS / 3
     assert {name for name in repeated if (slow[name] if name in slow else sent[name][0]) in stayed} == set()
     assert max(calls.values()) <= 2
-    assert pause_s <= most_s
+    assert pause_s <= most_s + watch.still_s
 
 
 def longest_gap_s(times_ms: Iterable[int]) -> float:

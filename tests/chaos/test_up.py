@@ -40,7 +40,7 @@ async def _children(http: str) -> dict[str, str]:
 
 
 async def test_a_fleet_comes_up_replaces_a_worker_that_dies_and_drains_at_the_end(pipeline: Pipeline) -> None:
-    settings = pipeline.settings(scaling__limits__min=2)
+    settings = pipeline.settings(scaling__limits__min=2, kafka__session_timeout="3s")
     up = WorkerProcess("up", settings, pipeline.directory / "up.log", command="up")
     try:
         await wait_until(lambda: _said(up, "supervising"), 60)
@@ -82,7 +82,7 @@ async def test_workers_that_do_not_start_are_given_up_loudly(pipeline: Pipeline)
 
 
 async def test_of_two_supervisors_one_stands_by_and_takes_over(pipeline: Pipeline) -> None:
-    settings = pipeline.settings(scaling__limits__min=2)
+    settings = pipeline.settings(scaling__limits__min=2, kafka__session_timeout="3s")
     first = WorkerProcess("first", settings, pipeline.directory / "first.log", command="up")
     second: WorkerProcess | None = None
     try:

@@ -20,6 +20,7 @@ from streams.kafka.pacing import pace_empty_fetches
 from tests.integration.probe import CHECK_DEADLINE_S, CHECKS
 from tests.integration.probe.clients import new_topic, producer, reader
 from tests.support.processes import heeds_interrupts, running
+from tests.support.stopwatch import Stopwatch
 
 DOCS = Path(__file__).parents[2] / "docs" / "brokers.md"
 
@@ -74,10 +75,10 @@ async def test_paced_fetches_are_few_on_the_embedded_broker_and_a_record_still_c
         consumer._fetcher._proc_fetch_request = counted
         await consumer.getmany(timeout_ms=1000)
         assert 0 < fetches <= 25
-        sent_at = time.monotonic()
+        watch = Stopwatch()
         await client.send_and_wait(topic, b"value")
         assert (await consumer.getone()).value == b"value"
-        assert time.monotonic() - sent_at < 5
+        assert watch.running_s < 5
 
 
 @pytest.mark.parametrize("kind", ["embedded", pytest.param("apache", marks=pytest.mark.long)])
@@ -100,9 +101,9 @@ def test_a_broker_does_not_outlive_a_killed_parent(kind: str, tmp_path: Path, re
             assert live_brokers(host, int(port)), "the broker ended with the thread that asked for it"
         finally:
             parent.kill()
-    ends_at = time.monotonic() + 10
+    watch = Stopwatch()
     while _runs(int(pid)):
-        assert time.monotonic() < ends_at, "the broker still runs"
+        assert watch.running_s < 10, "the broker still runs"
         time.sleep(0.05)
 
 
@@ -134,7 +135,7 @@ async def test_a_given_data_directory_is_used_again(kind: str, tmp_path: Path, r
         await asyncio.to_thread(start_broker, kind, data_dir=tmp_path) as second,
         reader(second.bootstrap_servers, topic) as consumer,
     ):
-        record = await asyncio.wait_for(consumer.getone(), 15)
+        record = await asyncio.wait_for(consumer.getone(), 60)
     assert record.value == b"value"
 
 
@@ -224,7 +225,7 @@ async def test_the_command_prints_the_address_and_ends_its_broker(number: signal
         host, port = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip().split(":")
         assert live_brokers(host, int(port))
         process.send_signal(number)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     assert not live_brokers(host, int(port))
 
 

@@ -63,7 +63,7 @@ async def test_a_budget_is_used_and_never_overspent_though_workers_are_killed(
     await pipeline.simulator.configure(cached_share=0.25, reasoning_share=0.5)
     owners, workers, kill_s = ([f"o-{n}" for n in range(20)], 3, 10.0) if FULL else (["o-0", "o-1"], 2, 3.0)
     budget = {"scope": "agent", "name": "o-*", "period": "total", "amount": str(AMOUNT)}
-    settings = with_money(pipeline.settings(), [budget])
+    settings = with_money(pipeline.settings(kafka__session_timeout="3s"), [budget])
     each = 1000 // len(owners) if FULL else 30
     """Callers of one owner, each with one request after the other."""
     refused: dict[str, int] = defaultdict(int)

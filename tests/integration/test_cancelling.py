@@ -214,7 +214,7 @@ async def test_a_worker_that_is_killed_right_after_a_cancel_leaves_it_to_the_nex
     pipeline: Pipeline,
 ) -> None:
     agents = [agent_on(partition) for partition in range(6)]
-    async with pipeline.fleet() as fleet:
+    async with pipeline.fleet(kafka__session_timeout="3s") as fleet:
         await fleet.start(1)
         places = {
             agent: await publish(pipeline, REQUESTS_NORMAL, request(f"r-{agent}", latency_ms=LONG_MS), agent)

@@ -85,7 +85,7 @@ async def test_an_answer_from_the_cache_is_told_as_well(pipeline: Pipeline) -> N
 
 async def test_a_worker_that_is_killed_in_the_middle_costs_a_stream_nothing(pipeline: Pipeline) -> None:
     await pipeline.simulator.configure(per_token_ms=100)
-    async with running(pipeline) as fleet, client_of(pipeline) as client:
+    async with running(pipeline, kafka__session_timeout="3s") as fleet, client_of(pipeline) as client:
         await fleet.start(1)
         agents = [agent_on(number) for number in (0, 1, 4, 5, 8, 9)]  # both workers have some
         reading = [

@@ -149,7 +149,7 @@ async def test_windows_keys_and_marks_say_what_the_provider_was_paid(pipeline: P
 
 @pytest.mark.long
 async def test_a_worker_that_is_killed_leaves_what_it_told_and_the_answers_have_the_rest(pipeline: Pipeline) -> None:
-    settings = with_money(pipeline.settings(), [])
+    settings = with_money(pipeline.settings(kafka__session_timeout="3s"), [])
     loaded = load_settings(settings)
     async with Fleet(settings, pipeline.directory) as fleet, pipeline.traffic() as traffic:
         await fleet.start(1)

@@ -32,7 +32,7 @@ def change(calls: Rig, *urls: Any, **provider: Any) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - a simulator has no event for us
             await asyncio.sleep(0.01)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from aiokafka.structs import TopicPartition
 from ops.brokers import Broker
 from streams.kafka.fetch import PAUSE_S, Fetch
 from tests.integration.probe.clients import new_topic, producer
+from tests.support.stopwatch import Stopwatch
 
 LONG_WAIT_MS = 12_000
 """How long the broker holds a fetch: what waits for the end of one is seen to wait."""
@@ -43,13 +43,13 @@ async def fetching(
 
 async def take_from(fetch: Fetch, partition: TopicPartition) -> tuple[bytes, float]:
     """The next value of the partition and the seconds that it took; others are left."""
-    began = time.monotonic()
+    watch = Stopwatch()
     while partition not in fetch.ready():
         await fetch.wait(10)
     records, _ = fetch.take(partition, 10)
     (record,) = records
     assert record.value is not None
-    return record.value, time.monotonic() - began
+    return record.value, watch.running_s
 
 
 async def test_records_that_come_one_after_the_other_come_at_once(kafka: Broker) -> None:
@@ -89,19 +89,19 @@ async def test_a_backlog_is_fetched_without_pauses_and_what_trickles_in_with_the
         await client.flush()
         # About 30 fetches: with a pause after each of them 15 s.
         async with fetching(kafka.bootstrap_servers, topic, 1, pause_s, max_partition_fetch_bytes=20_000) as fetch:
-            began, found = time.monotonic(), list[bytes | None]()
+            watch, found = Stopwatch(), list[bytes | None]()
             while len(found) < backlog:
                 await fetch.wait(1)
                 while partition in fetch.ready():
                     found += [record.value for record in fetch.take(partition, backlog)[0]]
             assert found == [b"%0500d" % number for number in range(backlog)]
-            assert time.monotonic() - began < 10
+            assert watch.running_s < 10
 
-            began = time.monotonic()
+            watch = Stopwatch()
             for number in range(3):  # the first one may find the fetcher waiting
                 await client.send_and_wait(topic, b"%d" % number, partition=0)
                 assert (await take_from(fetch, partition))[0] == b"%d" % number
-            assert time.monotonic() - began > pause_s
+            assert watch.passed_s > pause_s
 
 
 async def test_what_is_left_holds_up_the_others_for_a_moment_only_and_goes_on_at_once_when_it_is_taken(
@@ -116,21 +116,21 @@ async def test_what_is_left_holds_up_the_others_for_a_moment_only_and_goes_on_at
         took = list[float]()
         for number in range(1, 8):
             await client.send_and_wait(topic, b"%d" % number, partition=0)
-            sent = time.monotonic()
+            watch = Stopwatch()
             await client.send_and_wait(topic, b"%d" % number, partition=1)
             assert (await take_from(fetch, taken))[0] == b"%d" % number
-            took.append(time.monotonic() - sent)
+            took.append(watch.running_s)
         assert statistics.median(took) < SOON_S
 
         await fetch.wait(0.05)  # so that a fetch of the other one is under way
-        began, found = time.monotonic(), list[bytes | None]()
+        watch, found = Stopwatch(), list[bytes | None]()
         while len(found) < 8:
             while left in fetch.ready():
                 found += [record.value for record in fetch.take(left, 10)[0]]
             if len(found) < 8:
                 await fetch.wait(10)
         assert found == [b"%d" % number for number in range(8)]
-        assert time.monotonic() - began < SOON_S
+        assert watch.running_s < SOON_S
 
 
 async def test_a_backlog_of_one_partition_is_read_fetch_after_fetch_without_stalls(kafka: Broker) -> None:
@@ -145,13 +145,13 @@ async def test_a_backlog_of_one_partition_is_read_fetch_after_fetch_without_stal
     async with fetching(kafka.bootstrap_servers, topic, 1, max_partition_fetch_bytes=bytes_a_fetch) as fetch:
         while not fetch.ready():
             await fetch.wait(10)
-        began, read, parts = time.monotonic(), 0, 0
+        watch, read, parts = Stopwatch(), 0, 0
         while read < backlog:
             while partition in fetch.ready():
                 read += len(fetch.take(partition, backlog)[0])
                 parts += 1
             if read < backlog:
                 await fetch.wait(10)
-        seconds = time.monotonic() - began
+        seconds = watch.running_s
     assert parts >= fetches, "a fetch brings a part of it"
     assert seconds < parts * 0.01 * 3

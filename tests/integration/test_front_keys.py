@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from tests.integration.test_front import fronts
 from tests.support.cli import headrace
 from tests.support.pipeline import Pipeline
 from tests.support.positions import read_all
+from tests.support.stopwatch import Stopwatch
 from topics.names import FRONT_KEYS, REQUEST_TOPICS
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}
@@ -41,13 +41,13 @@ async def post(http: aiohttp.ClientSession, url: str, key: str | None, **fields:
 
 async def until_status(http: aiohttp.ClientSession, url: str, key: str | None, wanted: int) -> float:
     """Seconds until a look at the models answers so."""
-    began = time.monotonic()
+    watch = Stopwatch()
     headers = {} if key is None else {"x-api-key": key}
     async with asyncio.timeout(60):
         while True:
             async with http.get(f"{url}/v1/models", headers=headers) as answer:
                 if answer.status == wanted:
-                    return time.monotonic() - began
+                    return watch.running_s
             await asyncio.sleep(0.02)
 
 

@@ -89,7 +89,7 @@ async def test_what_fails_before_the_first_token_has_a_true_status(pipeline: Pip
 
 async def test_a_killed_worker_costs_a_stream_nothing(pipeline: Pipeline) -> None:
     await pipeline.simulator.configure(per_token_ms=100)
-    async with fronts(pipeline, workers=2) as serving, serving.sdk() as sdk:
+    async with fronts(pipeline, workers=2, kafka__session_timeout="3s") as serving, serving.sdk() as sdk:
 
         async def read(number: int) -> str:
             agent = agent_on((0, 1, 4, 5, 8, 9)[number])  # both workers have some, however the partitions are shared

@@ -40,7 +40,7 @@ async def test_a_paused_class_waits_says_why_expires_in_time_and_goes_on_where_a
 ) -> None:
     """A pause that ends with a restart: cloudamqp/lavinmq#446; that is known too late after one: OptimalBits/bull#247."""
     settings = pipeline.settings(queueing__timeout__low="300s")
-    async with pipeline.fleet(queueing__timeout__low="300s") as fleet:
+    async with pipeline.fleet(queueing__timeout__low="300s", kafka__session_timeout="3s") as fleet:
         (worker,) = await fleet.start(1)
         paused = await headrace("pause", "low", "--reason", "a test", "--json", settings=settings)
         said = orjson.loads(paused.out)

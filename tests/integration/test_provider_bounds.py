@@ -20,6 +20,7 @@ from tests.integration.provider_load import Load
 from tests.integration.provider_rig import Rig, ask, asking, error_type, free_port, open_rig, over_aiohttp, url_of
 from tests.support.fixtures import FULL, Measured, measured
 from tests.support.requests import pending, until
+from tests.support.stopwatch import Stopwatch
 from topics.names import Priority
 
 __all__ = ["measured"]
@@ -49,7 +50,7 @@ async def test_bytes_a_second_are_held_within_5_percent(
         load, traffic = Load(rig.providers), rig.providers.all[0].traffic
         for _ in range(2 * bytes_per_s * seconds // size):
             load.put(big(size // 1000 if way == "out" else 0)(0))
-        await until(lambda: traffic.bandwidth.total > bytes_per_s, timeout_s=10)
+        await until(lambda: traffic.bandwidth.total > bytes_per_s, timeout_s=60)
         began = time.monotonic()
         before = traffic.bandwidth.passed(began)
         await asyncio.sleep(seconds)
@@ -165,9 +166,10 @@ async def test_the_time_of_one_call_leaves_time_for_another_one(
 ) -> None:
     provider = {"timeout": longest, "retry": {"max_time": "20s"}}
     async with open_rig(over_aiohttp, simulator.url, provider=provider) as rig:
-        began = time.monotonic()
+        watch = Stopwatch()
         outcome = await rig.call(asking(id="r", fault="hang", fail_first=1))
-        assert least_s <= time.monotonic() - began < least_s + 10
+        assert watch.passed_s >= least_s
+        assert watch.running_s < least_s + 10
     assert (outcome.status, outcome.attempts) == ("ok", 2)
 
 
@@ -177,12 +179,12 @@ async def test_a_retry_beyond_the_budget_waits_for_it(
 ) -> None:
     budget = {"share": "0%", "floor": floor, "burst": burst}
     async with open_rig(over_aiohttp, simulator.url, slots=8, provider={"retry": {"budget": budget}}) as rig:
-        began = time.monotonic()
+        watch = Stopwatch()
         outcomes = await asyncio.gather(*(rig.call(asking(id=f"r{n}", status=500, fail_first=1)) for n in range(4)))
-        took_s = time.monotonic() - began
+        passed_s, running_s = watch.passed_s, watch.running_s
     assert {(outcome.status, outcome.attempts) for outcome in outcomes} == {("ok", 2)}
-    assert took_s >= least_s
-    assert took_s < least_s + 2.5
+    assert passed_s >= least_s
+    assert running_s < least_s + 2.5
 
 
 @pytest.mark.parametrize(("min_volume", "share", "failures"), [(4, "50%", 4), (6, "100%", 6)])
@@ -257,10 +259,10 @@ async def test_a_few_requests_that_fail_among_many_good_ones_are_answered_within
     async with open_rig(
         over_aiohttp, simulator.url, slots=400, timeout_s=60, retry=default, routing=CALM, agents=MANY
     ) as rig:
-        began = time.monotonic()
+        watch = Stopwatch()
         hints: list[dict[str, Any]] = [{"status": 500} if n % 31 == 0 else {} for n in range(310)]
         outcomes = await asyncio.gather(*(rig.call(asking(id=f"r{n}", **hint)) for n, hint in enumerate(hints)))
-        took_s = time.monotonic() - began
+        took_s = watch.running_s
     assert [outcome.status for outcome in outcomes] == ["error" if hint else "ok" for hint in hints]
     assert {outcome.attempts for outcome, hint in zip(outcomes, hints, strict=True) if hint} == {3}
     assert took_s < 8, took_s
@@ -274,13 +276,13 @@ async def test_requests_that_always_fail_do_not_keep_the_breaker_open_for_the_ot
     ) as rig:
         health = rig.endpoints[0].health
         failing = [asyncio.create_task(rig.call(asking(id=f"f{n}", status=500))) for n in range(8)]
-        await until(lambda: health.state == "open", timeout_s=5)
-        began = time.monotonic()
+        await until(lambda: health.state == "open", timeout_s=60)
+        watch = Stopwatch()
         outcomes = await asyncio.gather(*failing)
-        took_s = time.monotonic() - began
+        took_s = watch.running_s
         assert {outcome.status for outcome in outcomes} == {"error"}
         assert took_s < 4, took_s  # each round of probes that opened it again is another second
-        await until(lambda: health.state != "open", timeout_s=5)
+        await until(lambda: health.state != "open", timeout_s=60)
         assert [(await rig.call(asking(id=f"g{n}"))).status for n in range(5)] == ["ok"] * 5
         assert health.state == "healthy"
 
@@ -304,7 +306,7 @@ async def test_how_many_good_calls_close_the_breaker_is_a_setting(
         health = rig.endpoints[0].health
         for _ in range(2):
             await rig.call(asking(status=500))
-        await until(lambda: health.state == "half_open", timeout_s=5)
+        await until(lambda: health.state == "half_open", timeout_s=60)
         assert (await rig.call(asking())).status == "ok"
         assert health.state == after_one
 
@@ -314,8 +316,9 @@ async def test_the_time_of_all_calls_is_a_setting(simulator: ProviderSim, longes
     steady = RetryPolicy(max_attempts=2, base_delay_s=8.0, max_delay_s=8.0)
     provider = {"timeout": "60s", "retry": {"max_time": longest}}
     async with open_rig(over_aiohttp, simulator.url, retry=steady, provider=provider) as rig:
-        began = time.monotonic()
+        watch = Stopwatch()
         outcome = await rig.call(asking(fault="hang"))
-        took_s = time.monotonic() - began
+        passed_s, running_s = watch.passed_s, watch.running_s
     assert outcome.status == "error"
-    assert least_s <= took_s < least_s + 10
+    assert passed_s >= least_s
+    assert running_s < least_s + 10

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import signal
 import struct
-import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from ops.processes.fleet import headrace_command
 from ops.provider_sim import ProviderSim, SimSettings
 from tests.support.processes import heeds_interrupts, running
+from tests.support.stopwatch import Stopwatch
 
 
 def chat(**hint: object) -> dict[str, Any]:
@@ -98,9 +98,10 @@ async def test_a_wrong_call_is_answered_as_openai_would(client: Client, body: ob
 
 
 async def test_a_request_asks_for_its_own_time_status_and_size(client: Client) -> None:
-    began = time.monotonic()
+    watch = Stopwatch()
     assert (await client.post(chat(latency_ms=300)))[0] == 200
-    assert 0.3 <= time.monotonic() - began < 5
+    assert watch.passed_s >= 0.3
+    assert watch.running_s < 5
     assert (await client.post(chat(status=503)))[0] == 503
     _, large = await client.post(chat(answer_bytes=3_000_000))
     assert len(large["choices"][0]["message"]["content"]) == 3_000_000
@@ -178,7 +179,7 @@ async def test_the_command_says_where_it_listens_and_ends_cleanly(number: signal
         async with aiohttp.ClientSession() as session:
             assert (await Client(session, url).post(chat(id="a")))[0] == 200
             process.send_signal(number)
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert await asyncio.wait_for(process.wait(), 60) == 0
     assert [line["event"] for line in lines(ledger)] == ["arrival", "end"]
 
 
@@ -205,6 +206,6 @@ def command(*arguments: str) -> AbstractAsyncContextManager[asyncio.subprocess.P
 
 async def test_settings_of_a_simulator_in_this_process_hold() -> None:
     async with ProviderSim(SimSettings(latency_ms=100)) as running, aiohttp.ClientSession() as session:
-        began = time.monotonic()
+        watch = Stopwatch()
         assert (await Client(session, running.url).post(chat()))[0] == 200
-        assert time.monotonic() - began >= 0.1
+        assert watch.passed_s >= 0.1

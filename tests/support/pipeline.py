@@ -21,8 +21,9 @@ from topics import catalogue, partition_for
 from topics.names import V1, Priority, TopicNames
 
 PARTITIONS = 12
-SESSION_TIMEOUT = "3s"
-"""Half of the default: tests that kill a worker wait for its session to end. A test of a bar in seconds sets its own."""
+SESSION_TIMEOUT = "20s"
+"""So that a machine that stands still for seconds ends no session. Who kills a worker waits for its session to end, and sets
+a shorter one."""
 
 _POLL_S = 0.1
 

@@ -48,7 +48,7 @@ class Freezer:
             self._group.rmdir()
         except OSError:
             outlived = (self._group / "cgroup.procs").read_text().split()
-            print(f"these processes outlived the command: {' '.join(outlived)}", file=sys.stderr)
+            sys.stderr.write(f"these processes outlived the command: {' '.join(outlived)}\n")
 
 
 @contextmanager

@@ -141,7 +141,7 @@ async def test_work_that_fails_is_told_counted_and_settled() -> None:
 
     with capture_logs() as logs:
         jobs.start(work(), settled.set)
-        await asyncio.wait_for(settled.wait(), 1)
+        await asyncio.wait_for(settled.wait(), 60)
     assert (faults("test") - before, logs[0]["log_level"], str(logs[0]["exc_info"])) == (1, "error", "no good")
 
 

@@ -226,7 +226,7 @@ async def _step(
 
 async def _let_all_end(rig: Rig, came: Sequence[PendingRequest]) -> None:
     await rig.settle()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not all(rig.delivered.type_of(request) for request in came) or rig.providers.under_way:
             for called, end in list(rig.providers.under_way.items()):
                 if not end.done():

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from streams.front.guards import Bounds, receiving
 from streams.front.listener import listening
+from tests.support.stopwatch import Stopwatch
 
 GET = b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -56,13 +57,12 @@ async def said(where: tuple[str, int], *pieces: bytes, every_s: float = 0.0, wit
 async def test_a_head_that_trickles_in_is_ended_in_time_however_it_trickles() -> None:
     """A byte now and then held a connection for minutes (xorbitsai/inference#5213): the clock is not reset by a byte."""
     async with serving(head_s=0.3) as where:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        watch = Stopwatch()
         assert await said(where, *[b"G", *[b"x"] * 40], every_s=0.05) == b""
         assert await said(where) == b""  # says nothing at all
         first = GET + b"POST /v1/messages HTTP/1.1\r\nx: "  # the second head of a kept connection never ends
         assert (await said(where, first)).count(b"HTTP/1.1 200") == 1
-        assert loop.time() - began < 8
+        assert watch.running_s < 8
 
 
 async def test_a_body_that_trickles_in_is_refused_in_time_in_the_apis_own_words() -> None:
@@ -75,9 +75,10 @@ async def test_a_body_that_trickles_in_is_refused_in_time_in_the_apis_own_words(
 
 async def test_a_connection_that_has_nothing_to_say_is_ended() -> None:
     async with serving(idle_s=0.3) as where:
-        began = asyncio.get_running_loop().time()
+        watch = Stopwatch()
         assert b" 200 " in await said(where, GET)
-        assert 0.2 < asyncio.get_running_loop().time() - began < 5
+        assert watch.passed_s > 0.2
+        assert watch.running_s < 5
 
 
 async def test_a_request_under_way_is_not_idle() -> None:
@@ -166,7 +167,7 @@ async def test_no_file_descriptor_is_left_behind() -> None:
     async with serving(head_s=0.2) as where:
         before = _files()
         await asyncio.gather(*(said(where, *BROKEN.values()) for _ in range(20)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while _files() > before:  # noqa: ASYNC110 - the kernel has no event for us
                 await asyncio.sleep(0.05)
 

@@ -53,7 +53,7 @@ async def shown(port: int, *, names: bool = True, most: ssl.TLSVersion = ssl.TLS
 
 
 async def until_shown(port: int, name: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await shown(port) != name:  # noqa: ASYNC110 - the listener has no event for its clients
             await asyncio.sleep(0.02)
 

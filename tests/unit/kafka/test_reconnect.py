@@ -17,6 +17,7 @@ from streams.kafka import reconnect
 from streams.kafka.backoff import Backoff
 from streams.kafka.reconnect import ReconnectingClient, reconnecting
 from tests.support.requests import until
+from tests.support.stopwatch import Stopwatch
 
 TOPIC = [(0, "t", False, [(0, 0, 1, [1], [1])])]
 NEVER = object()
@@ -80,9 +81,9 @@ async def ask(client: Any) -> bool:
 async def test_a_broker_that_is_silent_does_not_keep_the_next_one_from_being_asked() -> None:
     for _ in range(5):  # in whatever order
         client, made = await client_of({"old:1": NEVER, "old:2": told(2)})
-        began = time.monotonic()
+        watch = Stopwatch()
         assert await ask(client)
-        assert time.monotonic() - began < 10
+        assert watch.running_s < 10
         assert made["old:2"].asked == 1
 
 
@@ -199,7 +200,7 @@ async def test_a_client_more_waits_for_a_cluster_that_has_answered_and_an_addres
     first, made = await client_of({"boot:9": told(1)})
     silent = made.pop("boot:9")
     with pytest.raises(KafkaConnectionError):
-        await asyncio.wait_for(first.bootstrap(), 1)
+        await asyncio.wait_for(first.bootstrap(), 60)
     made["boot:9"] = silent
     await first.bootstrap()
     await first.close()
@@ -215,4 +216,4 @@ async def test_a_client_more_waits_for_a_cluster_that_has_answered_and_an_addres
     monkeypatch.setattr(reconnect, "_BOOTSTRAP_S", 0.05)
     third, _ = await client_of({})
     with pytest.raises(KafkaConnectionError):
-        await asyncio.wait_for(third.bootstrap(), 1)
+        await asyncio.wait_for(third.bootstrap(), 60)

@@ -25,6 +25,7 @@ from streams.otel.spans import ModelNames, spans_of
 from streams.settings.tracing import TraceExport
 from tests.support.collector import Collector, collecting
 from tests.support.requests import pending, until
+from tests.support.stopwatch import Stopwatch
 from tests.unit.otel.test_spans import answered, telling
 
 FAST_S = 0.02
@@ -92,10 +93,10 @@ async def test_a_collector_that_is_down_costs_one_line_and_what_finds_no_room() 
         async with exporting(f"http://127.0.0.1:{closed_port()}") as exporter:
             exporter.put(told)
             await until(lambda: len(logs) == 1)
-            began = time.perf_counter()
+            watch = Stopwatch()
             for _ in range(MOST_QUEUED + 500):
                 exporter.put(told)
-            assert time.perf_counter() - began < 10
+            assert watch.running_s < 10
             assert count("dropped") - dropped >= 500
             await asyncio.sleep(20 * FAST_S)
         assert count("dropped") - dropped == MOST_QUEUED + 501
@@ -120,9 +121,9 @@ async def test_a_collector_that_hangs_or_is_busy_holds_no_end_up(
         async with exporting(collector.url) as exporter:
             exporter.put(one_told())
             await until(lambda: bool(collector.requests))
-            began = time.monotonic()
+            watch = Stopwatch()
             await exporter.stop(within_s=0.3)
-            assert time.monotonic() - began < 20
+            assert watch.running_s < 20
         gone.set()
 
 
@@ -138,7 +139,7 @@ async def test_a_busy_collector_is_asked_again_not_before_it_says_and_gets_the_s
         collector.answer = answer
         with capture_logs() as logs:
             exporter.put(one_told())
-            await until(lambda: len(collector.spans) == 4, timeout_s=10)
+            await until(lambda: len(collector.spans) == 4, timeout_s=60)
         assert len(set(collector.bodies)) == 1
         assert at[1] - at[0] >= 1
         assert at[2] - at[1] >= 1
