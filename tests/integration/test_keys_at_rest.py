@@ -41,9 +41,8 @@ async def test_keys_are_rotated_lost_and_found_while_workers_die(callers: Caller
     files = {name: callers.pipeline.directory / f"{name}.keys" for name in ("acme", "beta")}
     for file in files.values():
         file.write_text(K1)
-    settings: dict[str, object] = {"kafka.session_timeout": "3s"} | {
-        f"tenants.{name}.cache.key_file": str(file) for name, file in files.items()
-    }
+    settings: dict[str, object] = {"kafka.session_timeout": "3s"}
+    settings |= {f"tenants.{name}.cache.key_file": str(file) for name, file in files.items()}
     counts = dict.fromkeys(files, 0)
 
     async def found(tenant: str, content: str) -> str:
