@@ -72,9 +72,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.support.stalls", description=__doc__)
     parser.add_argument("--every", type=float, default=20.0, help="mean seconds between two stalls")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each is")
+    parser.add_argument("--seed", type=int, default=1, help="of the times between stalls")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    draw = random.Random(1)
+    draw = random.Random(options.seed)
     with _freezer() as freezer:
         process = subprocess.Popen(options.command, preexec_fn=freezer.join)
         while not _wait(process, draw.uniform(0.5, 1.5) * options.every):
