@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from ops.brokers import kafka_jars
 from tests.support.fixtures import Measured
 from tests.support.guarded_broker import PASSWORD, USER, GuardedBroker, start_guarded
+from tests.support.logs import troubles
 from tests.support.pipeline import Pipeline, fresh_topics, request, send_steadily
 from tests.support.simulator import Simulator
 
@@ -51,13 +51,6 @@ def signed_in(guarded: GuardedBroker, password_file: Path) -> dict[str, Any]:
         "kafka__sasl_password_file": str(password_file),
         "kafka__tls_ca_file": str(guarded.ca_file),
     }
-
-
-def troubles(log: str) -> list[str]:
-    """The lines at warning and above; a machine that stood still is nothing of these."""
-    lines = [orjson.loads(line) for line in log.splitlines()]
-    loud = [line for line in lines if line["level"] not in ("debug", "info")]
-    return [str(line) for line in loud if "stood still" not in line["event"]]
 
 
 @pytest.mark.timeout(180)

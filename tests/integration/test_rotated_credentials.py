@@ -15,6 +15,7 @@ from ops.brokers import kafka_jars
 from ops.processes.fleet import WorkerProcess
 from tests.support.fixtures import Measured
 from tests.support.guarded_broker import GuardedBroker, start_guarded
+from tests.support.logs import troubles
 from tests.support.pipeline import Pipeline, fresh_topics, request, send_steadily
 from tests.support.simulator import Simulator
 
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 TOKEN_S = 12.0
 CERTIFICATE_S = 25.0
-IDLE_S = 4.0
+IDLE_S = 8.0
 """After which the broker closes a connection on which nothing is sent: the next one is made with the files as they are then."""
 
 
@@ -60,11 +61,6 @@ def replace(file: Path, content: bytes) -> None:
     new = file.with_suffix(".new")
     new.write_bytes(content)
     new.replace(file)
-
-
-def troubles(log: str) -> list[str]:
-    lines = [orjson.loads(line) for line in log.splitlines()]
-    return [str(line) for line in lines if line["level"] not in ("debug", "info")]
 
 
 async def test_tokens_and_a_certificate_end_and_nobody_notices(
