@@ -24,7 +24,7 @@ HONEST = ["2xx", "4xx", "501", "503", "504"]
 async def test_no_request_that_schemathesis_makes_of_the_document_is_a_fault_of_the_fronts(pipeline: Pipeline) -> None:
     config = pipeline.directory / "schemathesis.toml"
     config.write_text(f"[checks.not_a_server_error]\nexpected-statuses = {json.dumps(HONEST)}\n")
-    async with fronts(pipeline, front__wait="5s") as serving:
+    async with fronts(pipeline, front__wait="1s") as serving:
         # One worker: two threads that parse at once break Python 3.11's count of an AST's depth (python/cpython#106905).
         command = [
             str(SCHEMATHESIS), "--config-file", str(config), "run", f"{serving.urls[0]}/openapi.json",

@@ -112,7 +112,7 @@ async def read_again(worker: WorkerProcess, says: str) -> Any:
     async def has_said() -> bool:
         return len(events(worker, says)) > before
 
-    await wait_until(has_said, 20)
+    await wait_until(has_said, 60)
 
 
 class Asking:
@@ -144,7 +144,7 @@ class Asking:
         async def is_kept() -> bool:
             return len(await self._kept_by()) > before
 
-        await wait_until(is_kept, 30)
+        await wait_until(is_kept, 60)
         return (await self._kept_by())[-1]
 
     async def _kept_by(self) -> list[str]:

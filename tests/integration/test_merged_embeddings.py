@@ -36,7 +36,7 @@ async def test_shared_calls_bring_what_single_ones_do_and_one_bad_input_fails_al
         answered = Answered()
         dispatch = Dispatch(rules(), providers.providers, answered, lambda: 1000.0, time.monotonic)
         dispatch.accept(requests)
-        await until(lambda: len(answered.outcomes) == len(requests), 20)
+        await until(lambda: len(answered.outcomes) == len(requests))
         await dispatch.stop()
         shared_calls = simulator.ledger.counts.calls
         await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_a_hundred_embeddings_at_a_provider_that_takes_ten(
             requests = [embedding(f"text {n}", agent=f"agent-{n % 25}") for n in range(100)]
             before = len(calls)
             dispatch.accept(requests)
-            await until(lambda: len(answered.outcomes) == 100, 20)
+            await until(lambda: len(answered.outcomes) == 100)
             for request, outcome in answered.outcomes:
                 body = orjson.loads(outcome.payload or b"")
                 assert [body["data"][0]["embedding"][0]] == [float(request.request.payload["input"].split()[1])]
@@ -123,7 +123,7 @@ async def test_one_request_of_more_inputs_than_the_provider_takes(rig: OpenRig) 
         known = rules(most_inputs={"sim": 10})
         dispatch = Dispatch(known, providers.providers, answered, lambda: 1000.0, time.monotonic)
         dispatch.accept([embedding([f"text {n}" for n in range(35)])])
-        await until(lambda: len(answered.outcomes) == 1, 20)
+        await until(lambda: len(answered.outcomes) == 1)
         await dispatch.stop()
     ((_, outcome),) = answered.outcomes
     body = orjson.loads(outcome.payload or b"")

@@ -129,7 +129,7 @@ async def test_what_is_posted_in_one_turn_travels_together_and_arrives_in_order(
     topic, source = await topics.make(unique("outbox")), SampleSource()
     post_all(outbox, topic, numbered(300), source)
     assert source.finished == []
-    await until(lambda: len(source.finished) == 300, 20)
+    await until(lambda: len(source.finished) == 300)
     assert client.batches == 1
     assert source.finished == list(range(300))
     records = await topics.records(topic)
@@ -142,7 +142,7 @@ async def test_what_does_not_fit_into_a_batch_goes_into_the_next(
 ) -> None:
     topic, source = await topics.make(unique("outbox")), SampleSource()
     post_all(outbox, topic, numbered(100, size=2000), source)
-    await until(lambda: len(source.finished) == 100, 20)
+    await until(lambda: len(source.finished) == 100)
     assert 4 <= client.batches <= 8
     assert await topics.values(topic) == numbered(100, size=2000)
 
@@ -169,7 +169,7 @@ async def test_nothing_is_finished_that_the_broker_does_not_have(
     for number, value in enumerate(numbered(150)):
         outbox.post(TopicPartition(topic, 0), Message(None, value, [], source, number))
         await asyncio.sleep(0.002)
-    await until(lambda: len(there) == 150, 30)
+    await until(lambda: len(there) == 150)
     assert len(looks) > 1
     await asyncio.gather(*looks)
 
@@ -179,10 +179,10 @@ async def test_a_topic_that_is_not_there_is_waited_for_and_its_partitions_are_he
 ) -> None:
     topic, source = unique("outbox"), SampleSource()
     post_all(outbox, topic, numbered(3), source)
-    await until(lambda: source.marks, 20)
+    await until(lambda: source.marks)
     assert (source.marks[-1], source.finished) == (True, [])
     await topics.make(topic)
-    await until(lambda: len(source.finished) == 3, 30)
+    await until(lambda: len(source.finished) == 3)
     assert source.marks[-1] is False
     assert await topics.values(topic) == numbered(3)
 
@@ -192,10 +192,10 @@ async def test_what_waits_for_an_ack_is_not_overtaken(
 ) -> None:
     topic, source, later = unique("outbox"), SampleSource(), SampleSource()
     post_all(outbox, topic, numbered(3), source)
-    await until(lambda: source.marks, 20)  # the broker has refused them, and they will be sent again
+    await until(lambda: source.marks)  # the broker has refused them, and they will be sent again
     post_all(outbox, topic, numbered(6)[3:], later)
     await topics.make(topic)
-    await until(lambda: len(later.finished) == 3, 30)
+    await until(lambda: len(later.finished) == 3)
     assert source.finished == [0, 1, 2]
     assert await topics.values(topic) == numbered(6)
 
@@ -205,13 +205,13 @@ async def test_a_topic_that_was_deleted_and_made_again_gets_what_came_meanwhile(
 ) -> None:
     topic, before, after = await topics.make(unique("outbox")), SampleSource(), SampleSource()
     post_all(outbox, topic, numbered(5), before)
-    await until(lambda: len(before.finished) == 5, 20)
+    await until(lambda: len(before.finished) == 5)
     await topics.delete(topic)
     post_all(outbox, topic, numbered(7), after)
-    await until(lambda: after.marks, 30)
+    await until(lambda: after.marks)
     assert after.finished == []
     await topics.make(topic)
-    await until(lambda: len(after.finished) == 7, 30)
+    await until(lambda: len(after.finished) == 7)
     assert after.marks[-1] is False
     assert await topics.values(topic) == numbered(7)
 
@@ -221,7 +221,7 @@ async def test_a_batch_larger_than_its_topic_takes_is_sent_message_by_message(
 ) -> None:
     topic, source = await topics.make(unique("outbox"), max_message_bytes="2000"), SampleSource()
     post_all(outbox, topic, numbered(60, size=500), source)
-    await until(lambda: len(source.finished) == 60, 20)
+    await until(lambda: len(source.finished) == 60)
     assert sorted(source.finished) == list(range(60))
     assert sorted(await topics.values(topic)) == numbered(60, size=500)
     assert True not in source.marks
@@ -236,7 +236,7 @@ async def test_one_message_that_is_too_large_is_refused_and_its_neighbours_are_n
     for index, value in enumerate(values):
         message = Message(None, value, [], source, index, lambda index=index: refused.append(index))  # type: ignore[misc]
         outbox.post(TopicPartition(topic, 0), message)
-    await until(lambda: len(source.finished) == 2 and refused, 20)
+    await until(lambda: len(source.finished) == 2 and refused)
     assert (sorted(source.finished), refused) == ([0, 2], [1])
     assert sorted(await topics.values(topic)) == [b"also small", b"small"]
 
@@ -246,7 +246,7 @@ async def test_a_value_larger_than_any_topic_takes_travels_compressed(
 ) -> None:
     topic, source = await topics.make(unique("outbox")), SampleSource()
     post_all(outbox, topic, [b"x" * (limits.ANSWER_RECORD_BYTES + 1)], source)
-    await until(lambda: source.finished, 20)
+    await until(lambda: source.finished)
     assert [len(value) for value in await topics.values(topic)] == [limits.ANSWER_RECORD_BYTES + 1]
 
 
@@ -255,9 +255,9 @@ async def test_answers_to_partitions_that_moved_away_are_given_up(
 ) -> None:
     source = SampleSource()
     post_all(outbox, unique("outbox"), numbered(3), source)
-    await until(lambda: source.marks, 20)
+    await until(lambda: source.marks)
     source.live = False
-    await until(lambda: not outbox._jobs._tasks, 20)
+    await until(lambda: not outbox._jobs._tasks)
     given_up_at = client.batches
     assert given_up_at <= 3
     assert source.finished == []
@@ -281,7 +281,7 @@ async def test_an_answer_larger_than_its_reply_topic_takes_becomes_an_error_ther
     payload = orjson.dumps({"text": "x" * 40_000})
     request = pending(source=source, reply_topic=topic)
     delivery.respond(request, Outcome("ok", payload=payload, provider="sim", attempts=1))
-    await until(lambda: source.finished, 20)
+    await until(lambda: source.finished)
     (record,) = await topics.records(topic)
     value = orjson.loads(record.value)
     assert (value["request_id"], value["error"]["type"]) == (request.request_id, "answer_too_large")

@@ -62,7 +62,7 @@ async def test_a_paused_class_waits_says_why_expires_in_time_and_goes_on_where_a
             counted = await headrace("pause", "low", "--dry-run", settings=settings)
             return counted.out == "1 requests of class low have no answer yet\n"
 
-        await wait_until(one_is_counted, 20)
+        await wait_until(one_is_counted, 60)
         replaced = await fleet.replace(worker)
 
         async def waits_again() -> bool:

@@ -68,7 +68,7 @@ async def browser(path: str) -> AsyncIterator[Any]:
             await launched.close()
 
 
-async def until_true(page: Any, expression: str, timeout_s: float = 30.0) -> None:
+async def until_true(page: Any, expression: str, timeout_s: float = 60.0) -> None:
     """Until this JavaScript is true in the page. TimeoutError if it does not become so.
 
     Asked from outside: Playwright's `wait_for_function` evaluates text within the page, which the pages' own policy forbids

@@ -238,6 +238,6 @@ async def delete_topics(client_options: Mapping[str, Any], names: Iterable[str] 
         async def are_gone() -> bool:
             return not gone & set(await admin.list_topics())
 
-        await wait_until(are_gone, 30)
+        await wait_until(are_gone, 60)
     finally:
         await admin.close()

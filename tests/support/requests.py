@@ -19,7 +19,7 @@ from topics.names import RESPONSES, TOPIC_OF, Priority
 _numbers = itertools.count()
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Let the event loop turn until the condition holds. TimeoutError if it does not in time."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - a condition over what several tasks leave behind has no event

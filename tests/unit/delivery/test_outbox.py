@@ -122,7 +122,7 @@ def test_whatever_brokers_do_all_is_acked_in_the_order_in_which_it_was_posted(
             post(outbox, partition, number, source)
             for _ in range(turns):
                 await asyncio.sleep(0)
-        await until(lambda: len(source.finished) == len(posts), 10)
+        await until(lambda: len(source.finished) == len(posts))
         wanted = defaultdict(list)
         for number, (partition, _) in enumerate(posts):
             wanted[TopicPartition("t", partition)].append(value(number))
