@@ -16,6 +16,7 @@ from tests.support.guarded_broker import PASSWORD, USER, GuardedBroker, start_gu
 from tests.support.logs import troubles
 from tests.support.pipeline import Pipeline, fresh_topics, request, send_steadily
 from tests.support.simulator import Simulator
+from tests.support.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.chaos
 
