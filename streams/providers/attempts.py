@@ -52,6 +52,13 @@ def _label(provider: str, url: str, name: str) -> str:
     return f"{provider} ({urlsplit(url).netloc if name == url else name})"
 
 
+def ended(result: Answer | Failure | None) -> tuple[str, int]:
+    """How an attempt ended, and its HTTP status, as marks say it; 0 where there was none."""
+    if isinstance(result, Failure):
+        return result.type, result.status or 0
+    return "cancelled" if result is None else "ok", 0
+
+
 class SaidHeaders:
     """Keeps the headers of an answer until it is known what it means."""
 

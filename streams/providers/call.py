@@ -11,13 +11,13 @@ from typing import Final
 
 from schemas.response import WireError
 from streams.limits.token_estimate import NO_ESTIMATE, TokenEstimator
-from streams.limits.usage import NOTHING, Used, used_of
+from streams.limits.usage import NOTHING, used_of
 from streams.metrics import definitions as metrics
 from streams.money.budgets import Purse
 from streams.money.costs import Bill, Costs
 from streams.pipeline import Attending, Deltas, Doing, Outcome, PendingRequest, expired
 from streams.providers.agent_connections import AgentConnections
-from streams.providers.attempts import Attempts, SaidHeaders, label
+from streams.providers.attempts import Attempts, SaidHeaders, ended, label
 from streams.providers.failover import Failover
 from streams.providers.formats.asked import asked_of
 from streams.providers.formats.wire import Answer, Failure
@@ -202,23 +202,17 @@ class ProviderCall:
     ) -> Answer | Failure:
         """One attempt with what is taken, which is given back after it."""
         self._taken = None
-        target, endpoint, reservation = taken.target, taken.endpoint, taken.reservation
-        provider = target.provider
+        provider, endpoint = taken.target.provider, taken.endpoint
+        self._used, self._used_endpoint = taken.target, endpoint
         self._body.take(provider, len(self._failover.body))
-        self._used, self._used_endpoint = target, endpoint
         self._attempts += 1
         self._doing = "attempt"
         repeated = self._failover.note(endpoint)
         said = SaidHeaders()
-        used: Used | None = None
         resume = self._resume = None if self._resumption is None else self._resumption.next(taken)
-        reads_on = resume is not None and resume.id is not None  # the attempt that began the answer has paid for it
-        if self._deltas is not None:
-            upstream = None if resume is None or resume.progress is None else resume.progress.upstream
-            held = resume is not None and resume.promises and resume.id is None
-            self._deltas.begin(restart=provider.restarts, upstream=upstream, held=held)
+        self._begin_deltas(resume, restart=provider.restarts)
+        result: Answer | Failure | None = None
         began_at, began = self._now(), time.monotonic()
-        outcome, status = "cancelled", 0
         try:
             result = await endpoint.call(
                 asked_of(request.request),
@@ -230,40 +224,21 @@ class ProviderCall:
                 resume=resume,
                 trace=self._marks.begin(),
             )
-            outcome = "ok"
-            if isinstance(result, Answer):
-                used = used_of(result.usage, result.cached_tokens)
-                if resume is None or resume.body is None:  # else it says what the rest of it took
-                    self._learn(request, result)
-            else:
+            if isinstance(result, Failure):
                 result = provider.fault_rules.apply(result)
-                outcome, status = result.type, result.status or 0
-                if not result.charged:
-                    used = NOTHING
-        except BaseException:  # cancelled: the provider may have worked for it
-            reservation.release() if reads_on else reservation.settle(None)
-            self._bill.unpaid() if reads_on else self._paid(target, None)
-            raise
-        else:
-            if isinstance(result, Answer) or (result.sent and result.charged and not reads_on):
-                self._paid(target, result if isinstance(result, Answer) else None, reads_on=reads_on)
-            self._bill.unpaid()  # what was not paid
-            if (isinstance(result, Answer) or result.sent) and not reads_on:
-                reservation.settle(used)
-            else:
-                reservation.release()
         finally:
             took_s = time.monotonic() - began
-            self._marks.tried(Try(began_at, took_s, label(endpoint), outcome, status))
+            self._marks.tried(Try(began_at, took_s, label(endpoint), *ended(result)))
             taken.give_slots_back()
             if self._deltas is not None:
                 self._deltas.end()
+            self._settle(taken, resume, result)
         said.observe(taken.target, result)
         if isinstance(result, Answer):
             endpoint.observe(taken.begun, result, repeated=repeated)
-        elif not (
-            result.type == "provider_timeout" and time.monotonic() >= own_end
-        ):  # else the request cut it short itself
+            if resume is None or resume.body is None:  # else it says what the rest of it took
+                self._learn(request, result)
+        elif result.type != "provider_timeout" or time.monotonic() < own_end:  # else the request cut it short itself
             self._failures.failed(endpoint, taken.begun, result, repeated=repeated)
         if self._resumption is not None and resume is not None:
             if isinstance(result, Answer):
@@ -271,6 +246,34 @@ class ProviderCall:
             else:
                 result = self._resumption.failed(resume, result)
         return result
+
+    def _begin_deltas(self, resume: Resume | None, *, restart: bool) -> None:
+        """Whoever reads along is told of a new attempt."""
+        if self._deltas is not None:
+            upstream = None if resume is None or resume.progress is None else resume.progress.upstream
+            held = resume is not None and resume.promises and resume.id is None
+            self._deltas.begin(restart=restart, upstream=upstream, held=held)
+
+    def _settle(self, taken: Attempt, resume: Resume | None, result: Answer | Failure | None) -> None:
+        """Tell the limits and the bill what an attempt took. None: it was cancelled, and the provider may have worked for it."""
+        answer = result if isinstance(result, Answer) else None
+        if resume is not None and resume.id is not None:  # the attempt that began the answer has paid for it
+            if answer is not None:
+                self._paid(taken.target, answer, reads_on=True)
+            self._bill.unpaid()
+            taken.reservation.release()
+            return
+        if not isinstance(result, Failure) or (result.sent and result.charged):
+            self._paid(taken.target, answer)
+        self._bill.unpaid()  # what was not paid
+        if answer is not None:
+            taken.reservation.settle(used_of(answer.usage, answer.cached_tokens))
+        elif not isinstance(result, Failure):
+            taken.reservation.settle(None)
+        elif result.sent:
+            taken.reservation.settle(None if result.charged else NOTHING)
+        else:
+            taken.reservation.release()
 
     def _paid(self, target: Target, answer: Answer | None, *, reads_on: bool = False) -> None:
         """An attempt was paid, or may have been."""
