@@ -4,7 +4,8 @@ Each message is a frozen pydantic model: strict where a wrong type would do harm
 top-level fields that it does not know, so that a v1 reader survives what is added later. A v1 field never changes its
 meaning. Nothing here knows of topics or of the pipeline. Read in this order:
 
-    message             what all models share; limits: their sizes; errors: a validation error in one line
+    message             what all models share; limits: their sizes; json_nodes: how many objects a text would become;
+                        errors: a validation error in one line
     request, response   what an agent asks and gets; dead_letter: a record that was given up
     admin               what operators ask of a fleet, and what came of it
     cache_entry, lease  between workers: cached answers, and parts of a provider's limit

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import PydanticCustomError
 
 from schemas import limits
+from schemas.json_nodes import too_many_nodes
 
 _WANTED: Final = "must be an RFC 3339 time with a zone, such as 2026-01-01T00:00:00Z"
 _RFC3339: Final = r"^[0-9]{4}(-[0-9]{2}){2}[Tt ][0-9]{2}(:[0-9]{2}){2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
@@ -55,9 +56,11 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 def object_in(value: bytes | None) -> dict[str, Any]:
-    """The JSON object that a record's value is; an empty one where it is none."""
+    """The JSON object that a record's value is; an empty one where it is none, or more than it may cost to read it."""
+    if value is None or too_many_nodes(value):
+        return {}
     try:
-        found = orjson.loads(value or b"")
+        found = orjson.loads(value)
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}

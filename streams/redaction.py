@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 
+from schemas.json_nodes import too_many_nodes
 from streams.settings.redaction import Redaction
 
 MOST_CHARS: Final = 65_536
@@ -67,6 +68,8 @@ class Rules:
         """A record's value without what the rules mean, and whether anything was taken out. What cannot be read is left out."""
         if value is None or not self:
             return value, False
+        if too_many_nodes(value):
+            return self._unreadable(value)
         work = _Work(self)
         try:
             found = json.loads(value, parse_int=_Number, parse_float=_Number, object_pairs_hook=work.pairs)
@@ -97,7 +100,7 @@ class Rules:
 
     def _unreadable(self, value: bytes) -> tuple[bytes, bool]:
         if self.paths:  # where they are in it nobody knows
-            return f"{self.replacement} ({len(value):,} bytes that are no JSON)".encode(), True
+            return f"{self.replacement} ({len(value):,} bytes that are not read)".encode(), True
         text = value.decode("utf-8", "surrogateescape")
         cleaned = self.text(text)
         return (value, False) if cleaned == text else (cleaned.encode("utf-8", "surrogateescape"), True)

@@ -8,13 +8,12 @@ import time
 from dataclasses import asdict
 from typing import Any, Final
 
-import orjson
-
 from ops.admin.trace import find_end
 from ops.admin.trace import lines as lines_of_end
 from ops.admin.where import sentence, where_is
 from ops.admin.whole_fleet import FleetUnseenError, see_fleet
 from ops.ui.records import RecordFinder
+from schemas.message import object_in
 from streams.settings import Settings
 from streams.waits import Told
 
@@ -59,10 +58,7 @@ async def _id_of(settings: Settings, topic: str, partition: int, offset: int) ->
         record = await finder.find(topic, partition, offset)
     finally:
         await finder.stop()
-    try:
-        found = None if record is None else orjson.loads(record.value or b"")["request_id"]
-    except (ValueError, TypeError, KeyError):
-        return None
+    found = None if record is None else object_in(record.value).get("request_id")
     return found if isinstance(found, str) else None
 
 

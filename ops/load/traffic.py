@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from ops.admin.records import from_the_end, open_reader, open_writer, partitions_of
 from ops.load.ledger import Ledger
+from schemas.message import object_in
 from streams.errors import HeadraceError
 from topics.headers import REQUEST_ID, Headers, request_headers
 from topics.names import V1, Priority, TopicNames
@@ -219,11 +220,7 @@ class Traffic:
 
 def request_id_of(value: bytes | None) -> str | None:
     """The request_id of a request's value, None where there is none or it cannot be read."""
-    try:
-        found = orjson.loads(value or b"")
-    except orjson.JSONDecodeError:
-        return None
-    name = found.get("request_id") if isinstance(found, dict) else None
+    name = object_in(value).get("request_id")
     return name if isinstance(name, str) and name else None
 
 

@@ -82,7 +82,7 @@ async def run_front(settings: Settings, file: SettingsFile = NO_FILE) -> None:
             _models(settings),
             most_wait_s=own.wait,
             max_body_bytes=settings.requests.max_bytes,
-            middlewares=[access.middleware(), receiving(own.body_timeout)],
+            middlewares=[access.middleware(), receiving(own.body_timeout, settings.requests.max_nodes)],
             estimator=TokenEstimator(settings.limits.default_output),
         )
         if own.serve_health == "always" or is_loopback(host):

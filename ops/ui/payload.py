@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from schemas.json_nodes import too_many_nodes
 from streams.redaction import in_force
 
 MOST_CHARS: Final = 64_000
@@ -54,6 +55,8 @@ def shown_value(value: bytes | None, *, redacted: bool) -> str:
         return "(no value)"
     value = in_force.rules.value(value)[0] or b""
     try:
+        if too_many_nodes(value):
+            raise ValueError
         found = json.loads(value, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
         text = "".join(_bounded(_lines(found, "", redacted, 0)))
     except (ValueError, RecursionError):

@@ -15,6 +15,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from schemas.json_nodes import too_many_nodes
 from streams.front.problem_response import api_of, refusal
 from streams.front.problems import Problem, invalid
 from streams.metrics import definitions as metrics
@@ -46,14 +47,16 @@ def most_connections(wanted: int) -> int:
     return max(1, min(needed, soft if soft != resource.RLIM_INFINITY else needed) - _OTHER_FILES)
 
 
-def receiving(body_s: float) -> Middleware:
-    """Reads the body before the handler runs, within `body_s`; what cannot be read is refused."""
+def receiving(body_s: float, most_nodes: int) -> Middleware:
+    """Reads the body before the handler runs, within `body_s`; what cannot be read is refused, and what would become more than
+    `most_nodes` arrays, objects and keys.
+    """
 
     @web.middleware
     async def receive(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             async with asyncio.timeout(body_s):
-                await request.read()
+                body = await request.read()
         except TimeoutError:
             problem = Problem(408, "invalid_request_error", "body_timeout", f"the body took longer than {body_s:g} s")
         except web.HTTPRequestEntityTooLarge as error:
@@ -61,7 +64,11 @@ def receiving(body_s: float) -> Middleware:
         except (web.RequestPayloadError, ValueError):
             problem = invalid("the body is not what its headers say")
         else:
-            return await handler(request)
+            if not too_many_nodes(body, most_nodes):
+                return await handler(request)
+            problem = invalid(
+                f"the body has more than {most_nodes} arrays, objects and keys", code="too_large", status=413
+            )
         response = refusal(problem, request.path)
         response.force_close()
         return response

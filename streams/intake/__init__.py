@@ -5,6 +5,5 @@ that is out of time an `expired` response, one whose `reply_to` is no good an `e
 
 Promises: nothing a record may hold raises or stops a worker; no request is passed on after its limit.
 
-Read decode (a record as a request, or why it is none; nodes: how large its value would become), dated (whose time counts), then
-intake, the stage.
+Read decode (a record as a request, or why it is none), dated (whose time counts), then intake, the stage.
 """

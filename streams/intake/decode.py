@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from schemas.dead_letter import DeadLetterReason
 from schemas.errors import clip, explain
+from schemas.json_nodes import MOST_NODES, too_many_nodes
 from schemas.limits import ID_CHARS, TIMEOUT_S
 from schemas.request import Request
 from schemas.response import ErrorType
-from streams.intake.nodes import most_nodes, nodes
 from streams.kafka.records import Origin, Original, Record
 from streams.kafka.set_aside import SetAside
 from streams.pipeline import PendingRequest, Rejected, Source
@@ -38,7 +38,7 @@ class Decoder:
     waits_s: Mapping[Priority, float]
     most_s: float = TIMEOUT_S
     """Longest total time that a request may ask for; what is longer is cut to it."""
-    most_nodes: int = 50_000
+    most_nodes: int = MOST_NODES
     """Arrays, objects and keys in a value."""
     keeps_records: bool = False
     """Whether requests hold their records, for dead letters. Those that name a reply topic of their own always do."""
@@ -57,7 +57,7 @@ class Decoder:
         if len(value) > self.max_value_bytes:
             message = f"the value has {len(value)} bytes, the most is {self.max_value_bytes}"
             return self._refuse_by_size(record, event_id, message)
-        if len(value) > self.most_nodes and most_nodes(value) > self.most_nodes and nodes(value) > self.most_nodes:
+        if too_many_nodes(value, self.most_nodes):
             message = f"the value has more than {self.most_nodes} arrays, objects and keys"
             return self._refuse_by_size(record, event_id, message)
         try:
@@ -111,7 +111,7 @@ class Decoder:
     def _refuse_by_size(self, record: Record, event_id: bytes, message: str) -> Rejected:
         """Who sent it is looked for in the value only where that costs little: it may hold 8 million lists."""
         value = record.value or b""
-        is_cheap = most_nodes(value) <= self.most_nodes or nodes(value) <= self.most_nodes
+        is_cheap = not too_many_nodes(value, self.most_nodes)
         return _refuse(record, event_id, message, "too_large", "too_large", look_inside=is_cheap)
 
 

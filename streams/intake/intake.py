@@ -13,9 +13,9 @@ from typing import Final, Protocol
 
 import structlog
 
+from schemas.json_nodes import most_nodes
 from streams.intake.dated import dated
 from streams.intake.decode import Decoder
-from streams.intake.nodes import most_nodes
 from streams.kafka.records import Origin, Record
 from streams.metrics import definitions as metrics
 from streams.pipeline import PendingRequest, Rejected, Responder, Source, Stage, error_outcome, expired

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, PrivateAttr
 
 from schemas import limits
+from schemas.json_nodes import MOST_NODES
 from streams.settings.base import Section, setting
 from streams.settings.units import Bytes, Count, Seconds
 from topics.names import TopicNames, prefix_fault
@@ -76,7 +77,7 @@ class Requests(Section):
         "1MiB", "Largest value of a request; a larger one is a dead letter.", ge=1024, le=limits.REQUEST_VALUE_BYTES
     )
     max_nodes: Count = setting(
-        50_000,
+        MOST_NODES,
         "Most arrays, objects and keys of a request's value; one with more is a dead letter, as it costs more than it weighs.",
         ge=1000,
     )

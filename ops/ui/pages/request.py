@@ -19,6 +19,7 @@ from ops.ui.payload import shown_headers, shown_value
 from ops.ui.render import html
 from ops.ui.room import ROOM, Room
 from ops.ui.timeline import Step, steps_of, traced
+from schemas.message import object_in
 from streams.redaction import in_force
 from topics.headers import TRACEPARENT
 from topics.trace_context import read_traceparent
@@ -126,16 +127,14 @@ def _shown(
 
 def _error_message(record: Any) -> str | None:
     """The answer's own words, which may quote what was asked, by the rules of redaction."""
-    try:
-        return in_force.rules.text(str(orjson.loads(record.value)["error"]["message"]))[:1024]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
+    error = object_in(getattr(record, "value", None)).get("error")
+    return in_force.rules.text(str(error["message"]))[:1024] if isinstance(error, dict) and "message" in error else None
 
 
 def _cost(record: Any) -> str:
     """What the answer says that it cost, in full."""
     try:
-        cost = orjson.loads(record.value)["cost"]
+        cost = object_in(getattr(record, "value", None))["cost"]
         told = f"{cost['amount']} {cost['currency']}"
         return f"{told}, a part of it estimated" if cost["estimated"] else told
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -169,7 +168,7 @@ def _body(record: Any) -> tuple[tuple[str, dict[str, Any]] | None, bool]:
     """The payload, where all of it may be shown; and whether redaction takes something out of it."""
     try:
         hidden = in_force.rules.value(record.value)[1]
-        payload = orjson.loads(record.value)["payload"]
+        payload = object_in(record.value)["payload"]
         text = orjson.dumps(payload).decode()
     except (AttributeError, KeyError, TypeError, ValueError):
         return None, False

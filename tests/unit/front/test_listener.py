@@ -32,7 +32,7 @@ async def serving(
         await asyncio.sleep(1)
         return web.json_response({})
 
-    app = web.Application(client_max_size=100_000, middlewares=[receiving(body_s)])
+    app = web.Application(client_max_size=100_000, middlewares=[receiving(body_s, 1_000)])
     app.add_routes([web.get("/v1/models", models), web.post("/v1/messages", echo), web.get("/v1/slow", slow)])
     bounds = Bounds(connections, head_s, body_s, idle_s)
     async with listening(app, "127.0.0.1", 0, bounds, last_answers_s=1) as url:
@@ -71,6 +71,22 @@ async def test_a_body_that_trickles_in_is_refused_in_time_in_the_apis_own_words(
         answer = await said(where, head, b"{", b"}")
         assert b" 408 " in answer
         assert b'"type":"error"' in answer
+
+
+async def test_a_body_that_would_become_too_many_objects_is_refused_unread() -> None:
+    """A MiB of brackets took a second of every client's front. What a body holds in its texts is none of that."""
+    async with serving() as where:
+        for body, status in (
+            (b"[" * 1001, b" 413 "),
+            (b'{"":1}' * 600, b" 413 "),
+            (b'"' + b"[" * 5000 + b'"', b" 200 "),
+        ):
+            head = b"POST /v1/messages HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(
+                body
+            )
+            answer = await said(where, head, body)
+            assert status in answer
+            assert (b"more than 1000 arrays, objects and keys" in answer) == (status == b" 413 ")
 
 
 async def test_a_connection_that_has_nothing_to_say_is_ended() -> None:
