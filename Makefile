@@ -30,10 +30,10 @@ bench: $(READY)         ## the pipeline beside its peers; ARGS="latency", "provi
 # sixth does needs none (tests/support/lane_scheduling.py).
 test: $(READY)          ## everything that guards the promise, on a real broker; ARGS="tests/unit -k offsets" narrows, PROCESSES=3 for a smaller machine
 	@$(BIN)/python -m tests.support.compiled
-	$(BIN)/python -m pytest -m "not long" -n $(or $(PROCESSES),6) --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m "not long" -n $(or $(PROCESSES),8) --no-loadscope-reorder $(ARGS)
 
 test-all: test          ## that, what takes long (marker `long`, docs/testing.md), and what measures (`alone`), with the machine to itself
-	$(BIN)/python -m pytest -m "long and not alone" -n $(or $(PROCESSES),6) --no-loadscope-reorder --durations 10 $(ARGS)
+	$(BIN)/python -m pytest -m "long and not alone" -n $(or $(PROCESSES),8) --no-loadscope-reorder --durations 10 $(ARGS)
 	$(BIN)/python -m pytest -m alone --durations 20 $(ARGS)
 
 test-cluster: $(READY)  ## random schedules of faults on three brokers; SEEDS=60 SECONDS=90 for the whole, SEED=7 ARGS=-v for one

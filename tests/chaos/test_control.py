@@ -13,8 +13,9 @@ from ops.processes.fleet import WorkerProcess
 from tests.support.fixtures import FULL, Measured
 from tests.support.pipeline import Pipeline, wait_until
 from tests.support.scaling import QUICK, Windows, control_process, decisions, dotted, wait_decision
+from tests.support.stopwatch import Stopwatch
 
-pytestmark = [pytest.mark.chaos, pytest.mark.alone]
+pytestmark = [pytest.mark.chaos, pytest.mark.long]
 
 COOLDOWN_S = 10.0 if FULL else 8.0
 
@@ -50,33 +51,34 @@ async def test_a_killed_control_is_followed_within_ten_seconds_by_one_that_keeps
     settings = pipeline.settings(
         **dotted(QUICK | {"scaling.cooldown": f"{COOLDOWN_S:g}s", "scaling.realizer": "process"})
     )
-    windows = Windows()
+    windows, watch = Windows(), Stopwatch()
     first, second = (control_process(pipeline, settings, name) for name in ("first", "second"))
     async with windows.written(pipeline):
         try:
             await asyncio.gather(first.wait_ready(), second.wait_ready())
             windows.figures = {"queued": 500.0, "throughput_per_s": 50.0}
-            grown = await wait_decision(pipeline, lambda each: each.action == "scale_out", 15)
+            grown = await wait_decision(pipeline, lambda each: each.action == "scale_out", 60)
             owner, other = (first, second) if str(first.pid) in grown.decider_id else (second, first)
             assert {await _desired(each) for each in (first, second)} == {2}  # KEDA may ask either
             assert (await _leads(owner), await _leads(other)) == (True, False)
             windows.figures = {"queued": 500.0, "throughput_per_s": 90.0, "workers": 2}
             owner.kill()
             killed_at = time.time()
-            taken = await wait_decision(pipeline, lambda each: str(other.pid) in each.decider_id, 20)
+            taken = await wait_decision(pipeline, lambda each: str(other.pid) in each.decider_id, 60)
             took_s = taken.at.timestamp() - killed_at
             assert await _leads(other)
-            again = await wait_decision(pipeline, lambda each: each.workers_wanted == 3, COOLDOWN_S + 10)
+            again = await wait_decision(pipeline, lambda each: each.workers_wanted == 3, 60)
         finally:
             first.kill()
             second.kill()
+    still_s = watch.still_s
     rest_s = again.at.timestamp() - grown.at.timestamp()
     measured(
         f"decisions went on {took_s:.1f} s after the kill; two steps out are {rest_s:.1f} s apart (cooldown {COOLDOWN_S:g} s)"
     )
 
-    assert took_s < 10
-    assert COOLDOWN_S <= rest_s < COOLDOWN_S + 5
+    assert took_s < 10 + still_s
+    assert COOLDOWN_S <= rest_s < COOLDOWN_S + 5 + still_s
     assert (taken.workers_wanted, taken.blocked_by) == (2, ("cooldown",))
     assert [each.epoch for each in await decisions(pipeline)] == sorted(
         {each.epoch for each in await decisions(pipeline)}
@@ -93,7 +95,7 @@ async def test_a_control_that_wakes_up_late_changes_nothing(pipeline: Pipeline, 
         try:
             await asyncio.gather(first.wait_ready(), second.wait_ready())
             windows.figures = {"queued": 500.0, "throughput_per_s": 50.0}
-            grown = await wait_decision(pipeline, lambda each: each.workers_wanted >= 2, 15)
+            grown = await wait_decision(pipeline, lambda each: each.workers_wanted >= 2, 60)
             late, other = (first, second) if str(first.pid) in grown.decider_id else (second, first)
             late.signal(signal.SIGSTOP)
             windows.figures = {"workers": grown.workers_wanted}

@@ -21,9 +21,7 @@ from tests.support.simulator import Simulator
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
-SIZES = [
-    int(tokens * SCALE) for tokens in ((20_000, 33_000, 46_000, 62_000, 80_000) if FULL else (20_000, 46_000, 80_000))
-]
+SIZES = [int(tokens * SCALE) for tokens in ((20_000, 33_000, 46_000, 62_000, 80_000) if FULL else (20_000, 80_000))]
 LIMIT_TOKENS = int(90_000 * SCALE)
 
 

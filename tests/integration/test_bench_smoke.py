@@ -14,7 +14,7 @@ from streams.cache.key import payload_digest
 from tests.support.cli import headrace
 from tests.support.fixtures import Measured
 
-RECORDS = 60_000
+RECORDS = 50_000
 ROUNDS = 2
 AT_LEAST = 1.2
 """Times the rate of an aiokafka loop with one `send` a record; `headrace bench pipeline` shows what it is in full."""

@@ -20,7 +20,7 @@ from topics.names import TopicNames
 
 PER_SECOND: Final = 400
 """Calls, each of its own: several share a request to the broker."""
-_SECONDS, _REST_S = (10, 8) if FULL else (5, 4)
+_SECONDS, _REST_S = (10, 8) if FULL else (4, 3)
 
 
 @dataclass(frozen=True, slots=True)
