@@ -79,6 +79,7 @@ _BODIES = (
     b'{"model": "small", "input": "x", "tools": [1], "text": 1, "reasoning": [], "background": "yes"}',
     b"\x00" * 1000,
     b"x" * 200_000,
+    b'{"model": "small", "messages": [' + b",".join([b"[" * 190 + b"]" * 190] * 500) + b"]}",
 )
 
 
