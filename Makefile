@@ -26,8 +26,8 @@ demo: $(READY)          ## replay a real trace through two workers; ARGS="--seco
 bench: $(READY)         ## the pipeline beside its peers; ARGS="latency", "provider", "memory" or "scale" for the others
 	@$(BIN)/headrace bench $(or $(ARGS),pipeline)
 
-# Six processes, five of them with a broker of their own: most tests that need one wait most of their time, and what the
-# sixth does needs none (tests/support/lane_scheduling.py).
+# Eight processes, seven of them with a broker of their own: most tests that need one wait most of their time, and what the
+# eighth does needs none (tests/support/lane_scheduling.py).
 test: $(READY)          ## everything that guards the promise, on a real broker; ARGS="tests/unit -k offsets" narrows, PROCESSES=3 for a smaller machine
 	@$(BIN)/python -m tests.support.compiled
 	$(BIN)/python -m pytest -m "not long" -n $(or $(PROCESSES),8) --no-loadscope-reorder $(ARGS)

@@ -252,7 +252,7 @@ def test_an_index_of_another_version_or_in_pieces_is_made_anew(tmp_path: Path) -
 def test_a_page_looks_at_no_more_than_it_may_and_says_where_it_stopped(looks: int) -> None:
     with a_store() as store:
         store.apply([asked(n, T0 + n) for n in range(40)], {})
-        page = queries.page(store, Filters(slower_ms=1), None, 10, Budget(looks))
+        page = queries.page(store, Filters(slower_ms=1), None, 10, Budget(looks, 60))
         assert (list(page.rows), page.looked_at) == ([], looks)
         assert page.older is not None
 
