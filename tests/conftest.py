@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 from ops.brokers import Broker, BrokerError, kafka_jars, start_broker
+from tests.support import again
 from tests.support.broker import REAL_KAFKA, Choice, choose, start
 from tests.support.lanes import needs_broker
 from tests.support.zygote import ZYGOTE, install
@@ -53,6 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "broker" in getattr(item, "fixturenames", ()) and not needs_broker(item.path):
             raise pytest.UsageError(f"{item.nodeid} needs a broker, and its file does not name the fixture")
     items.sort(key=lambda item: not needs_broker(item.path))
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    again.run(item, nextitem)
+    return True
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
