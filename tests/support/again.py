@@ -15,6 +15,8 @@ from tests.support.stopwatch import Stopwatch
 _STILL_S: Final = 1.0
 """Tests bear shorter stops."""
 _TIMES: Final = 2
+_LONGEST_S: Final = 120.0
+"""A test that took longer is not run again: the timer of pytest-timeout is one for all of its runs."""
 
 
 def run(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -24,13 +26,12 @@ def run(item: pytest.Item, nextitem: pytest.Item | None) -> None:
         watch = Stopwatch()
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
         failed = next((report for report in reports if report.failed), None)
-        if failed is None or not left or watch.still_s < _STILL_S:
+        if failed is None or not left or watch.still_s < _STILL_S or watch.passed_s > _LONGEST_S:
             break
         crash = getattr(failed.longrepr, "reprcrash", None)
-        said = str(failed.longrepr if crash is None else crash.message).splitlines()[0]
-        item.warn(
-            pytest.PytestWarning(f"run again: the machine stood still for {watch.still_s:.1f} s, and it failed: {said}")
-        )
+        said = str(failed.longrepr if crash is None else crash.message).partition("\n")[0]
+        why = f"run again: the machine stood still for {watch.still_s:.1f} s, and it failed: {said}"
+        item.warn(pytest.PytestWarning(why))
         item._initrequest()  # type: ignore[attr-defined] # fixtures of its own
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
