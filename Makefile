@@ -26,14 +26,14 @@ demo: $(READY)          ## replay a real trace through two workers; ARGS="--seco
 bench: $(READY)         ## the pipeline beside its peers; ARGS="latency", "provider", "memory" or "scale" for the others
 	@$(BIN)/headrace bench $(or $(ARGS),pipeline)
 
-# Eight processes, seven of them with a broker of their own: most tests that need one wait most of their time, and what the
-# eighth does needs none (tests/support/lane_scheduling.py).
+# Seven processes, six of them with a broker of their own: most tests that need one wait most of their time, and what the
+# seventh does needs none (tests/support/lane_scheduling.py).
 test: $(READY)          ## everything that guards the promise, on a real broker; ARGS="tests/unit -k offsets" narrows, PROCESSES=3 for a smaller machine
 	@$(BIN)/python -m tests.support.compiled
-	$(BIN)/python -m pytest -m "not long" -n $(or $(PROCESSES),8) --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m "not long" -n $(or $(PROCESSES),7) --no-loadscope-reorder $(ARGS)
 
 test-all: test          ## that, what takes long (marker `long`, docs/testing.md), and what measures (`alone`), with the machine to itself
-	$(BIN)/python -m pytest -m "long and not alone" -n $(or $(PROCESSES),8) --no-loadscope-reorder --durations 10 $(ARGS)
+	$(BIN)/python -m pytest -m "long and not alone" -n $(or $(PROCESSES),7) --no-loadscope-reorder --durations 10 $(ARGS)
 	$(BIN)/python -m pytest -m alone --durations 20 $(ARGS)
 
 test-cluster: $(READY)  ## random schedules of faults on three brokers; SEEDS=60 SECONDS=90 for the whole, SEED=7 ARGS=-v for one

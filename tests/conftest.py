@@ -4,7 +4,7 @@ One broker serves a process: the one at KAFKA_BOOTSTRAP_SERVERS if set, else a c
 else Apache Kafka where Java and Maven are, else the embedded one. The header of the run says which, and why not the
 ones before it. TEST_REQUIRE_APACHE=1 (set in CI) makes anything but a real Apache Kafka a failure.
 
-With `pytest -n 8` each process has a broker of its own, except of one at KAFKA_BOOTSTRAP_SERVERS: what needs that runs in one
+With `pytest -n 7` each process has a broker of its own, except of one at KAFKA_BOOTSTRAP_SERVERS: what needs that runs in one
 process (tests/support/lanes.py).
 """
 
