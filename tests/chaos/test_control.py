@@ -49,7 +49,10 @@ async def test_a_killed_control_is_followed_within_ten_seconds_by_one_that_keeps
     pipeline: Pipeline, measured: Measured
 ) -> None:
     settings = pipeline.settings(
-        **dotted(QUICK | {"scaling.cooldown": f"{COOLDOWN_S:g}s", "scaling.realizer": "process"})
+        **dotted(
+            QUICK
+            | {"scaling.cooldown": f"{COOLDOWN_S:g}s", "scaling.realizer": "process", "kafka.session_timeout": "6s"}
+        )
     )
     windows, watch = Windows(), Stopwatch()
     first, second = (control_process(pipeline, settings, name) for name in ("first", "second"))
@@ -88,7 +91,9 @@ async def test_a_killed_control_is_followed_within_ten_seconds_by_one_that_keeps
 @pytest.mark.skipif(not FULL, reason="tests/integration/test_decider.py has its decisive moment; TEST_FULL=1 runs it")
 async def test_a_control_that_wakes_up_late_changes_nothing(pipeline: Pipeline, measured: Measured) -> None:
     """It is stopped while it wants more workers; the other one sees an idle fleet; then it goes on where it was."""
-    settings = pipeline.settings(**dotted(QUICK | {"scaling.cooldown": "1s", "scaling.realizer": "process"}))
+    settings = pipeline.settings(
+        **dotted(QUICK | {"scaling.cooldown": "1s", "scaling.realizer": "process", "kafka.session_timeout": "6s"})
+    )
     windows = Windows()
     first, second = (control_process(pipeline, settings, name) for name in ("first", "second"))
     async with windows.written(pipeline):
