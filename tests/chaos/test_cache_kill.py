@@ -50,7 +50,7 @@ async def test_nothing_torn_and_positions_that_agree_after_kill_9(
             before, offset = offset, (await table.positions())[cache_writer.PARTITION]
             assert offset > before
             found: dict[bytes, Stored] = {}
-            for start in range(0, offset + 2_000, 500):
+            for start in reversed(range(0, offset + 2_000, 500)):  # the oldest go meanwhile, so they are read last
                 keys = [cache_writer.key(number) for number in range(start, start + 500)]
                 found |= await table.get_many(keys, cache_writer.NOW)
             numbers = sorted(cache_writer.number_of(key) for key in found)
