@@ -56,11 +56,14 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 def object_in(value: bytes | None) -> dict[str, Any]:
-    """The JSON object that a record's value is; an empty one where it is none, or more than it may cost to read it."""
-    if value is None or too_many_nodes(value):
-        return {}
+    """The JSON object that a stranger's value is; an empty one where it is none, or more than it may cost to read it."""
+    return {} if value is None or too_many_nodes(value) else answer_in(value)
+
+
+def answer_in(value: bytes | None) -> dict[str, Any]:
+    """The same of an answer, which a worker wrote: its bytes are its bound. Log probabilities alone may be 100,000 objects."""
     try:
-        found = orjson.loads(value)
+        found = orjson.loads(value or b"")
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ops.admin.records import open_reader, partitions_of, read_until
 from schemas import dead_letter
 from schemas.dead_letter import DeadLetter
-from schemas.message import object_in
+from schemas.message import answer_in, object_in
 from streams.kafka.list_offsets import end_offsets
 from streams.redaction import in_force
 from streams.settings import Settings
@@ -51,7 +51,7 @@ def told_by(record: Any, request_id: str, *, is_dead: bool) -> dict[str, Any] | 
     is_named = wanted in (place, headers.get(REQUEST_ID))
     if not is_named and not (is_dead and wanted in (record.value or b"")):
         return None
-    value = object_in(record.value)
+    value = (object_in if is_dead else answer_in)(record.value)
     if not is_named and value.get("request_id") != request_id:
         return None
     raw = headers.get(dead_letter.TRACE if is_dead else TRACE)

@@ -14,7 +14,7 @@ from ops.ui.index.places import Places
 from schemas import dead_letter
 from schemas.dead_letter import DeadLetter
 from schemas.limits import ID_CHARS, MODEL_CHARS
-from schemas.message import object_in
+from schemas.message import answer_in, object_in
 from streams.kafka.records import Record
 from streams.trace.header import MOST_BYTES
 from topics.headers import CE_ID, TRACE
@@ -121,7 +121,7 @@ def _answered(places: Places, topic: str, partition: int, record: Record) -> Ans
     names, tenant = places.names, places.tenant_of(place)
     if not names.may_answer_on(topic, tenant):  # whoever may write there speaks for itself alone
         return None
-    found = object_in(value)
+    found = answer_in(value)
     timing, usage, error = (_dict(found.get(name)) for name in ("timing", "usage", "error"))
     request_id = _text(found.get("request_id"), ID_CHARS)
     return Answered(

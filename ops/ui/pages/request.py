@@ -19,7 +19,7 @@ from ops.ui.payload import shown_headers, shown_value
 from ops.ui.render import html
 from ops.ui.room import ROOM, Room
 from ops.ui.timeline import Step, steps_of, traced
-from schemas.message import object_in
+from schemas.message import answer_in, object_in
 from streams.redaction import in_force
 from topics.headers import TRACEPARENT
 from topics.trace_context import read_traceparent
@@ -127,14 +127,14 @@ def _shown(
 
 def _error_message(record: Any) -> str | None:
     """The answer's own words, which may quote what was asked, by the rules of redaction."""
-    error = object_in(getattr(record, "value", None)).get("error")
+    error = answer_in(getattr(record, "value", None)).get("error")
     return in_force.rules.text(str(error["message"]))[:1024] if isinstance(error, dict) and "message" in error else None
 
 
 def _cost(record: Any) -> str:
     """What the answer says that it cost, in full."""
     try:
-        cost = object_in(getattr(record, "value", None))["cost"]
+        cost = answer_in(getattr(record, "value", None))["cost"]
         told = f"{cost['amount']} {cost['currency']}"
         return f"{told}, a part of it estimated" if cost["estimated"] else told
     except (AttributeError, KeyError, TypeError, ValueError):

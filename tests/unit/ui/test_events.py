@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from ops.ui.index.places import Places
 from ops.ui.index.row import Row, place_of
 from ops.ui.text import moment
 from schemas.dead_letter import DeadLetter, DeadLetterReason
+from schemas.json_nodes import too_many_nodes
 from tests.unit.ui.models import T0, ARecord, answer_value, request_value
 from topics.names import V1
 
@@ -70,6 +72,16 @@ def test_the_order_in_which_topics_are_read_does_not_matter(status: str) -> None
         rows[0]._replace(error=0, attempts=0, answered_ms=0)
     }
     assert all(codes.word_of(codes.STATUSES, row.status) == status for row in rows)
+
+
+def test_an_answer_of_many_objects_is_read_as_any_other() -> None:
+    """A thousand tokens with 20 log probabilities each (platform.openai.com, `top_logprobs`) are 85,000."""
+    tokens = [
+        {"token": "a", "logprob": -1, "top_logprobs": [{"token": "a", "logprob": -1, "bytes": [97]}] * 20}
+    ] * 1_000
+    payload = {"choices": [{"logprobs": {"content": tokens}}]}
+    assert too_many_nodes(orjson.dumps(payload))
+    assert row_of(asked(), answered(payload=payload)).status == codes.OK
 
 
 def test_the_first_answer_counts() -> None:
